@@ -1,0 +1,1 @@
+"""What people run and see: the command line and the app."""

@@ -1,0 +1,1 @@
+"""The store and everything that is asked of it."""

@@ -1,0 +1,48 @@
+"""What can go wrong with the data.
+
+DataError
+├── ConfigError          the configuration has faults, all of them listed
+├── UnknownMetric        no metric, dimension or grain of that name
+└── StoreError
+    ├── StoreUnavailable no store answers
+    ├── DeadlineExceeded the query ran into its time limit and was ended
+    ├── RowLimitExceeded the answer has more rows than asked for
+    ├── QueryRejected    the statement is not allowed or not valid
+    └── ConflictError    a statement of a transaction changed another number of rows than expected
+"""
+
+
+class DataError(Exception):
+    """Base of this package's errors."""
+
+
+class ConfigError(DataError):
+    """The configuration has faults; the message lists them, one a line."""
+
+
+class UnknownMetric(DataError):
+    """No metric, dimension or grain of that name."""
+
+
+class StoreError(DataError):
+    """Base of the store's errors."""
+
+
+class StoreUnavailable(StoreError):
+    """No store answers at the configured address."""
+
+
+class DeadlineExceeded(StoreError):
+    """The query ran into its time limit and was interrupted."""
+
+
+class RowLimitExceeded(StoreError):
+    """The answer has more rows than the caller allowed."""
+
+
+class QueryRejected(StoreError):
+    """The statement is not allowed in this role, or is not valid SQL."""
+
+
+class ConflictError(StoreError):
+    """A statement changed another number of rows than expected; nothing was changed."""

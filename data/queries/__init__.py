@@ -1,0 +1,1 @@
+"""Questions that are not metrics, one function each."""

@@ -1,0 +1,1 @@
+"""The gateway: forwards every call untouched and keeps the ledger."""

@@ -1,0 +1,1 @@
+"""A provider made of clockwork, for demos, replays and tests."""

@@ -1,0 +1,1 @@
+"""Usage parsers, one file a protocol."""
