@@ -246,6 +246,20 @@ alerts = Table(
     Column("resolved_at", DateTime),
     Column("resolved_by", String, nullable=False),
     Column("comment", String, nullable=False),
+    #: a snooze's end; NULL: acknowledged until resolved
+    Column("acknowledged_until", DateTime),
+)
+
+#: How a rule's evaluations go, apart from what they say: one row a rule, its last evaluation.
+rule_health = Table(
+    "rule_health",
+    METADATA,
+    Column("rule_id", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("health", String, nullable=False),
+    Column("message", String, nullable=False),
+    Column("evaluated_at", DateTime, nullable=False),
+    Column("duration_ms", Double, nullable=False),
 )
 
 #: Every transition, with what caused it; append-only.
@@ -281,6 +295,26 @@ notifications = Table(
     Column("claimed_by", String, nullable=False),
     Column("claimed_until", DateTime),
     Column("finished_at", DateTime),
+    Column("group_key", String, nullable=False, default=""),
+    #: channels to try, in order, when this one fails for good: a JSON list of names
+    Column("fallback", String, nullable=False, default="[]"),
+    #: the failed notification this one stands in for; '' for an original
+    Column("fallback_of", String, nullable=False, default=""),
+)
+
+#: What the in-app channel shows: one row a message, read when `read_at` is set.
+inbox = Table(
+    "inbox",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("at", DateTime, nullable=False),
+    Column("title", String, nullable=False),
+    Column("body", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("alert_id", String, nullable=False),
+    Column("rule_id", String, nullable=False),
+    Column("read_at", DateTime),
 )
 
 #: One row a send, recorded before it is tried; append-only but for its result.
