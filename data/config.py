@@ -1,37 +1,52 @@
-"""What the programs are told at start, read once and passed down as frozen values."""
+"""What the programs are told at start, as frozen values; `data/settings.py` reads them from file and environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
 
 from data.model import Protocol
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Bytes = Annotated[int, Field(gt=0)]
+Money = Annotated[Decimal, Field(ge=0)]
+_STRICT = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
     """The store program: where it listens and what one query may cost."""
 
-    tcp: str = ""  # "host:port" to listen on TCP too; '' for the Unix socket alone
-    memory_limit: str = "4GB"
-    threads: int = 0  # 0: one per core
-    reader_deadline_s: float = 30.0
-    reader_max_rows: int = 1_000_000
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    tcp: Annotated[str, Field(pattern=r"^$|^.+:\d+$")] = ""  # "host:port" to listen on TCP too
+    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s*([KMGT]i?B)$")] = "4GB"
+    threads: Annotated[int, Field(ge=0)] = 0  # 0: one per core
+    reader_deadline_s: Seconds = 30.0
+    reader_max_rows: Bytes = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
     """One upstream provider."""
 
-    name: str
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
     protocol: Protocol
-    base_url: str
+    base_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
     api_key: str = field(default="", repr=False)  # '': the caller's own credentials are passed on
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RouteConfig:
     """Models that match `model` (a glob) go to `provider`; the first match wins."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
 
     model: str
     provider: str
@@ -41,51 +56,60 @@ class RouteConfig:
 class ProxyConfig:
     """The proxy program. Limits are seconds and bytes."""
 
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
     host: str = "127.0.0.1"
-    port: int = 8082
-    on_disconnect: str = "abort"  # or "drain": read the provider's answer to its end for exact usage
-    connect_timeout_s: float = 10.0
-    first_byte_timeout_s: float = 600.0
-    idle_timeout_s: float = 300.0
-    max_body_bytes: int = 512 * 1024 * 1024
-    spool_warn_bytes: int = 64 * 1024 * 1024
-    drain_s: float = 30.0
+    port: Port = 8082
+    on_disconnect: Literal["abort", "drain"] = "abort"  # drain: read the provider's answer to its end
+    connect_timeout_s: Seconds = 10.0
+    first_byte_timeout_s: Seconds = 600.0
+    idle_timeout_s: Seconds = 300.0
+    max_body_bytes: Bytes = 512 * 1024 * 1024
+    spool_warn_bytes: Bytes = 64 * 1024 * 1024
+    drain_s: Seconds = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
     """The worker program."""
 
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
     host: str = "127.0.0.1"
-    port: int = 8083
-    #: where links in notifications lead; '' derives it from the app's address
-    public_url: str = ""
+    port: Port = 8083
+    public_url: str = ""  # where links in notifications lead; '': the app's address
 
 
 @dataclass(frozen=True, slots=True)
 class UiConfig:
     """The app."""
 
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
     host: str = "127.0.0.1"
-    port: int = 8501
+    port: Port = 8501
 
 
 @dataclass(frozen=True, slots=True)
 class PriceOverride:
     """US dollars a million tokens for models that match `model` (a glob); wins over the price list."""
 
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
     model: str
-    input: Decimal
-    output: Decimal
-    cache_read: Decimal | None = None
-    cache_write_5m: Decimal | None = None
-    cache_write_1h: Decimal | None = None
+    input: Money
+    output: Money
+    cache_read: Money | None = None
+    cache_write_5m: Money | None = None
+    cache_write_1h: Money | None = None
     provider: str = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything, as one value."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
 
     home: Path
     store: StoreConfig = field(default_factory=StoreConfig)

@@ -1,0 +1,129 @@
+"""The configuration: three sources, one order, and every fault at once."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from data.errors import ConfigError
+from data.settings import load, secret
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "proxy.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_anything_both_providers_are_there_and_callers_bring_their_own_keys():
+    config = load({})
+    assert {name: p.api_key for name, p in config.providers.items()} == {"anthropic": "", "openai": ""}
+    assert (config.proxy.host, config.proxy.port) == ("127.0.0.1", 8082)
+
+
+def test_flags_win_over_environment_and_environment_over_the_file(tmp_path):
+    path = write(tmp_path, "[proxy]\nport = 1\n[worker]\nport = 2\n[ui]\nport = 3\n")
+    environ = {"CLAUDE_PROXY_WORKER_PORT": "20", "CLAUDE_PROXY_UI_PORT": "30"}
+    config = load(environ, config_file=path, overrides={"ui.port": 300})
+    assert (config.proxy.port, config.worker.port, config.ui.port) == (1, 20, 300)
+
+
+def test_the_documented_file_is_understood(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        [providers.anthropic]
+        protocol = "anthropic"
+        base_url = "https://api.anthropic.com/"
+        api_key  = "env:ANTHROPIC_API_KEY"
+        [[routes]]
+        model = "claude-*"
+        provider = "anthropic"
+        [[prices]]
+        model = "house-*"
+        input = 1.5
+        output = "3"
+        """,
+    )
+    config = load({"ANTHROPIC_API_KEY": "sk-x"}, config_file=path)
+    provider = config.providers["anthropic"]
+    assert (provider.name, provider.base_url, provider.api_key) == ("anthropic", "https://api.anthropic.com", "sk-x")
+    assert config.prices[0].input == Decimal("1.5")
+
+
+def test_all_faults_are_reported_at_once_in_plain_words(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        [proxy]
+        port = "abc"
+        prot = 3
+        [providers.x]
+        protocol = "foo"
+        base_url = "ftp://x"
+        [[routes]]
+        model = "*"
+        """,
+    )
+    with pytest.raises(ConfigError) as caught:
+        load({"CLAUDE_PROXY_PROX_PORT": "1"}, config_file=path)
+    faults = str(caught.value).splitlines()
+    assert [fault.split(":")[0] for fault in faults] == [
+        "CLAUDE_PROXY_PROX_PORT",
+        "proxy.port",
+        "proxy.prot",
+        "providers.x.protocol",
+        "providers.x.base_url",
+        "routes.0.provider",
+    ]
+    assert "did you mean CLAUDE_PROXY_PROXY_PORT?" in faults[0]
+    assert faults[4].endswith("must be an http:// or https:// address (got 'ftp://x')")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[proxy", "not valid TOML"),
+        ('[[routes]]\nmodel = "*"\nprovider = "acme"', "no provider 'acme' (known: anthropic, openai)"),
+        ("[ui]\nport = 8082", "ui.port: 8082 is taken by proxy.port"),
+        ('[store]\nmemory_limit = "lots"', 'must be a size such as "4GB"'),
+        ("providers = 3", "providers:"),
+        ("proxy = 3", "proxy:"),
+    ],
+    ids=["syntax", "unknown provider", "port twice", "no size", "providers no table", "section no table"],
+)
+def test_a_fault_says_where_and_what(tmp_path, text, said):
+    with pytest.raises(ConfigError) as caught:
+        load({}, config_file=write(tmp_path, text))
+    assert said in str(caught.value)
+
+
+def test_a_secret_in_the_file_is_refused_and_not_repeated(tmp_path):
+    text = '[providers.a]\nprotocol = "anthropic"\nbase_url = "http://x"\napi_key = "sk-secret"'
+    with pytest.raises(ConfigError) as caught:
+        load({}, config_file=write(tmp_path, text))
+    assert "sk-secret" not in str(caught.value)
+    assert 'write "env:NAME" or "file:PATH"' in str(caught.value)
+
+
+def test_a_secret_comes_from_a_variable_or_from_the_file_it_names(tmp_path):
+    path = tmp_path / "key"
+    path.write_text("sk-file\n")
+    assert secret("env:KEY", {"KEY": "sk-env"}) == "sk-env"
+    assert secret("env:KEY", {"KEY_FILE": str(path)}) == "sk-file"
+    assert secret(f"file:{path}", {}) == "sk-file"
+    config = load({"CLAUDE_PROXY_PROVIDERS_OPENAI_API_KEY_FILE": str(path)})
+    assert config.providers["openai"].api_key == "sk-file"
+    assert "sk-file" not in repr(config)
+
+
+def test_a_missing_secret_is_named():
+    with pytest.raises(ConfigError, match="neither KEY nor KEY_FILE is set"):
+        secret("env:KEY", {})
+    with pytest.raises(ConfigError, match=r"the file /nowhere/key cannot be read \(FileNotFoundError\)"):
+        secret("file:/nowhere/key", {})
+
+
+def test_a_home_too_long_for_a_socket_is_refused():
+    with pytest.raises(ConfigError, match="too long to hold a Unix socket"):
+        load({"CLAUDE_PROXY_HOME": "/tmp/" + "x" * 120})
