@@ -224,6 +224,8 @@ alert_instances = Table(
     Column("threshold", Double),
     Column("alert_id", String, nullable=False),
     Column("evaluated_at", DateTime, nullable=False),
+    #: the conditions kept true by their recovery threshold: a JSON list of their positions
+    Column("held", String, nullable=False, default="[]"),
 )
 
 #: Incidents: one row a firing episode.
