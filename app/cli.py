@@ -1,0 +1,216 @@
+"""The `claude-proxy` command."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import doctor as checks
+from app import replay as trace
+from app import stack
+from app.supervisor import StartFailed, Supervisor
+from data import demo
+from data.config import Config
+from data.errors import ConfigError, DataError
+from data.settings import default_home, load
+from data.store import Role, connect, ensure_running
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Gateway, analytics and alerting for LLM traffic.",
+)
+demo_app = typer.Typer(no_args_is_help=True, help="Made-up history.")
+app.add_typer(demo_app, name="demo")
+
+Home = Annotated[
+    Path | None, typer.Option(help="Where the database, the spool and the logs live.", show_default="user data folder")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="The TOML file.", show_default="CLAUDE_PROXY_CONFIG, if set")
+]
+Port = Annotated[int | None, typer.Option(help="The port to listen on.", show_default=False)]
+
+
+def main() -> None:
+    """Run the command line; faults of the configuration, the data or a start end it with a plain message."""
+    try:
+        app()
+    except ConfigError as error:
+        sys.exit(f"The configuration has faults:\n{error}")
+    except (DataError, StartFailed, trace.TraceError) as error:
+        sys.exit(str(error))
+
+
+@app.command()
+def up(
+    *,
+    with_demo: Annotated[
+        bool, typer.Option("--demo", help="With a simulated provider, 90 days of history and live traffic.")
+    ] = False,
+    home: Home = None,
+    port: Port = None,
+    ui_port: Port = None,
+    worker_port: Port = None,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Without the app.")] = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Start and watch everything: the store, the proxy, the worker and the app."""
+    if with_demo and home is None and "CLAUDE_PROXY_HOME" not in os.environ:
+        home = default_home().with_name(f"{default_home().name}-demo")
+    settings = _given({"proxy.port": port, "ui.port": ui_port, "worker.port": worker_port})
+    provider_port = stack.free_port() if with_demo else 0
+    if with_demo:
+        provider = stack.url("127.0.0.1", provider_port)
+        settings |= {f"providers.{name}.base_url": provider for name in ("anthropic", "openai")}
+    config = _load(home, config_file, settings)
+    programs = stack.programs(config, ui=not no_ui)
+    if with_demo:
+        before = (programs[0], stack.history_program(), stack.provider_program(provider_port))
+        programs = (*before, *programs[1:], stack.traffic_program(config))
+    supervisor = Supervisor(
+        programs,
+        environment=stack.environment(config, settings, _environ(config_file)),
+        folder=stack.ROOT,
+        logs=config.home / "logs",
+        say=_say,
+    )
+    asyncio.run(_supervise(supervisor))
+
+
+@app.command()
+def store(*, home: Home = None, config_file: ConfigFile = None) -> None:
+    """Run the store alone, in the foreground."""
+    _become("data", home, config_file, {})
+
+
+@app.command()
+def proxy(*, home: Home = None, port: Port = None, config_file: ConfigFile = None) -> None:
+    """Run the proxy alone, in the foreground."""
+    _become("proxy", home, config_file, {"proxy.port": port})
+
+
+@app.command()
+def worker(*, home: Home = None, port: Port = None, config_file: ConfigFile = None) -> None:
+    """Run the alert worker alone, in the foreground."""
+    _become("engine", home, config_file, {"worker.port": port})
+
+
+@app.command()
+def ui(*, home: Home = None, port: Port = None, config_file: ConfigFile = None) -> None:
+    """Run the app alone, in the foreground; it starts the store if none runs."""
+    settings = _given({"ui.port": port})
+    config = _load(home, config_file, settings)
+    os.chdir(stack.ROOT)  # Streamlit reads .streamlit/config.toml from here
+    command = stack.ui_program(config).command
+    os.execve(command[0], command, stack.environment(config, settings, _environ(config_file)))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="CSV with TIMESTAMP, ContextTokens, GeneratedTokens.")],
+    *,
+    speed: Annotated[str, typer.Option(help="Times real time, or max.")] = "max",
+    model: Annotated[str, typer.Option(help="The model to ask for.")] = "claude-sonnet-4-5",
+    url: Annotated[str, typer.Option(help="The proxy.", show_default="the configured one")] = "",
+    concurrency: Annotated[int, typer.Option(help="Calls in flight at most.")] = 64,
+    home: Home = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Send a recorded trace through the proxy; the simulated provider answers with the trace's token counts."""
+    config = _load(home, config_file, {})
+    address = url or stack.url(stack.reachable(config.proxy.host), config.proxy.port)
+    result = asyncio.run(
+        trace.replay(file, url=address, speed=trace.speed_of(speed), model=model, concurrency=concurrency)
+    )
+    typer.echo(
+        f"{result.sent:,} calls in {result.seconds:.1f} s: {result.answered:,} answered, {result.failed:,} failed; "
+        f"{result.input_tokens:,} input and {result.output_tokens:,} output tokens"
+    )
+    raise typer.Exit(1 if result.failed else 0)
+
+
+@app.command()
+def query(
+    text: Annotated[str, typer.Argument(help="One SELECT.")],
+    *,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV instead of a table.")] = False,
+    home: Home = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Ask the store in SQL, in the reader's role."""
+    config = _load(home, config_file, {})
+    ensure_running(config)
+    frame = connect(config, Role.READER).sql(text)
+    typer.echo(frame.write_csv() if as_csv else str(frame), nl=not as_csv)
+
+
+@app.command()
+def doctor(*, home: Home = None, config_file: ConfigFile = None) -> None:
+    """Say what is set up, what is reachable and what is missing."""
+    config = _load(home, config_file, {})
+    findings = asyncio.run(checks.examine(config, os.environ))
+    for finding in findings:
+        typer.echo(f"{finding.verdict.value:<8} {finding.subject:<22} {finding.detail}")
+    raise typer.Exit(1 if any(finding.verdict is checks.Verdict.FAULT for finding in findings) else 0)
+
+
+@demo_app.command("load")
+def demo_load(
+    *,
+    days: Annotated[int, typer.Option(min=1, max=730)] = 90,
+    requests: Annotated[int, typer.Option(min=1, max=20_000_000)] = demo.DEFAULT_REQUESTS,
+    seed: int = 1,
+    home: Home = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Load made-up history of a team; loading the same again adds nothing."""
+    config = _load(home, config_file, {})
+    ensure_running(config)
+    client = connect(config)
+    rows = demo.load(client, days=days, requests=requests, seed=seed)
+    typer.echo(f"{rows:,} requests over {days} days")
+
+
+def _given(settings: dict[str, object]) -> dict[str, object]:
+    return {path: value for path, value in settings.items() if value is not None}
+
+
+def _load(home: Path | None, config_file: Path | None, settings: dict[str, object]) -> Config:
+    overrides = settings if home is None else {**settings, "home": str(home)}
+    return load(config_file=config_file, overrides=overrides)
+
+
+def _environ(config_file: Path | None) -> dict[str, str]:
+    named = {"CLAUDE_PROXY_CONFIG": str(config_file.absolute())} if config_file else {}
+    return {**os.environ, **named}
+
+
+def _become(name: str, home: Path | None, config_file: Path | None, settings: dict[str, object]) -> None:
+    config = _load(home, config_file, _given(settings))
+    environ = stack.environment(config, _given(settings), _environ(config_file))
+    os.execve(sys.executable, (sys.executable, "-m", name), environ)
+
+
+async def _supervise(supervisor: Supervisor) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, supervisor.stop_soon)
+    try:
+        await supervisor.run()
+    finally:
+        await supervisor.stop()
+
+
+def _say(line: str) -> None:
+    typer.echo(line)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The supervisor against real subprocesses: ready, restart, failure at start, clean end."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from app.supervisor import Program, StartFailed, Supervisor
+
+LIMIT_S = 20.0
+WAITS = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: exit(0))
+print('{name} ready', flush=True)
+time.sleep(60)
+"""
+
+
+def program(name: str, code: str, **settings) -> Program:
+    return Program(name, (sys.executable, "-c", code), "somewhere", **settings)
+
+
+def waits(name: str) -> Program:
+    return program(name, WAITS.format(name=name))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def supervise(tmp_path, said):
+    def make(*programs: Program) -> Supervisor:
+        return Supervisor(programs, environment=os.environ, folder=tmp_path, logs=tmp_path / "logs", say=said.append)
+
+    return make
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+async def running(supervisor: Supervisor, said: list[str]) -> asyncio.Task[None]:
+    run = asyncio.get_running_loop().create_task(supervisor.run())
+    await until(lambda: "ready" in said or run.done())
+    return run
+
+
+async def test_programs_start_in_order_and_are_announced_when_ready(supervise, said):
+    supervisor = supervise(waits("one"), waits("two"))
+    run = await running(supervisor, said)
+    assert [line.split()[0] for line in said] == ["one", "two", "ready"]
+    supervisor.stop_soon()
+    await run
+    await supervisor.stop()
+    assert children() == []
+
+
+async def test_a_killed_program_is_started_again(supervise, said):
+    supervisor = supervise(waits("one"))
+    run = await running(supervisor, said)
+    children()[0].send_signal(signal.SIGKILL)
+    await until(lambda: "one is back" in said)
+    assert "exit -9" in said[-2]
+    supervisor.stop_soon()
+    await run
+    await supervisor.stop()
+    assert children() == []
+
+
+async def test_a_program_that_ends_at_start_is_a_failure_with_its_last_words(supervise):
+    supervisor = supervise(program("one", "import sys; sys.exit('the port is taken')"))
+    with pytest.raises(StartFailed, match=r"one ended at start \(exit 1\):\nthe port is taken"):
+        await supervisor.run()
+    await supervisor.stop()
+
+
+async def test_a_program_that_runs_once_is_ready_when_it_has_ended_well(supervise, said):
+    supervisor = supervise(program("load", "print('loaded')", once=True), waits("two"))
+    run = await running(supervisor, said)
+    assert [line.split()[0] for line in said] == ["load", "two", "ready"]
+    supervisor.stop_soon()
+    await run
+    await supervisor.stop()
+
+
+async def test_stopping_while_a_program_is_still_starting_ends_it(supervise, said):
+    supervisor = supervise(program("slow", "import time; time.sleep(60)"))
+    run = asyncio.get_running_loop().create_task(supervisor.run())
+    await until(children)
+    supervisor.stop_soon()
+    await run
+    await supervisor.stop()
+    assert children() == []
