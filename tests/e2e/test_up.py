@@ -1,0 +1,71 @@
+"""`claude-proxy up`: one line a program, `ready`, and a clean end."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import requests
+
+from tests.e2e.stack import ROOT, Spoken, until
+
+
+def test_it_says_when_each_program_is_ready_and_ends_cleanly_on_ctrl_c(make_stack):
+    stack = make_stack()
+    assert [line.split()[0] for line in stack.up.lines] == ["store", "proxy", "worker", "ready"]
+    programs = psutil.Process(stack.up.process.pid).children(recursive=True)
+    assert stack.up.end(signal.SIGINT) == 0
+    assert [program for program in programs if program.is_running()] == []
+    assert not stack.config.socket.exists()
+
+
+def test_killing_the_supervisor_ends_its_programs(make_stack):
+    stack = make_stack()
+    programs = psutil.Process(stack.up.process.pid).children(recursive=True)
+    stack.up.process.kill()
+    gone, alive = psutil.wait_procs(programs, timeout=30)
+    assert alive == []
+    assert len(gone) >= 3
+
+
+def test_a_killed_program_comes_back_and_the_others_keep_answering(make_stack):
+    stack = make_stack()
+    for module in ("data", "engine", "proxy"):
+        stack.kill(module)
+        until(lambda: _healthy(stack.proxy) and _healthy(stack.worker), what=f"healthy after {module} was killed")
+
+
+def test_a_port_that_is_taken_is_said_in_plain_words(make_stack):
+    stack = make_stack()
+    port = stack.proxy.rpartition(":")[2]
+    second = Spoken(
+        *(sys.executable, "-m", "app.cli", "up", "--no-ui", "--port", port, "--worker-port", "0"),
+        environ={"CLAUDE_PROXY_HOME": str(stack.config.home / "second")},
+    )
+    assert second.process.wait(60) == 1
+    second.end()
+    assert any("proxy ended at start" in line for line in second.lines)
+    assert not any("Traceback" in line for line in second.lines)
+
+
+def test_faults_of_the_configuration_end_it_before_anything_starts(tmp_path: Path):
+    path = tmp_path / "proxy.toml"
+    path.write_text("[proxy]\nport = 'x'\n[worker]\nprot = 1\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "app.cli", "up", "--config", str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[0] == "The configuration has faults:"
+    assert len(ended.stderr.splitlines()) == 3
+
+
+def _healthy(base: str) -> bool:
+    try:
+        return requests.get(f"{base}/health", timeout=2).json()["status"] == "ok"
+    except requests.RequestException:
+        return False
