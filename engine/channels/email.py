@@ -1,0 +1,154 @@
+"""Mail over SMTP: text and HTML side by side, one thread an incident."""
+
+import socket
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime
+from html import escape
+from typing import Annotated, Literal
+
+import aiosmtplib
+from pydantic import AfterValidator, Field
+
+from engine.channels.channel import ANSWER_CHARS, ChannelConfig, ChannelKind, Delivery, Receipt, Wire
+from engine.channels.guard import BlockedAddress, connect
+from engine.errors import DeliveryError
+from engine.notice import Notice, NoticeStatus, facts
+
+TIMEOUT_S = 15.0
+_COLOURS = {"critical": "#b91c1c", "high": "#dc2626", "medium": "#d97706", "low": "#2563eb", "info": "#64748b"}
+_RESOLVED = "#15803d"
+
+
+def _address(text: str) -> str:
+    local, at, domain = text.strip().rpartition("@")
+    if not (local and at and domain) or any(char.isspace() or char in "<>," for char in text.strip()):
+        raise ValueError(f"{text!r} is not a mail address")
+    return text.strip()
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class EmailConfig(ChannelConfig):
+    """An SMTP server and who is written to. `security`: STARTTLS (required), TLS from the start, or plain."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "plain"] = "starttls"
+    verify_certificate: bool = True
+    username: str = ""
+    password: str = ""
+    sender: Address
+    to: Annotated[tuple[Address, ...], Field(min_length=1, max_length=50)]
+
+
+async def notify(config: EmailConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:
+    """Send one mail to all recipients; raises DeliveryError, permanent for 5xx replies (RFC 5321, 4.2.1)."""
+    del wire
+    message = compose(config, notice, delivery)
+    try:
+        made = await connect(config.host, config.port, allow_private=config.allow_private)
+        return await _hand_over(config, message, made)
+    except BlockedAddress as error:
+        raise DeliveryError(str(error), permanent=True) from error
+    except aiosmtplib.SMTPRecipientsRefused as error:
+        codes = [refused.code for refused in error.recipients]
+        text = "; ".join(f"{refused.recipient}: {refused.code} {refused.message}" for refused in error.recipients)
+        raise _refused("all recipients refused", max(codes), text) from error
+    except aiosmtplib.SMTPResponseException as error:
+        raise _refused("the mail server refused", error.code, error.message) from error
+    except aiosmtplib.SMTPNotSupported as error:
+        raise DeliveryError(f"the mail server cannot do what is configured: {error}", permanent=True) from error
+    except (aiosmtplib.SMTPException, OSError) as error:
+        raise DeliveryError(f"{type(error).__name__}: {error}") from error
+
+
+async def _hand_over(config: EmailConfig, message: EmailMessage, connected: socket.socket) -> Receipt:
+    client = aiosmtplib.SMTP(
+        hostname=config.host,
+        sock=connected,
+        use_tls=config.security == "tls",
+        start_tls=config.security == "starttls",
+        validate_certs=config.verify_certificate,
+        username=config.username or None,
+        password=config.password or None,
+        timeout=TIMEOUT_S,
+    )
+    try:
+        await client.connect()
+        refused, reply = await client.send_message(message)
+        await client.quit()
+    finally:
+        client.close()
+        connected.close()
+    lost = "".join(f"; {who} refused: {why.code} {why.message}" for who, why in refused.items())
+    return Receipt(250, (reply + lost)[:ANSWER_CHARS], str(message["Message-ID"]))
+
+
+def _refused(what: str, code: int, text: str) -> DeliveryError:
+    return DeliveryError(f"{what}: {code}", permanent=code >= 500, status=code, answer=text[:ANSWER_CHARS])
+
+
+def compose(config: EmailConfig, notice: Notice, delivery: Delivery) -> EmailMessage:
+    """The mail, with a Message-ID that stays the same over retries and the incident's thread in References."""
+    domain = config.sender.rpartition("@")[2]
+    message = EmailMessage(policy=SMTP_POLICY)
+    message["From"] = config.sender
+    message["To"] = ", ".join(config.to)
+    message["Subject"] = _one_line(notice.headline)[:200]
+    message["Date"] = format_datetime(delivery.at)
+    message["Message-ID"] = f"<{delivery.id}@{domain}>"
+    if notice.alert_id:
+        thread = f"<incident-{notice.alert_id}@{domain}>"
+        message["In-Reply-To"] = thread
+        message["References"] = thread
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(text_of(notice))
+    message.add_alternative(html_of(notice), subtype="html")
+    return message
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _lines(notice: Notice) -> list[str]:
+    mark = ["This is a test of the channel; nothing is wrong."] if notice.test else []
+    flaw = [f"The message could not be made as configured: {notice.flaw}"] if notice.flaw else []
+    return [line for line in (*mark, notice.summary, notice.message, *flaw) if line]
+
+
+def _links(notice: Notice) -> list[tuple[str, str]]:
+    named = (("Acknowledge or resolve", notice.alert_url), ("Rule", notice.rule_url), ("Runbook", notice.runbook))
+    return [(name, url) for name, url in named if url]
+
+
+def text_of(notice: Notice) -> str:
+    """The plain part."""
+    width = max(len(name) for name, _ in facts(notice))
+    table = "\n".join(f"{name:<{width}}  {value}" for name, value in facts(notice))
+    urls = "\n".join(f"{name}: {url}" for name, url in _links(notice))
+    return "\n\n".join(part for part in (notice.headline, *_lines(notice), table, urls) if part) + "\n"
+
+
+def html_of(notice: Notice) -> str:
+    """The HTML part: the same facts with the severity's colour; every value is escaped."""
+    resolved = notice.status is NoticeStatus.RESOLVED
+    colour = _RESOLVED if resolved else _COLOURS.get(notice.severity, _COLOURS["info"])
+    words = "".join(f'<p style="margin:0 0 12px">{escape(line)}</p>' for line in _lines(notice))
+    rows = "".join(
+        f'<tr><td style="padding:2px 16px 2px 0;color:#64748b">{escape(name)}</td>'
+        f'<td style="padding:2px 0"><strong>{escape(value)}</strong></td></tr>'
+        for name, value in facts(notice)
+    )
+    urls = " &middot; ".join(f'<a href="{escape(url)}">{escape(name)}</a>' for name, url in _links(notice))
+    return (
+        '<div style="font-family:system-ui,sans-serif;font-size:14px;color:#0f172a">'
+        f'<div style="border-left:4px solid {colour};padding:4px 0 4px 16px">'
+        f'<h2 style="font-size:16px;margin:0 0 12px">{escape(notice.headline)}</h2>'
+        f'{words}<table style="border-collapse:collapse;margin:0 0 12px">{rows}</table>{urls}</div></div>'
+    )
+
+
+EMAIL = ChannelKind(name="email", label="Email", config=EmailConfig, notify=notify, secrets=frozenset({"password"}))

@@ -1,0 +1,75 @@
+"""Keeps outgoing messages off internal addresses (server-side request forgery), checked where the socket is made.
+
+Checking the address that is about to be connected to, instead of the name, leaves no gap for a name that
+resolves differently the second time.
+"""
+
+import asyncio
+import ipaddress
+import socket
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class BlockedAddress(Exception):
+    """The address is loopback, link-local, private or otherwise not public."""
+
+
+def is_public(text: str) -> bool:
+    """Whether an IP address (with or without zone) is reachable on the public internet, seen through IPv6 wrappings."""
+    address = _unwrapped(ipaddress.ip_address(text.partition("%")[0]))
+    return address.is_global and not address.is_multicast
+
+
+def _unwrapped(address: IPAddress) -> IPAddress:
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    teredo = address.teredo[1] if address.teredo else None
+    return address.ipv4_mapped or address.sixtofour or teredo or address
+
+
+def require_public(host: str) -> None:
+    """Raise BlockedAddress unless `host`, a literal address, is public."""
+    if not is_public(host):
+        raise BlockedAddress(f"{host} is not a public address; set allow_private on the channel to send there")
+
+
+AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
+
+
+def guarded_socket(info: AddressInfo) -> socket.socket:
+    """A socket for one address as getaddrinfo returns it; raises BlockedAddress for internal ones."""
+    family, kind, proto, _, address = info
+    require_public(str(address[0]))
+    return socket.socket(family, kind, proto)
+
+
+async def connect(host: str, port: int, *, allow_private: bool) -> socket.socket:
+    """A connected non-blocking TCP socket to the first address of `host` that answers.
+
+    Raises BlockedAddress when any of its addresses is internal and that is not allowed, OSError when none answers.
+    """
+    loop = asyncio.get_running_loop()
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if not allow_private:
+        for info in infos:
+            require_public(str(info[4][0]))
+    fault: OSError = OSError(f"{host} has no address")
+    for family, kind, proto, _, address in infos:
+        made = socket.socket(family, kind, proto)
+        made.setblocking(False)
+        try:
+            await loop.sock_connect(made, address)
+        except OSError as error:
+            made.close()
+            fault = error
+        except BaseException:
+            made.close()
+            raise
+        else:
+            return made
+    raise fault

@@ -1,0 +1,129 @@
+"""Webhooks as Standard Webhooks 1.0 has them: signed, with an id that stays the same over retries."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import orjson
+from pydantic import AfterValidator, Field, HttpUrl
+
+from engine.channels.channel import ChannelConfig, ChannelKind, Delivery, Receipt, Wire
+from engine.notice import Notice
+
+MAX_BODY_BYTES = 20_000
+_PREFIX = "whsec_"
+_CUT = "… [cut]"
+_TOKEN = re.compile(r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")
+_OURS = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature", "content-type", "content-length", "host"})
+
+
+def _key(secret: str) -> bytes:
+    """The signing key of a `whsec_…` secret; raises ValueError unless it holds 24 to 64 bytes of base64."""
+    if not secret.startswith(_PREFIX):
+        raise ValueError("must start with whsec_")
+    text = secret.removeprefix(_PREFIX)
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error as error:
+        raise ValueError("must be base64 after whsec_") from error
+    if not 24 <= len(key) <= 64:
+        raise ValueError(f"must hold 24 to 64 bytes, holds {len(key)}")
+    return key
+
+
+def _secret(text: str) -> str:
+    if text:
+        _key(text)
+    return text
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _TOKEN.match(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if name.lower() in _OURS:
+            raise ValueError(f"{name} is set by the gateway")
+        if any(char in value for char in "\r\n\0"):
+            raise ValueError(f"the value of {name} holds a line break")
+    return headers
+
+
+Secret = Annotated[str, AfterValidator(_secret)]
+
+
+class WebhookConfig(ChannelConfig):
+    """Where to post and how to sign. `previous_secret` signs too while a secret is being rotated."""
+
+    url: HttpUrl
+    secret: Secret
+    previous_secret: Secret = ""
+    headers: Annotated[dict[str, str], Field(max_length=20), AfterValidator(_headers)] = Field(default_factory=dict)
+
+
+def new_secret() -> str:
+    """A fresh signing secret of 32 random bytes."""
+    return _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def signatures(message_id: str, timestamp: int, body: bytes, keys: Iterable[str]) -> str:
+    """The `webhook-signature` header: one `v1,…` a secret, separated by spaces."""
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    digests = (hmac.new(_key(secret), signed, hashlib.sha256).digest() for secret in keys if secret)
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+
+
+def payload(notice: Notice) -> bytes:
+    """The body `{type, timestamp, data}`; long texts are cut, visibly, to stay under 20 kB."""
+    data = _data(notice)
+    for limit in (MAX_BODY_BYTES, 2_000, 500, 100):
+        body = orjson.dumps({"type": notice.type, "timestamp": notice.at, "data": _cut(data, limit)})
+        if len(body) < MAX_BODY_BYTES:
+            return body
+    return orjson.dumps({"type": notice.type, "timestamp": notice.at, "data": _cut({**data, "labels": {}}, 100)})
+
+
+def _data(notice: Notice) -> dict[str, Any]:
+    fields: dict[str, Any] = {name: getattr(notice, name) for name in notice.__struct_fields__}
+    del fields["at"]
+    return {**fields, "labels": dict(notice.labels)}
+
+
+def _cut(value: Any, limit: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= limit else value[:limit] + _CUT
+    if isinstance(value, dict):
+        return {name[:limit]: _cut(item, limit) for name, item in value.items()}
+    return value
+
+
+async def notify(config: WebhookConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:
+    """Post the signed notice; raises DeliveryError."""
+    body = payload(notice)
+    timestamp = int(delivery.at.timestamp())
+    headers = {
+        **config.headers,
+        "content-type": "application/json",
+        "webhook-id": delivery.id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signatures(delivery.id, timestamp, body, (config.secret, config.previous_secret)),
+    }
+    return await wire.post(str(config.url), body=body, headers=headers, allow_private=config.allow_private)
+
+
+def _complete(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields if fields.get("secret") else {**fields, "secret": new_secret()}
+
+
+WEBHOOK = ChannelKind(
+    name="webhook",
+    label="Webhook",
+    config=WebhookConfig,
+    notify=notify,
+    secrets=frozenset({"secret", "previous_secret", "headers"}),
+    complete=_complete,
+)

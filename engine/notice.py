@@ -1,0 +1,109 @@
+"""What a notification says, as one value that every channel can render. No I/O, no clock."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from urllib.parse import quote
+
+import msgspec
+
+
+class NoticeStatus(StrEnum):
+    """What the notice reports."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+    MESSAGE = "message"  # about the system itself, not about an incident
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One notification's content. Times are aware UTC; `value` and `threshold` are in `unit`.
+
+    `reason` is why it is sent (`first`, `resolved`, `repeat`, `fallback`, `test`, …).
+    """
+
+    title: str
+    status: NoticeStatus
+    severity: str
+    at: datetime
+    reason: str = ""
+    summary: str = ""  # one sentence
+    message: str = ""  # the rule's own words
+    alert_id: str = ""
+    rule_id: str = ""
+    rule_name: str = ""
+    labels: Mapping[str, str] = {}
+    metric: str = ""
+    unit: str = ""
+    value: float | None = None
+    threshold: float | None = None
+    opened_at: datetime | None = None
+    resolved_at: datetime | None = None
+    runbook: str = ""
+    alert_url: str = ""
+    rule_url: str = ""
+    test: bool = False
+    flaw: str = ""  # what went wrong while the message was made; shown, so that it gets mended
+
+    @property
+    def headline(self) -> str:
+        """Status, severity, title and group on one line, for subjects and previews."""
+        state = "TEST" if self.test else self.status.value.upper()
+        group = ", ".join(f"{name}={value}" for name, value in sorted(self.labels.items()) if value)
+        return f"[{state}] [{self.severity.upper()}] {self.title}" + (f" ({group})" if group else "")
+
+    @property
+    def type(self) -> str:
+        """The event's name in webhooks: `alert.firing`, `alert.resolved`, `system.message`."""
+        prefix = "system" if self.status is NoticeStatus.MESSAGE else "alert"
+        return f"{prefix}.{self.status.value}"
+
+
+def encode(notice: Notice) -> str:
+    """JSON text for the outbox."""
+    return msgspec.json.encode(notice).decode()
+
+
+def decode(text: str) -> Notice:
+    """The notice that `encode` wrote; raises `msgspec.ValidationError`."""
+    return msgspec.json.decode(text, type=Notice)
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A value with its unit as people read it: `$512.34`, `12.5 %`, `8,120 ms`; `no data` for None."""
+    if value is None:
+        return "no data"
+    number = f"{value:,.2f}".rstrip("0").rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
+    if unit.startswith("usd"):
+        shown = f"${value:,.2f}" if abs(value) >= 0.01 or value == 0 else f"${value:.6g}"
+        return shown + unit.removeprefix("usd")
+    return f"{number} {'%' if unit == 'percent' else unit}".strip()
+
+
+def links(public_url: str, *, alert_id: str, rule_id: str) -> tuple[str, str]:
+    """Where the app shows this incident and this rule; '' and '' without an address of the app."""
+    base = public_url.rstrip("/")
+    if not base:
+        return "", ""
+    alert = f"{base}/alerts?alert={quote(alert_id)}" if alert_id else ""
+    rule = f"{base}/rules?rule={quote(rule_id)}" if rule_id else ""
+    return alert, rule
+
+
+def facts(notice: Notice) -> list[tuple[str, str]]:
+    """Labelled lines for a message: value, threshold, group, times; only what is known."""
+    rows: list[tuple[str, str]] = []
+    if notice.value is not None or notice.metric:
+        rows.append((notice.metric or "value", quantity(notice.value, notice.unit)))
+    if notice.threshold is not None:
+        rows.append(("threshold", quantity(notice.threshold, notice.unit)))
+    rows += [(name, value) for name, value in sorted(notice.labels.items()) if value]
+    rows.append(("severity", notice.severity))
+    rows += [("since", when(notice.opened_at))] if notice.opened_at else []
+    rows += [("resolved", when(notice.resolved_at))] if notice.resolved_at else []
+    return rows
+
+
+def when(at: datetime) -> str:
+    """A time as `2026-01-31 14:05:09 UTC`."""
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")

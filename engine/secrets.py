@@ -1,0 +1,66 @@
+"""Secrets at rest: encrypted with a key that only this home's owner can read."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cryptography.fernet import Fernet, InvalidToken
+
+from engine.errors import SecretUnreadable
+
+#: What stands for a secret wherever one would be shown; sent back unchanged it keeps the stored one.
+MASK = "••••••••"
+
+
+class SecretBox:
+    """Encrypts and decrypts the secret fields of a channel. Thread-safe."""
+
+    def __init__(self, home: Path) -> None:
+        self._fernet = Fernet(_key(home / "secret.key"))
+
+    def seal(self, fields: Mapping[str, Any]) -> str:
+        """Encrypted JSON of `fields`; '' for none."""
+        return self._fernet.encrypt(orjson.dumps(dict(fields))).decode() if fields else ""
+
+    def open(self, sealed: str) -> dict[str, Any]:
+        """The fields again; raises SecretUnreadable when they were sealed with another key."""
+        if not sealed:
+            return {}
+        try:
+            fields: dict[str, Any] = orjson.loads(self._fernet.decrypt(sealed.encode()))
+        except InvalidToken as error:
+            raise SecretUnreadable("the secret was encrypted with another secret.key; enter it again") from error
+        return fields
+
+
+def _key(path: Path) -> bytes:
+    """The key file's content; made with mode 0600 on first use, whoever comes first wins."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(Fernet.generate_key())
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    return path.read_bytes().strip()
+
+
+def redacted(text: str, hidden: Mapping[str, Any]) -> str:
+    """`text` with every secret value of `hidden` (also nested ones, of four characters or more) replaced."""
+    for value in sorted(_values(hidden), key=len, reverse=True):
+        text = text.replace(value, MASK)
+    return text
+
+
+def _values(tree: Any) -> list[str]:
+    if isinstance(tree, Mapping):
+        return [value for item in tree.values() for value in _values(item)]
+    return [tree] if isinstance(tree, str) and len(tree) >= 4 else []
