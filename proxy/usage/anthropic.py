@@ -1,0 +1,213 @@
+"""Anthropic Messages: counts of a stream and of a plain answer.
+
+Counts are disjoint already. In a stream they are cumulative: per field the last non-null value wins,
+nothing is summed; the split of cache writes by lifetime is given by `message_start` alone.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from data.model import Tokens
+from proxy.sse import SseEvent
+from proxy.usage import fields
+from proxy.usage.errors import broken_body
+from proxy.usage.estimate import OutputSeen
+from proxy.usage.usage import Usage
+
+_DELTA: Final = "content_block_delta"
+
+
+class _Delta(msgspec.Struct, frozen=True, gc=False):
+    text: str = ""
+    thinking: str = ""
+    partial_json: str = ""
+
+
+class _DeltaEvent(msgspec.Struct, frozen=True, gc=False):
+    delta: _Delta
+
+
+class _Body(msgspec.Struct):
+    """The fields that are read; everything else of an answer is skipped unread."""
+
+    id: msgspec.Raw = msgspec.Raw()
+    model: msgspec.Raw = msgspec.Raw()
+    stop_reason: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+
+_DELTA_DECODER: Final = msgspec.json.Decoder(_DeltaEvent)
+_BODY_DECODER: Final = msgspec.json.Decoder(_Body)
+
+
+class AnthropicStream:
+    """Reads the events of a Messages stream."""
+
+    def __init__(self) -> None:
+        self.output_started = False
+        self._seen = OutputSeen()
+        self._message: dict[str, Any] = {}
+        self._usage: dict[str, Any] = {}
+        self._stop_reason = ""
+        self._counted = False  # a message_delta told the output
+        self._stopped = False
+        self._garbled = False  # since the last count, an event could not be read
+        self._error = ("", "")
+
+    def take(self, event: SseEvent) -> None:
+        """Read one event; unknown ones tell nothing."""
+        if event.event == _DELTA:
+            self._content(event.data)
+            return
+        value = fields.mapping(fields.decode(event.data))
+        match value.get("type") or event.event:
+            case "message_start":
+                self._start(value)
+            case "content_block_delta":
+                self._content(event.data)
+            case "message_delta":
+                self._delta(value)
+            case "message_stop":
+                self._stopped = True
+            case "error":
+                self._error = fields.error_of(value.get("error")) if value.get("error") else ("error", "")
+            case _ if not value:
+                self._garbled = True
+            case _:
+                pass
+
+    def usage(self, *, damaged: bool) -> Usage:
+        """Say what was read."""
+        final = self._counted and (self._stopped or bool(self._stop_reason))
+        complete = final and not (damaged or self._garbled or self._error[0])
+        known = fields.count(self._usage.get("output_tokens")) or 0
+        output = known if complete else self._seen.tokens(at_least=known)
+        return _usage(
+            self._message,
+            self._usage,
+            output=output,
+            stop_reason=self._stop_reason,
+            complete=complete,
+            note="" if complete else self._note(),
+            error=self._error,
+        )
+
+    def _note(self) -> str:
+        source = "message_start and " if self._usage else ""
+        return f"estimated from {source}{self._seen.characters} characters of output"
+
+    def _start(self, value: Mapping[str, Any]) -> None:
+        self._message = fields.mapping(value.get("message"))
+        self._usage = fields.merged(self._usage, _valid(self._message.get("usage")))
+
+    def _content(self, data: bytes) -> None:
+        self.output_started = True
+        try:
+            delta = _DELTA_DECODER.decode(data).delta
+        except (msgspec.DecodeError, ValueError):
+            return  # content counts only where the provider's own count is missing
+        self._seen.add(delta.text or delta.thinking or delta.partial_json)
+
+    def _delta(self, value: Mapping[str, Any]) -> None:
+        reported = _valid(value.get("usage"))
+        self._usage = fields.merged(self._usage, reported)
+        self._stop_reason = fields.text(fields.mapping(value.get("delta")).get("stop_reason")) or self._stop_reason
+        if reported.get("output_tokens") is not None:
+            self._counted, self._garbled = True, False
+
+
+def read_body(data: bytes) -> Usage:
+    """The counts of a plain answer; an error answer bills nothing."""
+    try:
+        body = _BODY_DECODER.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return broken_body(data)
+    usage = _valid(fields.decode(body.usage))
+    error = fields.error_of(fields.decode(body.error))
+    output = usage.get("output_tokens")
+    complete = output is not None or bool(error[0])
+    message = {"id": fields.decode(body.id), "model": fields.decode(body.model)}
+    return _usage(
+        message,
+        usage,
+        output=output or 0,
+        stop_reason=fields.text(fields.decode(body.stop_reason)),
+        complete=complete,
+        note="" if complete else "the answer told no counts",
+        error=error,
+    )
+
+
+def _usage(
+    message: Mapping[str, Any],
+    usage: Mapping[str, Any],
+    *,
+    output: int,
+    stop_reason: str,
+    complete: bool,
+    note: str,
+    error: tuple[str, str],
+) -> Usage:
+    return Usage(
+        tokens=_tokens(usage, output),
+        model=fields.text(message.get("model")),
+        stop_reason=stop_reason,
+        service_tier=fields.text(usage.get("service_tier")),
+        inference_geo=fields.text(usage.get("inference_geo")),
+        speed=fields.text(usage.get("speed")),
+        response_id=fields.text(message.get("id")),
+        raw=fields.encode(usage),
+        complete=complete,
+        note=note,
+        error_class=error[0],
+        error_message=error[1],
+    )
+
+
+def _tokens(usage: Mapping[str, Any], output: int) -> Tokens:
+    split = fields.mapping(usage.get("cache_creation"))
+    minutes, hour = cache_writes(
+        fields.count(usage.get("cache_creation_input_tokens")),
+        fields.count(split.get("ephemeral_5m_input_tokens")),
+        fields.count(split.get("ephemeral_1h_input_tokens")),
+    )
+    tools = fields.mapping(usage.get("server_tool_use"))
+    return Tokens(
+        uncached_input=fields.count(usage.get("input_tokens")) or 0,
+        cache_read=fields.count(usage.get("cache_read_input_tokens")) or 0,
+        cache_write_5m=minutes,
+        cache_write_1h=hour,
+        output=output,
+        # fetches are free: only searches are billed by the piece
+        tool_units=fields.count(tools.get("web_search_requests")) or 0,
+    )
+
+
+def cache_writes(total: int | None, minutes: int | None, hour: int | None) -> tuple[int, int]:
+    """Cache writes as (five minutes, one hour): the split, stretched to the total that came after it.
+
+    What the split leaves open goes to the only lifetime in use, else to five minutes, the default.
+    """
+    five, sixty = minutes or 0, hour or 0
+    if total is None:
+        return five, sixty
+    if total >= five + sixty:
+        return (0, total) if sixty and not five else (total - sixty, sixty)
+    sixty = min(sixty, total)
+    return total - sixty, sixty
+
+
+def _valid(value: object) -> dict[str, Any]:
+    """The usage object without counts that cannot be counts: those say nothing."""
+    return {name: cleaned for name, v in fields.mapping(value).items() if (cleaned := _cleaned(v)) is not None}
+
+
+def _cleaned(value: object) -> object:
+    if isinstance(value, dict):
+        return _valid(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return fields.count(value)
+    return value

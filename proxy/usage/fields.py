@@ -1,0 +1,69 @@
+"""Reads single values out of JSON that nobody vouches for: a wrong type is as good as nothing."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+#: No request has a billion tokens: a larger count is a fault of the provider.
+MAX_COUNT: Final = 1_000_000_000
+MAX_TEXT: Final = 200
+MAX_MESSAGE: Final = 500
+MAX_RAW_BYTES: Final = 64 * 1024
+
+_DECODER: Final = msgspec.json.Decoder()
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def decode(data: bytes | msgspec.Raw) -> Any:
+    """The JSON value, or None where it is not JSON."""
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
+def encode(value: Mapping[str, Any]) -> str:
+    """A usage object as JSON; '' for an empty or absurdly large one."""
+    data = _ENCODER.encode(value) if value else b""
+    return data.decode() if len(data) <= MAX_RAW_BYTES else ""
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """The JSON object, or an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def count(value: object) -> int | None:
+    """A count of tokens, or None for anything that cannot be one (negative, fractional, text, absurd)."""
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None
+
+
+def text(value: object, limit: int = MAX_TEXT) -> str:
+    """The text, cut to `limit` characters; '' for anything else."""
+    return value[:limit] if isinstance(value, str) else ""
+
+
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Both objects as one: per field the last non-null value wins, inner objects likewise."""
+    result = dict(old)
+    for name, value in new.items():
+        if isinstance(value, dict):
+            result[name] = merged(mapping(result.get(name)), value)
+        elif value is not None or name not in result:
+            result[name] = value
+    return result
+
+
+def error_of(value: object) -> tuple[str, str]:
+    """Class and message of a provider's `error` value; ('', '') where it is none.
+
+    OpenAI's `code` says more than its `type` (which may be "tokens"); Anthropic has only `type`.
+    """
+    if isinstance(value, str) and value:
+        return "error", text(value, MAX_MESSAGE)
+    error = mapping(value)
+    if not error:
+        return "", ""
+    name = text(error.get("code")) or text(error.get("type")) or "error"
+    return name, text(error.get("message"), MAX_MESSAGE)

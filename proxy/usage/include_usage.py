@@ -1,0 +1,165 @@
+"""Asks an OpenAI-style provider for a stream's counts and hides what the caller did not ask for.
+
+Both work on the bytes: what is not inserted or hidden stays exactly as it was.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from proxy.sse import parse_block
+from proxy.usage import fields
+
+#: An event larger than this is not the usage chunk.
+MAX_CHUNK_BYTES: Final = 256 * 1024
+
+_OPTIONS: Final = b'"stream_options"'
+_ASK: Final = b'"include_usage":true'
+_EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
+_LINE_END: Final = re.compile(rb"\r\n?")
+#: A JSON string, or one character of structure.
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]', re.DOTALL)
+
+
+class _Request(msgspec.Struct):
+    stream: msgspec.Raw = msgspec.Raw()
+    stream_options: msgspec.Raw = msgspec.Raw()
+
+
+_DECODER: Final = msgspec.json.Decoder(_Request)
+
+
+def ask_for_usage(body: bytes) -> bytes:
+    """The request with `stream_options.include_usage` true.
+
+    Unchanged where it is no streaming request, not a JSON object, or asks already.
+    """
+    try:
+        request = _DECODER.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return body
+    options = fields.decode(request.stream_options)
+    if fields.decode(request.stream) is not True or fields.mapping(options).get("include_usage") is True:
+        return body
+    span = _member(body, "stream_options") if bytes(request.stream_options) else None
+    if span is None:
+        end = body.rindex(b"}")
+        return body[:end] + b"," + _OPTIONS + b":{" + _ASK + b"}" + body[end:]
+    start, end = span
+    return body[:start] + _asking(body[start:end], options) + body[end:]
+
+
+def _asking(text: bytes, options: Any) -> bytes:
+    """The text of the options, with the question in it."""
+    if not isinstance(options, dict):
+        return b"{" + _ASK + b"}"
+    span = _member(text, "include_usage")
+    if span is not None:
+        return text[: span[0]] + b"true" + text[span[1] :]
+    comma = b"," if options else b""
+    start = text.index(b"{") + 1
+    return text[:start] + _ASK + comma + text[start:]
+
+
+def _member(text: bytes, name: str) -> tuple[int, int] | None:
+    """Where the value of the object's last member of that name begins and ends (the last one counts)."""
+    found = None
+    for key, start, end in _members(text):
+        if fields.decode(key) == name:
+            found = start, end
+    return found
+
+
+def _members(text: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Each member of the (valid) JSON object: its key, and where its value begins and ends."""
+    depth, key, start, last = 0, b"", 0, b""
+    for token in _TOKEN.finditer(text):
+        match token[0]:
+            case b"{" | b"[":
+                depth += 1
+            case b":" if depth == 1:
+                key, start = last, token.end()
+            case b"," if depth == 1 and key:
+                yield key, *_trimmed(text, start, token.start())
+                key = b""
+            case b"}" | b"]":
+                depth -= 1
+                if depth == 0 and key:
+                    yield key, *_trimmed(text, start, token.start())
+            case string:
+                last = string
+
+
+def _trimmed(text: bytes, start: int, end: int) -> tuple[int, int]:
+    value = text[start:end]
+    return start + len(value) - len(value.lstrip()), end - len(value) + len(value.rstrip())
+
+
+class UsageChunkFilter:
+    """Passes a stream on unchanged but for the chunk that carries nothing but the counts.
+
+    An event is held until it is whole; every way of cutting the stream gives the same bytes.
+    """
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._passing = False  # the event that has begun is too large to be the one
+        self._after_cr = False  # a LF that comes now still belongs to the event before
+        self._hidden = False  # and that event was hidden
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more of the stream; give what may go on."""
+        searched = max(len(self._rest) - 3, 0)
+        self._rest += data
+        out = bytearray()
+        if self._after_cr and data:
+            self._line_feed(out)
+            searched = 0
+        while match := _EVENT_END.search(self._rest, searched):
+            self._event(match.end(), out)
+            searched = 0
+        if self._passing or len(self._rest) > MAX_CHUNK_BYTES:
+            self._pass_on(out)
+        return bytes(out)
+
+    def flush(self) -> bytes:
+        """Give what is left of a stream that ended within an event."""
+        rest, self._rest = bytes(self._rest), bytearray()
+        return b"" if not self._passing and is_usage_chunk(rest) else rest
+
+    def _event(self, end: int, out: bytearray) -> None:
+        event = bytes(self._rest[:end])
+        del self._rest[:end]
+        self._hidden = not self._passing and is_usage_chunk(event)
+        self._passing = False
+        if not self._hidden:
+            out += event
+        self._after_cr = event.endswith(b"\r")
+        if self._after_cr and self._rest:
+            self._line_feed(out)
+
+    def _line_feed(self, out: bytearray) -> None:
+        self._after_cr = False
+        if self._rest.startswith(b"\n"):
+            del self._rest[:1]
+            if not self._hidden:
+                out += b"\n"
+
+    def _pass_on(self, out: bytearray) -> None:
+        """Send on all but what may be the first half of the event's end."""
+        keep = len(self._rest) - len(self._rest.rstrip(b"\r\n"))
+        end = len(self._rest) - keep
+        out += self._rest[:end]
+        del self._rest[:end]
+        self._passing = True
+
+
+def is_usage_chunk(event: bytes) -> bool:
+    """Whether the event carries counts and no choices."""
+    if b"usage" not in event:
+        return False
+    block = parse_block(_LINE_END.sub(b"\n", event).strip(b"\n"))
+    chunk = fields.mapping(fields.decode(block.data)) if block else {}
+    return chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)

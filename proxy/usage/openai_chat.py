@@ -1,0 +1,135 @@
+"""OpenAI Chat Completions: counts of a stream and of a plain answer.
+
+A stream tells its counts in a last chunk whose `choices` are empty, if the caller asked for it.
+Providers that tell running counts in every chunk are read as well: the last ones win.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+
+from proxy.sse import SseEvent
+from proxy.usage import fields
+from proxy.usage.errors import broken_body
+from proxy.usage.estimate import OutputSeen
+from proxy.usage.include_usage import UsageChunkFilter, ask_for_usage
+from proxy.usage.openai import chat_tokens
+from proxy.usage.usage import Usage
+
+__all__ = ["ChatStream", "UsageChunkFilter", "ask_for_usage", "read_body"]
+
+
+class _Finish(msgspec.Struct):
+    finish_reason: msgspec.Raw = msgspec.Raw()
+
+
+class _Body(msgspec.Struct):
+    """The fields that are read; everything else of an answer is skipped unread."""
+
+    id: msgspec.Raw = msgspec.Raw()
+    model: msgspec.Raw = msgspec.Raw()
+    service_tier: msgspec.Raw = msgspec.Raw()
+    choices: list[_Finish] | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+
+_BODY_DECODER: Final = msgspec.json.Decoder(_Body)
+
+
+class ChatStream:
+    """Reads the chunks of a Chat Completions stream."""
+
+    def __init__(self) -> None:
+        self.output_started = False
+        self._seen = OutputSeen()
+        self._facts: dict[str, str] = {}
+        self._usage: Mapping[str, Any] = {}
+        self._stop_reason = ""
+        self._ended = False
+        self._garbled = False
+        self._error = ("", "")
+
+    def take(self, event: SseEvent) -> None:
+        """Read one chunk."""
+        if event.data == b"[DONE]" or not event.data:
+            self._ended = self._ended or bool(event.data)
+            return
+        chunk = fields.mapping(fields.decode(event.data))
+        if not chunk:
+            self._garbled = True
+            return
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            self._choice(fields.mapping(choice))
+        self._rest(chunk)
+
+    def usage(self, *, damaged: bool) -> Usage:
+        """Say what was read."""
+        counted = fields.count(self._usage.get("completion_tokens")) is not None
+        ended = self._ended or bool(self._stop_reason)
+        complete = counted and ended and not (damaged or self._garbled or self._error[0])
+        tokens = chat_tokens(self._usage)
+        if not complete:
+            tokens = replace(tokens, output=self._seen.tokens(at_least=tokens.output))
+        return Usage(
+            tokens=tokens,
+            stop_reason=self._stop_reason,
+            raw=fields.encode(self._usage),
+            complete=complete,
+            note="" if complete else f"estimated from {self._seen.characters} characters of output",
+            error_class=self._error[0],
+            error_message=self._error[1],
+            **self._facts,
+        )
+
+    def _rest(self, chunk: Mapping[str, Any]) -> None:
+        for name, key in (("response_id", "id"), ("model", "model"), ("service_tier", "service_tier")):
+            if value := fields.text(chunk.get(key)):
+                self._facts[name] = value
+        if usage := fields.mapping(chunk.get("usage")):
+            self._usage, self._garbled = usage, False
+            self._ended = self._ended or chunk.get("choices") == []
+        if chunk.get("error"):
+            self._error = fields.error_of(chunk["error"])
+
+    def _choice(self, choice: Mapping[str, Any]) -> None:
+        self._stop_reason = fields.text(choice.get("finish_reason")) or self._stop_reason
+        delta = fields.mapping(choice.get("delta"))
+        for name in ("content", "refusal", "reasoning_content", "reasoning"):
+            self._output(delta.get(name))
+        calls = delta.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            function = fields.mapping(fields.mapping(call).get("function"))
+            self._output(function.get("name"))
+            self._output(function.get("arguments"))
+
+    def _output(self, text: object) -> None:
+        if isinstance(text, str) and text:
+            self.output_started = True
+            self._seen.add(text)
+
+
+def read_body(data: bytes) -> Usage:
+    """The counts of a plain answer; an error answer bills nothing."""
+    try:
+        body = _BODY_DECODER.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return broken_body(data)
+    usage = fields.mapping(fields.decode(body.usage))
+    error = fields.error_of(fields.decode(body.error))
+    complete = fields.count(usage.get("completion_tokens")) is not None or bool(error[0])
+    return Usage(
+        tokens=chat_tokens(usage),
+        model=fields.text(fields.decode(body.model)),
+        stop_reason=fields.text(fields.decode(body.choices[0].finish_reason)) if body.choices else "",
+        service_tier=fields.text(fields.decode(body.service_tier)),
+        response_id=fields.text(fields.decode(body.id)),
+        raw=fields.encode(usage),
+        complete=complete,
+        note="" if complete else "the answer told no counts",
+        error_class=error[0],
+        error_message=error[1],
+    )

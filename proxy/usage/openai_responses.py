@@ -1,0 +1,144 @@
+"""OpenAI Responses: counts of a stream and of a plain answer.
+
+The last event (`response.completed`, `.incomplete` or `.failed`) carries the whole response with its usage.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+
+from proxy.sse import SseEvent
+from proxy.usage import fields
+from proxy.usage.errors import broken_body
+from proxy.usage.estimate import OutputSeen
+from proxy.usage.openai import responses_tokens
+from proxy.usage.usage import Usage
+
+_LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+class _Delta(msgspec.Struct, frozen=True, gc=False):
+    delta: str = ""
+
+
+class _Response(msgspec.Struct):
+    """The fields that are read; the output itself is skipped unread."""
+
+    id: msgspec.Raw = msgspec.Raw()
+    model: msgspec.Raw = msgspec.Raw()
+    status: msgspec.Raw = msgspec.Raw()
+    incomplete_details: msgspec.Raw = msgspec.Raw()
+    service_tier: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class _Event(msgspec.Struct):
+    type: msgspec.Raw = msgspec.Raw()
+    response: _Response | None = None
+    error: msgspec.Raw = msgspec.Raw()
+    code: msgspec.Raw = msgspec.Raw()
+    message: msgspec.Raw = msgspec.Raw()
+
+
+_DELTA_DECODER: Final = msgspec.json.Decoder(_Delta)
+_EVENT_DECODER: Final = msgspec.json.Decoder(_Event)
+_BODY_DECODER: Final = msgspec.json.Decoder(_Response)
+
+
+class ResponsesStream:
+    """Reads the events of a Responses stream."""
+
+    def __init__(self) -> None:
+        self.output_started = False
+        self._seen = OutputSeen()
+        self._last = Usage()
+        self._ended = False
+        self._error = ("", "")
+
+    def take(self, event: SseEvent) -> None:
+        """Read one event; unknown ones tell nothing."""
+        if event.event.endswith(".delta"):
+            self._output(event)
+            return
+        if event.data == b"[DONE]":
+            return
+        try:
+            value = _EVENT_DECODER.decode(event.data)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return
+        kind = fields.text(fields.decode(value.type)) or event.event
+        if kind.endswith(".delta"):
+            self._output(SseEvent(kind, event.data))
+        elif kind == "error":
+            self._failure(value)
+        elif value.response is not None and kind.startswith("response."):
+            self._response(value.response, ended=kind in _LAST)
+
+    def usage(self, *, damaged: bool) -> Usage:
+        """Say what was read."""
+        last = self._last
+        error = self._error if self._error[0] else (last.error_class, last.error_message)
+        if self._ended and last.complete and not damaged and not self._error[0]:
+            return last
+        tokens = replace(last.tokens, output=self._seen.tokens(at_least=last.tokens.output))
+        note = f"estimated from {self._seen.characters} characters of output"
+        return replace(last, tokens=tokens, complete=False, note=note, error_class=error[0], error_message=error[1])
+
+    def _output(self, event: SseEvent) -> None:
+        if event.event.startswith("response.audio.delta"):
+            return
+        try:
+            delta = _DELTA_DECODER.decode(event.data).delta
+        except (msgspec.DecodeError, ValueError):
+            return
+        self.output_started = True
+        self._seen.add(delta)
+
+    def _response(self, response: _Response, *, ended: bool) -> None:
+        if not self._ended:
+            self._last = _read(response)
+            self._ended = ended
+
+    def _failure(self, value: _Event) -> None:
+        nested = fields.decode(value.error)
+        flat = {"code": fields.decode(value.code), "message": fields.decode(value.message)}
+        self._error = fields.error_of(nested or flat)
+
+
+def read_body(data: bytes) -> Usage:
+    """The counts of a plain answer; an error answer bills nothing."""
+    try:
+        body = _BODY_DECODER.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return broken_body(data)
+    result = _read(body)
+    if result.error_class and not result.complete and not result.response_id:
+        return replace(result, complete=True, note="")
+    return result
+
+
+def _read(response: _Response) -> Usage:
+    usage = fields.mapping(fields.decode(response.usage))
+    error = fields.error_of(fields.decode(response.error))
+    complete = fields.count(usage.get("output_tokens")) is not None
+    return Usage(
+        tokens=responses_tokens(usage),
+        model=fields.text(fields.decode(response.model)),
+        stop_reason=_stop_reason(response),
+        service_tier=fields.text(fields.decode(response.service_tier)),
+        response_id=fields.text(fields.decode(response.id)),
+        raw=fields.encode(usage),
+        complete=complete,
+        note="" if complete else "the answer told no counts",
+        error_class=error[0],
+        error_message=error[1],
+    )
+
+
+def _stop_reason(response: _Response) -> str:
+    """Why an incomplete response ended, else its status."""
+    details: Mapping[str, Any] = fields.mapping(fields.decode(response.incomplete_details))
+    return fields.text(details.get("reason")) or fields.text(fields.decode(response.status))

@@ -1,0 +1,110 @@
+"""Parsers by the shape of an answer: an event stream, one JSON body, an error, or nothing to read."""
+
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from proxy.sse import SseEvent, SseParser
+from proxy.usage.usage import Usage
+
+#: Of a plain body no more than this is kept for reading; answers may hold images.
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class StreamReader(Protocol):
+    """What one protocol makes of the events of its stream."""
+
+    output_started: bool
+
+    def take(self, event: SseEvent) -> None:
+        """Read one event."""
+        ...
+
+    def usage(self, *, damaged: bool) -> Usage:
+        """Say what was read; `damaged`: an event was lost on the way."""
+        ...
+
+
+class StreamParser:
+    """Feeds a protocol's reader with the events of a stream."""
+
+    def __init__(self, reader: StreamReader) -> None:
+        self._reader = reader
+        self._sse = SseParser()
+        self._damaged = False
+
+    @property
+    def output_started(self) -> bool:
+        """Whether the first content was seen."""
+        return self._reader.output_started
+
+    def feed(self, data: bytes) -> None:
+        """Take more of the stream."""
+        self._take(self._sse.feed(data))
+
+    def finish(self) -> Usage:
+        """Say what was seen."""
+        self._take(self._sse.flush())
+        return _safely(lambda: self._reader.usage(damaged=self._damaged))
+
+    def _take(self, events: list[SseEvent]) -> None:
+        for event in events:
+            try:
+                self._reader.take(event)
+            except Exception:  # noqa: BLE001 - the answer must not suffer from its reader
+                _log.exception("an event of an answer could not be read")
+                self._damaged = True
+
+
+class BodyParser:
+    """Keeps a body and reads it at its end."""
+
+    def __init__(self, read: Callable[[bytes], Usage], *, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._read = read
+        self._limit = max_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    @property
+    def output_started(self) -> bool:
+        """Whether the first byte was seen."""
+        return self._size > 0
+
+    def feed(self, data: bytes) -> None:
+        """Take more of the body."""
+        self._size += len(data)
+        if self._size <= self._limit:
+            self._parts.append(data)
+        else:
+            self._parts.clear()
+
+    def finish(self) -> Usage:
+        """Say what the body said."""
+        if self._size > self._limit:
+            return Usage(note=f"the answer's {self._size} bytes are too many to read")
+        return _safely(lambda: self._read(b"".join(self._parts)))
+
+
+class FreeParser:
+    """Reads nothing: the endpoint bills nothing."""
+
+    def __init__(self) -> None:
+        self.output_started = False
+
+    def feed(self, data: bytes) -> None:
+        """Take more of the body."""
+        self.output_started = self.output_started or bool(data)
+
+    def finish(self) -> Usage:
+        """Zero tokens, exactly."""
+        return Usage(complete=True)
+
+
+def _safely(read: Callable[[], Usage]) -> Usage:
+    try:
+        return read()
+    except Exception:  # noqa: BLE001 - the answer must not suffer from its reader
+        _log.exception("an answer's counts could not be read")
+        return Usage(note="the counts could not be read")
