@@ -333,6 +333,8 @@ delivery_attempts = Table(
     Column("status", Integer),
     Column("duration_ms", Double),
     Column("answer", String, nullable=False),
+    Column("error", String, nullable=False, default=""),
+    Column("provider_id", String, nullable=False, default=""),
 )
 
 audit_log = Table(
