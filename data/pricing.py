@@ -1,0 +1,320 @@
+"""What a request costs: effective-dated list prices, and the configuration's own over them.
+
+List prices come from `genai-prices`; the rules are those of the accounting specification: counts are disjoint, a
+tier reprices the whole request once its total input (cache included) passes a threshold, cache writes for one hour
+have a price of their own, and a model no list knows is unpriced, never free.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import NamedTuple
+
+import genai_prices
+from genai_prices import data_snapshot
+from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices, TimeOfDateConstraint
+
+from data.config import PriceOverride
+from data.model import CostStatus, Protocol, Tokens
+
+LIST_SOURCE = f"genai-prices {genai_prices.__version__}"
+OVERRIDE_SOURCE = "override"
+
+#: Usual prices of Anthropic's cache as multiples of the input price, where a price list is silent.
+READ_FACTOR, WRITE_5M_FACTOR, WRITE_1H_FACTOR = Decimal("0.1"), Decimal("1.25"), Decimal(2)
+#: US dollars one of Anthropic's web searches costs: $10 per 1,000.
+WEB_SEARCH = Decimal("0.01")
+BATCH_FACTOR = Decimal("0.5")
+
+_MILLION = Decimal(1_000_000)
+_NANO = Decimal("1e-9")
+_EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN)
+_FREE = Decimal(0)
+_VENDORS = {Protocol.ANTHROPIC: "anthropic", Protocol.OPENAI: "openai", "gemini": "google"}
+_CACHE_SIZE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What a request costs in US dollars (nine decimals, half to even), how sure that is, and who says so.
+
+    `cost_usd` is None exactly when `status` is UNPRICED. `note` names what could not be priced exactly.
+    """
+
+    cost_usd: Decimal | None
+    status: CostStatus
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """US dollars a token (a tool call, a request) for requests of more than `above` input tokens.
+
+    None: no price is known, and a request that has such tokens is unpriced.
+    """
+
+    above: int
+    input: Decimal | None
+    cache_read: Decimal | None
+    cache_write_5m: Decimal | None
+    cache_write_1h: Decimal | None
+    output: Decimal | None
+    reasoning: Decimal | None
+    tool_unit: Decimal | None
+    request: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RateTable:
+    """The rates of one model at one time, highest tier first, and their source."""
+
+    tiers: tuple[Rates, ...]
+    source: str
+
+    def price(self, tokens: Tokens) -> Priced:
+        """The cost of these counts, all at the rates of the tier that their total input reaches."""
+        total = tokens.input
+        for rates in self.tiers:
+            if total > rates.above or rates.above < 0:
+                return _cost(rates, tokens, self.source)
+        return _cost(self.tiers[-1], tokens, self.source)
+
+
+class _Wanted(NamedTuple):
+    """What a rate table is kept under."""
+
+    provider: str
+    protocol: str
+    model: str
+    service_tier: str
+    speed: str
+    day: date
+
+
+_UNPRICED = Priced(None, CostStatus.UNPRICED, "")
+
+
+def _cost(rates: Rates, tokens: Tokens, source: str) -> Priced:
+    counted = (
+        (tokens.uncached_input, rates.input),
+        (tokens.cache_read, rates.cache_read),
+        (tokens.cache_write_5m, rates.cache_write_5m),
+        (tokens.cache_write_1h, rates.cache_write_1h),
+        (tokens.output - tokens.reasoning, rates.output),
+        (tokens.reasoning, rates.reasoning),
+    )
+    total = rates.request
+    for count, rate in counted:
+        if count:
+            if rate is None:
+                return _UNPRICED
+            total = _EXACT.add(total, _EXACT.multiply(rate, Decimal(count)))
+    if tokens.tool_units:
+        if rates.tool_unit is None:
+            cost = total.quantize(_NANO, ROUND_HALF_EVEN, _EXACT)
+            return Priced(cost, CostStatus.ESTIMATED, source, f"no price for {tokens.tool_units} tool calls")
+        total = _EXACT.add(total, _EXACT.multiply(rates.tool_unit, Decimal(tokens.tool_units)))
+    return Priced(total.quantize(_NANO, ROUND_HALF_EVEN, _EXACT), CostStatus.EXACT, source)
+
+
+class PriceBook:
+    """Prices under one set of overrides, with its rate tables kept ready; a warm call takes microseconds."""
+
+    def __init__(self, overrides: Sequence[PriceOverride] = ()) -> None:
+        self.overrides = tuple(overrides)
+        self._table = lru_cache(_CACHE_SIZE)(self._look_up)
+
+    def price(
+        self,
+        *,
+        provider: str,
+        model: str,
+        tokens: Tokens,
+        at: datetime,
+        protocol: str = "",
+        service_tier: str = "",
+        speed: str = "",
+    ) -> Priced:
+        """The cost of a request that ended `at` (aware); see the module's `price`."""
+        table = self._table(_Wanted(provider, protocol, model, service_tier, speed, at.astimezone(UTC).date()))
+        if table is None:
+            return _UNPRICED
+        if isinstance(table, RateTable):
+            return table.price(tokens)
+        return _rate_table(table, at, service_tier, speed).price(tokens)
+
+    def _look_up(self, wanted: "_Wanted") -> "RateTable | _Listed | None":
+        """A day's rate table; the list's entry itself where its price depends on the hour; None: unpriced."""
+        for override in self.overrides:
+            if fnmatchcase(wanted.model, override.model) and fnmatchcase(wanted.provider, override.provider):
+                return _overridden(override, wanted.protocol)
+        listed = _listed(wanted.provider, wanted.protocol, wanted.model)
+        if listed is None or _depends_on_hour(listed.model):
+            return listed
+        midnight = datetime.combine(wanted.day, time(), UTC)
+        return _rate_table(listed, midnight, wanted.service_tier, wanted.speed)
+
+
+def price(
+    *,
+    provider: str,
+    model: str,
+    tokens: Tokens,
+    at: datetime,
+    protocol: str = "",
+    service_tier: str = "",
+    speed: str = "",
+    overrides: Sequence[PriceOverride] = (),
+) -> Priced:
+    """What a request costs.
+
+    `provider` is the configuration's name of it; where the price list knows no such provider, the vendor of
+    `protocol` stands in. `service_tier` ("flex", "priority", "batch" …) and `speed` ("fast") are as the provider
+    returned them. The first override whose globs match the model and the provider is the price, in every tier.
+    Pass the same `overrides` object each time: its rate tables are kept with it.
+    """
+    return _book(overrides).price(
+        provider=provider,
+        protocol=protocol,
+        model=model,
+        tokens=tokens,
+        at=at,
+        service_tier=service_tier,
+        speed=speed,
+    )
+
+
+_BOOKS: dict[int, tuple[Sequence[PriceOverride], PriceBook]] = {}
+_BOOKS_KEPT = 16
+
+
+def _book(overrides: Sequence[PriceOverride]) -> PriceBook:
+    known = _BOOKS.get(id(overrides))
+    if known is not None and known[0] is overrides:
+        return known[1]
+    if len(_BOOKS) >= _BOOKS_KEPT:
+        _BOOKS.clear()
+    book = PriceBook(overrides)
+    _BOOKS[id(overrides)] = (overrides, book)
+    return book
+
+
+def _overridden(override: PriceOverride, protocol: str) -> RateTable:
+    anthropic = protocol == Protocol.ANTHROPIC
+
+    def cache(listed: Decimal | None, factor: Decimal) -> Decimal:
+        if listed is not None:
+            return listed / _MILLION
+        return override.input * (factor if anthropic else 1) / _MILLION
+
+    output = override.output / _MILLION
+    rates = Rates(
+        above=-1,
+        input=override.input / _MILLION,
+        cache_read=cache(override.cache_read, READ_FACTOR),
+        cache_write_5m=cache(override.cache_write_5m, WRITE_5M_FACTOR),
+        cache_write_1h=cache(override.cache_write_1h, WRITE_1H_FACTOR),
+        output=output,
+        reasoning=output,
+        tool_unit=WEB_SEARCH if anthropic else None,
+        request=_FREE,
+    )
+    return RateTable((rates,), OVERRIDE_SOURCE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Listed:
+    """A model as the price list has it; `own` when the provider itself lists it (then its variants apply)."""
+
+    provider: Provider
+    model: ModelInfo
+    own: bool
+
+
+def _listed(provider: str, protocol: str, model: str) -> _Listed | None:
+    providers = data_snapshot.get_snapshot().providers
+    seller = data_snapshot.find_provider_by_id(providers, provider) if provider else None
+    if seller is None:
+        seller = _vendor(providers, protocol, model)
+    found = seller.find_model(model, all_providers=providers) if seller and model else None
+    if seller is None or found is None:
+        return None
+    return _Listed(seller, found, any(found is own for own in seller.models))
+
+
+def _vendor(providers: Sequence[Provider], protocol: str, model: str) -> Provider | None:
+    if protocol in _VENDORS:
+        return next(p for p in providers if p.id == _VENDORS[protocol])
+    lower = model.lower()
+    return next((p for p in providers if p.model_match is not None and p.model_match.is_match(lower)), None)
+
+
+def _depends_on_hour(model: ModelInfo) -> bool:
+    conditions = [] if isinstance(model.prices, ModelPrice) else [c.constraint for c in model.prices]
+    conditions += [v.constraint for v in model.price_variants or ()]
+    return any(isinstance(c, TimeOfDateConstraint) for c in conditions)
+
+
+def _rate_table(listed: _Listed, at: datetime, service_tier: str, speed: str) -> RateTable:
+    context = _context(service_tier, speed) if listed.own else {}
+    prices = listed.model.get_prices(at, context or None)
+    batch = service_tier == "batch" and not _has_variant(listed, at, context)
+    factor = BATCH_FACTOR if batch else Decimal(1)
+    starts = {t.start for value in vars(prices).values() if isinstance(value, TieredPrices) for t in value.tiers}
+    tiers = tuple(_rates(prices, above, factor, listed) for above in sorted(starts | {-1}, reverse=True))
+    return RateTable(tiers, LIST_SOURCE)
+
+
+def _context(service_tier: str, speed: str) -> dict[str, str]:
+    """What the price list selects variants by. Batch is a way of processing there, not a tier."""
+    context = {"processing": "batch"} if service_tier == "batch" else {"service_tier": service_tier}
+    return {key: value for key, value in (context | {"speed": speed}).items() if value}
+
+
+def _has_variant(listed: _Listed, at: datetime, context: dict[str, str]) -> bool:
+    return any(
+        (v.constraint is None or v.constraint.active(at)) and v.when.items() <= context.items()
+        for v in listed.model.price_variants or ()
+        if "processing" in v.when
+    )
+
+
+def _rates(prices: ModelPrice, above: int, factor: Decimal, listed: _Listed) -> Rates:
+    def a_token(key: str) -> Decimal | None:
+        listed_price = _at_tier(getattr(prices, key), above)
+        return None if listed_price is None else listed_price * factor / _MILLION
+
+    def a_call(key: str) -> Decimal | None:
+        listed_price = _at_tier(getattr(prices, key), above)
+        return None if listed_price is None else listed_price / 1000
+
+    uncached = a_token("input_mtok")
+    write = a_token("cache_write_mtok")
+    output = a_token("output_mtok")
+    search = a_call("web_searches_kcount")
+    return Rates(
+        above=above,
+        input=uncached,
+        cache_read=_first(a_token("cache_read_mtok"), uncached),
+        cache_write_5m=_first(a_token("cache_write_5m_mtok"), write, uncached),
+        cache_write_1h=_first(a_token("cache_write_1h_mtok"), None if uncached is None else uncached * WRITE_1H_FACTOR),
+        output=output,
+        reasoning=_first(a_token("output_reasoning_mtok"), output),
+        tool_unit=_first(search, WEB_SEARCH if listed.provider.id == "anthropic" else None),
+        request=a_call("requests_kcount") or _FREE,
+    )
+
+
+def _at_tier(listed: object, above: int) -> Decimal | None:
+    if isinstance(listed, TieredPrices):
+        reached = [tier.price for tier in listed.tiers if tier.start <= above]
+        return reached[-1] if reached else listed.base
+    return listed if isinstance(listed, Decimal) else None
+
+
+def _first(*prices: Decimal | None) -> Decimal | None:
+    return next((p for p in prices if p is not None), None)
