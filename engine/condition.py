@@ -1,0 +1,226 @@
+"""What a rule asks: a tree of all, any and not over conditions on metrics."""
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Tag,
+    model_validator,
+)
+
+from data.errors import UnknownMetric
+from data.metrics import DIMENSIONS, METRICS, metric
+from engine.durations import duration, written
+from engine.window import WindowText
+
+#: Deeper documents are mistakes, and would exhaust the stack.
+DEEPEST = 32
+#: Metrics of the alerting vocabulary that have no data behind them so far.
+PLANNED_METRICS = frozenset({"budget_used", "budget_forecast"})
+
+
+class Op(StrEnum):
+    """How a value is compared with its threshold."""
+
+    ABOVE = ">"
+    AT_LEAST = ">="
+    BELOW = "<"
+    AT_MOST = "<="
+    EQUAL = "=="
+    NOT_EQUAL = "!="
+
+
+class CompareAs(StrEnum):
+    """What is made of now and then: now - then, or that in percent of then."""
+
+    DIFFERENCE = "difference"
+    PERCENT = "percent"
+
+
+class Document(BaseModel):
+    """Base of everything people write: frozen, strict about unknown fields, fields named as written."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_alias=True, validate_by_name=False, serialize_by_alias=True
+    )
+
+
+def metric_name(name: str) -> str:
+    """The name of a metric that can be asked for; a ValueError says otherwise."""
+    if name in PLANNED_METRICS:
+        raise ValueError(f"{name} is not supported yet")
+    try:
+        return metric(name).name
+    except UnknownMetric as error:
+        raise ValueError(f"there is no metric {name!r}; there are {', '.join(m.name for m in METRICS)}") from error
+
+
+def dimension_name(name: str) -> str:
+    """The name of a dimension (`model`, `tag:NAME`); a ValueError says otherwise."""
+    names = [d.name for d in DIMENSIONS]
+    plain = [n for n in names if n != "tag"]
+    if name in plain or (name.startswith("tag:") and len(name) > len("tag:")):
+        return name
+    raise ValueError(f"there is no dimension {name!r}; there are {', '.join(plain)}, tag:NAME")
+
+
+def written_value(value: object) -> str:
+    """A dimension's value as text, as it stands in labels: true, 429, gpt-5."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def _wanted(value: Any) -> tuple[str, ...]:
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise ValueError("needs at least one value")
+    if any(not isinstance(v, str | int | bool) for v in values):
+        raise ValueError("must be a text or a list of texts")
+    return tuple(dict.fromkeys(written_value(v) for v in values))
+
+
+def _short(values: tuple[str, ...]) -> str | list[str]:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"must be a number, not {value!r}")
+    return float(value)
+
+
+def _short_number(value: float) -> float | int:
+    return int(value) if value.is_integer() else value
+
+
+def _offset(value: Any) -> timedelta | None:
+    if value is None or value == "previous":
+        return None
+    length = duration(value)
+    if length <= timedelta(0):
+        raise ValueError("must be longer than 0s")
+    return length
+
+
+MetricName = Annotated[str, AfterValidator(metric_name)]
+DimensionName = Annotated[str, AfterValidator(dimension_name)]
+Wanted = Annotated[
+    tuple[str, ...], PlainValidator(_wanted), PlainSerializer(_short, return_type=str | list[str], when_used="always")
+]
+Where = dict[DimensionName, Wanted]
+Number = Annotated[float, PlainValidator(_number), PlainSerializer(_short_number, return_type=float | int)]
+Offset = Annotated[
+    timedelta | None,
+    PlainValidator(_offset),
+    PlainSerializer(lambda value: "previous" if value is None else written(value), return_type=str),
+]
+
+
+class Compare(Document):
+    """With what the window is compared: the one before (`previous`) or the same so long ago (`1d`)."""
+
+    to: Offset
+    as_: CompareAs = Field(CompareAs.PERCENT, alias="as")
+
+
+class Condition(Document):
+    """One metric over one window against one threshold."""
+
+    metric: MetricName
+    window: WindowText
+    op: Annotated[Op, BeforeValidator(lambda op: "==" if op == "=" else op)]
+    value: Number
+    recovery: Number | None = None
+    compare: Compare | None = None
+    where: Where = {}
+
+    @model_validator(mode="after")
+    def _recovers_beyond(self) -> "Condition":
+        if self.recovery is None:
+            return self
+        if self.op in (Op.EQUAL, Op.NOT_EQUAL):
+            raise ValueError(f"recovery has no meaning with {self.op}")
+        upward = self.op in (Op.ABOVE, Op.AT_LEAST)
+        if (self.recovery > self.value) if upward else (self.recovery < self.value):
+            raise ValueError(f"recovery must be {'at most' if upward else 'at least'} value with {self.op}")
+        return self
+
+
+class AllOf(Document):
+    """Holds when every member holds."""
+
+    members: "tuple[Node, ...]" = Field(alias="all", min_length=1)
+
+
+class AnyOf(Document):
+    """Holds when one member holds."""
+
+    members: "tuple[Node, ...]" = Field(alias="any", min_length=1)
+
+
+class Not(Document):
+    """Holds when its member does not."""
+
+    member: "Node" = Field(alias="not")
+
+
+_KINDS: Mapping[type, str] = {AllOf: "<all>", AnyOf: "<any>", Not: "<not>", Condition: "<condition>"}
+
+
+def _kind(value: Any) -> str | None:
+    if not isinstance(value, dict):
+        return _KINDS.get(type(value))
+    return next((f"<{word}>" for word in ("all", "any", "not") if word in value), "<condition>")
+
+
+#: The tags are bracketed, so that a fault's path can leave them out.
+Node = Annotated[
+    Annotated[AllOf, Tag("<all>")]
+    | Annotated[AnyOf, Tag("<any>")]
+    | Annotated[Not, Tag("<not>")]
+    | Annotated[Condition, Tag("<condition>")],
+    Discriminator(_kind),
+]
+for _model in (AllOf, AnyOf, Not):
+    _model.model_rebuild()
+
+Placed = tuple[str, Condition]
+
+
+def placed_conditions(node: "AllOf | AnyOf | Not | Condition", path: str = "when") -> Iterator[Placed]:
+    """Every condition with its path (`when.all[0]`), in document order."""
+    if isinstance(node, Condition):
+        yield path, node
+    elif isinstance(node, Not):
+        yield from placed_conditions(node.member, f"{path}.not")
+    else:
+        word = "all" if isinstance(node, AllOf) else "any"
+        for position, member in enumerate(node.members):
+            yield from placed_conditions(member, f"{path}.{word}[{position}]")
+
+
+def depth(value: Any) -> int:
+    """How deeply a raw document nests."""
+    level, deepest = [value], 0
+    while level and deepest <= DEEPEST * 2:
+        deepest += 1
+        level = [child for item in level for child in _children(item)]
+    return deepest
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list) else []

@@ -1,0 +1,179 @@
+"""From a rule to questions, and from their answers to truth. Pure: the asking is done by whoever calls.
+
+`questions(rule, at)` and the answers handed to `evaluate` stand in the same order: for every condition its window,
+then, where it compares, the window it compares with. Windows end `delay` before `at` and are half-open.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from data.metrics import metric
+from data.query import Question
+from engine.condition import CompareAs, Condition, written_value
+from engine.rule import Rule, scope
+from engine.state import Instance
+from engine.truth import ConditionTruth, GroupTruth, Truth, compose, group_key, judge, threshold
+from engine.window import Span
+
+Group = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Stands for an answer that could not be had; the message says why."""
+
+    message: str
+
+
+Answer = pl.DataFrame | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer, read: a value per group (values of `group_by`, as text); None where nothing was measured."""
+
+    values: Mapping[Group, float | None]
+    empty: float | None
+    failure: str = ""
+
+    def of(self, group: Group) -> float | None:
+        """The group's value; what the metric is over nothing where the group has no rows."""
+        return self.values.get(group, self.empty)
+
+
+def spans(rule: Rule, condition: Condition, at: datetime) -> tuple[Span, ...]:
+    """The window a condition looks at and, where it compares, the one it compares with."""
+    span = condition.window.span(at - rule.delay, rule.zone)
+    if condition.compare is None:
+        return (span,)
+    if condition.compare.to is None:
+        return span, condition.window.before(span, rule.zone)
+    return span, Span(span.start - condition.compare.to, span.end - condition.compare.to)
+
+
+def questions(rule: Rule, at: datetime) -> tuple[Question, ...]:
+    """What has to be asked to evaluate the rule at `at`."""
+    return tuple(
+        Question(
+            metrics=(condition.metric,),
+            start=span.start,
+            end=span.end,
+            by=rule.group_by,
+            where=scope(rule, condition),
+            tz=rule.tz,
+        )
+        for condition in rule.conditions
+        for span in spans(rule, condition, at)
+    )
+
+
+def evaluate(
+    rule: Rule, answers: Sequence[Answer], instances: Mapping[str, Instance] | None = None
+) -> tuple[GroupTruth, ...]:
+    """What the rule says of every group, in order of their labels.
+
+    `answers` are those to `questions(rule, at)`, in that order; `instances` are the rule's, by group key. An ungrouped
+    rule has one group always; a grouped one has those that an answer names and, where an answer failed, those known;
+    if there are none, the failure itself is told by a group without labels.
+    """
+    known = instances or {}
+    readings = tuple(_readings(rule, answers))
+    return tuple(
+        truth_of(rule, group, [tuple(r.of(group) for r in part) for part in readings], _failures(readings), known)
+        for group in _groups(rule, readings, known)
+    )
+
+
+def truth_of(
+    rule: Rule,
+    group: Group,
+    values: Sequence[Sequence[float | None]],
+    failures: Sequence[str],
+    instances: Mapping[str, Instance],
+) -> GroupTruth:
+    """One group's truth from what was measured: per condition a value and, where it compares, the baseline."""
+    labels = dict(zip(rule.group_by, group, strict=False))
+    instance = instances.get(group_key(labels))
+    held = instance.held if instance else frozenset()
+    conditions = tuple(
+        _condition_truth(path, condition, measured, failure, held=n in held)
+        for n, ((path, condition), measured, failure) in enumerate(zip(rule.placed, values, failures, strict=True))
+    )
+    return GroupTruth(labels, compose(rule.when, [c.truth for c in conditions]), conditions)
+
+
+def compared(condition: Condition, measured: float | None, baseline: float | None) -> float | None:
+    """What the threshold is held against: difference or percentage; None where the baseline is nothing or zero."""
+    if condition.compare is None:
+        return measured
+    if measured is None or baseline is None:
+        return None
+    if condition.compare.as_ is CompareAs.DIFFERENCE:
+        return measured - baseline
+    return (measured - baseline) / abs(baseline) * 100 if baseline else None
+
+
+def empty_value(name: str) -> float | None:
+    """What a metric is over no requests at all: zero for counts and sums, nothing for averages, shares and ranks."""
+    return 0.0 if metric(name).kind == "sum" else None
+
+
+def _condition_truth(
+    path: str, condition: Condition, values: Sequence[float | None], failure: str, *, held: bool
+) -> ConditionTruth:
+    measured, baseline = values[0], values[1] if len(values) > 1 else None
+    value = None if failure else compared(condition, measured, baseline)
+    return ConditionTruth(
+        path=path,
+        metric=condition.metric,
+        value=value,
+        threshold=threshold(condition, held=held),
+        truth=Truth.ERROR if failure else judge(condition, value, held=held),
+        measured=measured,
+        baseline=baseline,
+        message=failure,
+    )
+
+
+def _readings(rule: Rule, answers: Sequence[Answer]) -> Iterator[tuple[Reading, ...]]:
+    rest = iter(answers)
+    for condition in rule.conditions:
+        count = 2 if condition.compare else 1
+        yield tuple(_reading(rule, condition, next(rest)) for _ in range(count))
+
+
+def _reading(rule: Rule, condition: Condition, answer: Answer) -> Reading:
+    if isinstance(answer, Failure):
+        return Reading({}, None, answer.message)
+    values: dict[Group, float | None] = {}
+    for row in answer.select(*rule.group_by, condition.metric).iter_rows():
+        group = tuple(written_value(v) for v in row[:-1])
+        if group in values:
+            return Reading({}, None, f"two groups have the labels {dict(zip(rule.group_by, group, strict=True))}")
+        values[group] = number(row[-1])
+    return Reading(values, empty_value(condition.metric))
+
+
+def number(value: object) -> float | None:
+    """A cell as a float; None where it is null or NaN."""
+    if value is None:
+        return None
+    result = float(value)  # type: ignore[arg-type]  # a metric's column: int, float or Decimal
+    return None if result != result else result  # noqa: PLR0124
+
+
+def _failures(readings: Sequence[Sequence[Reading]]) -> list[str]:
+    return [next((r.failure for r in part if r.failure), "") for part in readings]
+
+
+def _groups(rule: Rule, readings: Sequence[Sequence[Reading]], known: Mapping[str, Instance]) -> list[Group]:
+    if not rule.group_by:
+        return [()]
+    groups = {group for part in readings for reading in part for group in reading.values}
+    if any(_failures(readings)):
+        groups.update(tuple(i.labels[name] for name in rule.group_by) for i in known.values() if i.labels)
+        groups = groups or {()}
+    return sorted(groups)

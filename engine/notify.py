@@ -1,0 +1,160 @@
+"""Whether a channel is told about an incident now, and why: one decision, with a named reason also for silence.
+
+The reasons to speak are tried in order. What could be said is then held back for the first cause of silence that
+applies. The end of something a channel was told about is held back by nothing but a rate limit: whoever was woken is
+also told that it is over.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from engine.rule import Rule
+
+
+class Reason(StrEnum):
+    """Why a channel is told, or why not."""
+
+    FIRST = "first"
+    NEW_GROUPS = "new_groups"
+    RESOLVED = "resolved"
+    SOME_RESOLVED = "some_resolved"
+    REPEAT = "repeat"
+    COOLDOWN = "cooldown"
+    SILENCED = "silenced"
+    INACTIVE_HOURS = "inactive_hours"
+    ACKNOWLEDGED = "acknowledged"
+    RATE_LIMITED = "rate_limited"
+    NOTHING_NEW = "nothing_new"
+
+    @property
+    def notifies(self) -> bool:
+        """Whether something is sent."""
+        return self in SPOKEN
+
+    @property
+    def closes(self) -> bool:
+        """Whether it tells of an end."""
+        return self in (Reason.RESOLVED, Reason.SOME_RESOLVED)
+
+
+#: The reasons to send, in the order they are tried.
+SPOKEN: tuple[Reason, ...] = (
+    Reason.FIRST,
+    Reason.NEW_GROUPS,
+    Reason.RESOLVED,
+    Reason.SOME_RESOLVED,
+    Reason.REPEAT,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An incident as a decision sees it: which of its groups (keys) fire now.
+
+    An incident of one group has `firing` with its key while it is open and empty once it is resolved.
+    `acknowledged_until` without an end means until it resolves. `silenced`: a silence matches it now.
+    """
+
+    id: str
+    firing: frozenset[str]
+    acknowledged: bool = False
+    acknowledged_until: datetime | None = None
+    silenced: bool = False
+
+    def acknowledged_at(self, now: datetime) -> bool:
+        """Whether somebody has taken it on, and that still holds."""
+        return self.acknowledged and (self.acknowledged_until is None or now < self.acknowledged_until)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One notice that went to a channel: about which incident, why, and which groups it called firing."""
+
+    at: datetime
+    alert_id: str
+    reason: Reason
+    firing: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What of a channel matters to a decision: does it want partial ends, and is its rate limit used up now."""
+
+    wants_some_resolved: bool = False
+    limited: bool = False
+
+
+_PLAIN = Listener()
+_NEVER = timedelta(0)
+
+
+def decide(rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listener: Listener = _PLAIN) -> Reason:
+    """Why this channel is told about this incident now, or why not.
+
+    `log` holds what this channel was sent about this rule, of this and earlier incidents, oldest first.
+    """
+    mine = [sent for sent in log if sent.alert_id == alert.id]
+    reason = next(_occasions(rule, mine, alert, now, listener), None)
+    if reason is None:
+        return Reason.NOTHING_NEW
+    return next(_silences(rule, log, mine, alert, now, limited=listener.limited, reason=reason), reason)
+
+
+def next_look(rule: Rule, log: Sequence[Sent], decided: Reason, now: datetime) -> datetime | None:
+    """When a decision can next come out otherwise although the incident has not changed; None: never.
+
+    The earliest instant that may matter, and `now` itself where a look at every evaluation is needed.
+    """
+    if decided in (Reason.INACTIVE_HOURS, Reason.SILENCED, Reason.RATE_LIMITED, Reason.ACKNOWLEDGED):
+        return now
+    spans = [span for span in (rule.repeat, rule.cooldown) if span > _NEVER]
+    return min((sent.at + span for sent in log for span in spans if sent.at + span > now), default=None)
+
+
+def _occasions(rule: Rule, mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener) -> Iterator[Reason]:
+    told = mine[-1].firing if mine else frozenset()
+    if not mine and alert.firing:
+        yield Reason.FIRST
+    if mine and alert.firing - told:
+        yield Reason.NEW_GROUPS
+    if told and not alert.firing:
+        yield Reason.RESOLVED
+    if listener.wants_some_resolved and told - alert.firing:
+        yield Reason.SOME_RESOLVED
+    if mine and alert.firing and rule.repeat > _NEVER and now - mine[-1].at >= rule.repeat:
+        yield Reason.REPEAT
+
+
+def _silences(
+    rule: Rule,
+    log: Sequence[Sent],
+    mine: Sequence[Sent],
+    alert: Alert,
+    now: datetime,
+    *,
+    limited: bool,
+    reason: Reason,
+) -> Iterator[Reason]:
+    if not reason.closes:
+        if _cooling(rule, log, _spoken_of(mine, alert, reason), now):
+            yield Reason.COOLDOWN
+        if alert.silenced:
+            yield Reason.SILENCED
+        if rule.active is not None and not rule.active.covers(now):
+            yield Reason.INACTIVE_HOURS
+        if reason is Reason.REPEAT and alert.acknowledged_at(now):
+            yield Reason.ACKNOWLEDGED
+    if limited:
+        yield Reason.RATE_LIMITED
+
+
+def _spoken_of(mine: Sequence[Sent], alert: Alert, reason: Reason) -> frozenset[str]:
+    return alert.firing - mine[-1].firing if reason is Reason.NEW_GROUPS else alert.firing
+
+
+def _cooling(rule: Rule, log: Sequence[Sent], groups: frozenset[str], now: datetime) -> bool:
+    """Whether every one of the groups was notified as firing less than the cooldown ago."""
+    recent = (s.firing for s in log if not s.reason.closes and now - s.at < rule.cooldown)
+    return rule.cooldown > _NEVER and groups <= frozenset().union(*recent)

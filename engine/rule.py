@@ -1,0 +1,200 @@
+"""The rule as data: a document people write, checked, with nothing left to interpret."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError
+
+from engine.active import Active, Zone
+from engine.condition import (
+    DEEPEST,
+    AllOf,
+    AnyOf,
+    Compare,
+    Condition,
+    DimensionName,
+    Document,
+    Node,
+    Not,
+    Placed,
+    Where,
+    depth,
+    placed_conditions,
+    written_value,
+)
+from engine.durations import Duration, PositiveDuration
+from engine.errors import Fault, RuleError
+from engine.faults import faults
+
+_ZERO = timedelta(0)
+_SLOWEST = timedelta(days=1)
+
+
+class Severity(StrEnum):
+    """How much it matters, worst first."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
+
+
+class NoData(StrEnum):
+    """What a rule without data is taken for."""
+
+    OK = "ok"  # the condition does not hold
+    NO_DATA = "no_data"  # a state of its own; an open incident stays open
+    FIRING = "firing"  # the condition holds
+    KEEP = "keep"  # nothing changes
+
+
+class OnError(StrEnum):
+    """What a rule that could not be evaluated is taken for."""
+
+    ERROR = "error"  # a state of its own; an open incident stays open
+    FIRING = "firing"  # the condition holds
+    KEEP = "keep"  # nothing changes
+
+
+def _texts(value: Any) -> Any:
+    return (
+        {key: written_value(v) if isinstance(v, int | bool) else v for key, v in value.items()}
+        if _is_map(value)
+        else value
+    )
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
+
+
+class Rule(Document):
+    """One alert rule. Durations are timedeltas; `tz` is the zone of calendar windows."""
+
+    name: Name
+    severity: Severity = Severity.MEDIUM
+    where: Where = {}  # noqa: RUF012 - pydantic copies defaults
+    when: Node
+    group_by: Annotated[tuple[DimensionName, ...], BeforeValidator(_listed)] = ()
+    every: PositiveDuration = timedelta(seconds=60)
+    for_: Duration = Field(_ZERO, alias="for")
+    keep_firing_for: Duration = _ZERO
+    delay: Duration = _ZERO
+    no_data: NoData = NoData.OK
+    on_error: OnError = OnError.ERROR
+    cooldown: Duration = _ZERO
+    repeat: Duration = _ZERO
+    active: Active | None = None
+    notify: Names = ()
+    fallback: Names = ()
+    labels: Annotated[dict[Name, str], BeforeValidator(_texts)] = {}  # noqa: RUF012 - as above
+    message: Annotated[str, Field(max_length=4000)] = ""
+    runbook: Annotated[str, Field(max_length=2000)] = ""
+    tz: Zone = "UTC"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of calendar windows."""
+        return ZoneInfo(self.tz)
+
+    @cached_property
+    def placed(self) -> tuple[Placed, ...]:
+        """Every condition with its path (`when.all[0]`), in document order."""
+        return tuple(placed_conditions(self.when))
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Every condition, in document order."""
+        return tuple(condition for _, condition in self.placed)
+
+
+_MODELS = (Rule, Active, AllOf, AnyOf, Not, Condition, Compare)
+#: What can change the result of an evaluation. `for` and the other timers are obeyed by the next step as they are.
+_RESULT_FIELDS = ("where", "when", "group_by", "delay", "no_data", "on_error", "tz")
+
+
+def parse(document: Mapping[str, Any] | str) -> Rule:
+    """The rule a document (or its YAML or JSON text) describes; RuleError lists all of its faults."""
+    raw = _read(document) if isinstance(document, str) else dict(document)
+    if depth(raw) > DEEPEST:
+        raise RuleError([Fault("when", f"nests deeper than {DEEPEST} levels")])
+    try:
+        rule = Rule.model_validate(raw)
+    except ValidationError as error:
+        raise RuleError(faults(error, _MODELS)) from error
+    if found := tuple(_contradictions(rule)):
+        raise RuleError(found)
+    return rule
+
+
+def document(rule: Rule) -> dict[str, Any]:
+    """The rule as plain values, defaults left out; `parse(document(rule)) == rule`."""
+    return rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def to_json(rule: Rule) -> str:
+    """The document as JSON text, as it is stored."""
+    return json.dumps(document(rule), separators=(",", ":"), ensure_ascii=False)
+
+
+def to_yaml(rule: Rule) -> str:
+    """The document as YAML text, as people edit it."""
+    return yaml.safe_dump(document(rule), sort_keys=False, allow_unicode=True, width=120)
+
+
+def same_result(old: Rule, new: Rule) -> bool:
+    """Whether an edit leaves evaluation as it was, so that instances may keep their state."""
+    return all(getattr(old, field) == getattr(new, field) for field in _RESULT_FIELDS)
+
+
+def scope(rule: Rule, condition: Condition) -> dict[str, tuple[str, ...]]:
+    """What a condition looks at: the rule's `where` narrowed by its own."""
+    scoped: dict[str, tuple[str, ...]] = dict(rule.where)
+    for dimension, wanted in condition.where.items():
+        outer = scoped.get(dimension, wanted)
+        scoped[dimension] = tuple(value for value in wanted if value in outer)
+    return scoped
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise RuleError([Fault("", f"is not valid YAML{where}: {getattr(error, 'problem', None) or error}")]) from error
+    if not isinstance(value, dict):
+        raise RuleError([Fault("", "must be an object with the fields of a rule: name, when, …")])
+    return value
+
+
+def _contradictions(rule: Rule) -> Iterator[Fault]:
+    for field in ("group_by", "notify", "fallback"):
+        values = getattr(rule, field)
+        yield from (Fault(field, f"names {v!r} twice") for v in dict.fromkeys(values) if values.count(v) > 1)
+    for label in rule.labels:
+        if label in rule.group_by:
+            yield Fault(f"labels.{label}", "is set by group_by; two groups would get the same labels")
+    if rule.every > _SLOWEST:
+        yield Fault("every", "must be at most 1d")
+    if rule.fallback and not rule.notify:
+        yield Fault("fallback", "has no effect without notify")
+    for path, condition in rule.placed:
+        for dimension, values in scope(rule, condition).items():
+            if not values:
+                yield Fault(f"{path}.where.{dimension}", "leaves nothing of the rule's where")

@@ -1,0 +1,143 @@
+"""A rule in plain English, made from the document and from nothing else."""
+
+from collections.abc import Mapping, Sequence
+
+from data.metrics import metric
+from engine.active import written_days, written_hours
+from engine.condition import AllOf, CompareAs, Condition, Node, Not, Op
+from engine.durations import every_spoken, spoken
+from engine.rule import NoData, OnError, Rule
+from engine.window import Rolling, Window, spoken_window
+
+_OPS: Mapping[Op, str] = {
+    Op.ABOVE: "above",
+    Op.AT_LEAST: "at least",
+    Op.BELOW: "below",
+    Op.AT_MOST: "at most",
+    Op.EQUAL: "exactly",
+    Op.NOT_EQUAL: "anything but",
+}
+_NO_DATA: Mapping[NoData, str] = {
+    NoData.NO_DATA: "without data it shows no data and keeps open incidents open",
+    NoData.FIRING: "no data counts as firing",
+    NoData.KEEP: "without data nothing changes",
+}
+_ON_ERROR: Mapping[OnError, str] = {
+    OnError.FIRING: "a failed evaluation counts as firing",
+    OnError.KEEP: "a failed evaluation changes nothing",
+}
+
+
+def sentence(rule: Rule) -> str:
+    """What the rule does, in a few short sentences."""
+    parts = [_fires(rule), _checked(rule), *_policies(rule), _tells(rule)]
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts if part)
+
+
+def condition_sentence(condition: Condition) -> str:
+    """One condition: `cost over the last 1 day is above $500 (until it is at most $450)`."""
+    text = f"{metric(condition.metric).label.lower()}{_scope(condition.where)} {spoken_window(condition.window)}"
+    text += f" is {_OPS[condition.op]} {threshold_text(condition)}"
+    if condition.recovery is not None:
+        text += f" (recovering at {quantity(condition, condition.recovery)})"
+    return text
+
+
+def threshold_text(condition: Condition) -> str:
+    """The threshold with its unit and what it is relative to: `$500`, `20 % more than the day before`."""
+    if condition.compare is None:
+        return quantity(condition, condition.value)
+    more = "less" if condition.value < 0 else "more"
+    return f"{quantity(condition, abs(condition.value))} {more} than {_baseline(condition)}"
+
+
+def quantity(condition: Condition, value: float) -> str:
+    """A number as this condition's threshold, with its unit."""
+    if condition.compare and condition.compare.as_ is CompareAs.PERCENT:
+        return f"{_digits(value)} %"
+    return with_unit(value, metric(condition.metric).unit)
+
+
+def with_unit(value: float, unit: str) -> str:
+    """`$500`, `10 %`, `8,000 ms`, `3 requests`."""
+    if unit.startswith("usd"):
+        return f"${_digits(value)}{unit.removeprefix('usd').replace('/', ' per ', 1)}"
+    return f"{_digits(value)} {'%' if unit == 'percent' else unit}".rstrip()
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value.is_integer() else f"{value:,.10g}"
+
+
+def _baseline(condition: Condition) -> str:
+    compare = condition.compare
+    if compare is not None and compare.to is not None:
+        return f"{spoken(compare.to)} earlier"
+    return f"in {_before(condition.window)}"
+
+
+def _before(window: Window) -> str:
+    if isinstance(window, Rolling):
+        return f"the {spoken(window.length)} before"
+    return {"today": "the same part of yesterday"}.get(
+        window.period, f"the same part of the {window.period.value.removeprefix('this_')} before"
+    )
+
+
+def _scope(where: Mapping[str, Sequence[str]]) -> str:
+    if not where:
+        return ""
+    return " for " + " and ".join(f"{dimension} {_or(values)}" for dimension, values in where.items())
+
+
+def _or(values: Sequence[str]) -> str:
+    return _joined(values, "or")
+
+
+def _joined(words: Sequence[str], last: str) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def _tree(node: Node, *, inner: bool = False) -> str:
+    if isinstance(node, Condition):
+        return condition_sentence(node)
+    if isinstance(node, Not):
+        return f"not ({_tree(node.member)})"
+    if len(node.members) == 1:
+        return _tree(node.members[0], inner=inner)
+    word = " and " if isinstance(node, AllOf) else " or "
+    text = word.join(_tree(member, inner=True) for member in node.members)
+    return f"({text})" if inner else text
+
+
+def _fires(rule: Rule) -> str:
+    each = f", for each {_joined(rule.group_by, 'and')}" if rule.group_by else ""
+    within = f",{_scope(rule.where)}, " if rule.where else " "
+    held = f" for {spoken(rule.for_)}" if rule.for_ else ""
+    return f"a {rule.severity} alert fires when{within}{_tree(rule.when)}{held}{each}"
+
+
+def _checked(rule: Rule) -> str:
+    late = f", {spoken(rule.delay)} late" if rule.delay else ""
+    zone = f", with days of {rule.tz}" if rule.tz != "UTC" else ""
+    return f"checked {every_spoken(rule.every)}{late}{zone}"
+
+
+def _policies(rule: Rule) -> list[str]:
+    keep = f"it ends {spoken(rule.keep_firing_for)} after it last held" if rule.keep_firing_for else ""
+    return [keep, _NO_DATA.get(rule.no_data, ""), _ON_ERROR.get(rule.on_error, "")]
+
+
+def _tells(rule: Rule) -> str:
+    if not rule.notify:
+        return "nobody is notified"
+    text = f"notifies {_joined(rule.notify, 'and')}"
+    if rule.fallback:
+        text += f" (if that fails, {_joined(rule.fallback, 'then')})"
+    if rule.active:
+        text += f" {written_days(rule.active.days)} {written_hours(rule.active.hours)} {rule.active.tz}"
+    if rule.repeat:
+        text += f", again {every_spoken(rule.repeat)} until acknowledged"
+    return text + (f", at most once in {spoken(rule.cooldown)} for the same group" if rule.cooldown else "")

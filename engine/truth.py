@@ -1,0 +1,142 @@
+"""Truth with holes: what a condition can be, and how conditions compose.
+
+Severity, mildest first: false, no data, error, true. `all` is the mildest of its members, `any` the most severe.
+What is not known (no data, error) therefore stands between: one false member settles an `all` and one true member
+settles an `any`, whatever the others would have said; nothing else is concluded from a hole.
+"""
+
+import json
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from engine.condition import AllOf, AnyOf, Condition, Node, Op
+
+
+class Truth(StrEnum):
+    """Whether a condition, or a whole rule for one group, holds."""
+
+    FALSE = "false"
+    NO_DATA = "no_data"
+    ERROR = "error"
+    TRUE = "true"
+
+
+_SEVERITY: Mapping[Truth, int] = {truth: rank for rank, truth in enumerate(Truth)}
+_OPPOSITE: Mapping[Truth, Truth] = {Truth.TRUE: Truth.FALSE, Truth.FALSE: Truth.TRUE}
+
+#: Works on numbers and, element by element, on arrays and Polars columns: live and simulated share it.
+HOLDS: Mapping[Op, Callable[[Any, Any], Any]] = {
+    Op.ABOVE: operator.gt,
+    Op.AT_LEAST: operator.ge,
+    Op.BELOW: operator.lt,
+    Op.AT_MOST: operator.le,
+    Op.EQUAL: operator.eq,
+    Op.NOT_EQUAL: operator.ne,
+}
+
+
+def all_of(truths: Iterable[Truth]) -> Truth:
+    """The mildest."""
+    return min(truths, key=_SEVERITY.__getitem__)
+
+
+def any_of(truths: Iterable[Truth]) -> Truth:
+    """The most severe."""
+    return max(truths, key=_SEVERITY.__getitem__)
+
+
+def negated(truth: Truth) -> Truth:
+    """True and false swap; what is not known stays so."""
+    return _OPPOSITE.get(truth, truth)
+
+
+def compose(node: Node, leaves: Sequence[Truth]) -> Truth:
+    """The truth of a whole tree from the truths of its conditions, given in document order."""
+    return _compose(node, iter(leaves))
+
+
+def _compose(node: Node, leaves: Iterator[Truth]) -> Truth:
+    if isinstance(node, Condition):
+        return next(leaves)
+    if isinstance(node, AllOf):
+        return all_of([_compose(member, leaves) for member in node.members])
+    if isinstance(node, AnyOf):
+        return any_of([_compose(member, leaves) for member in node.members])
+    return negated(_compose(node.member, leaves))
+
+
+def threshold(condition: Condition, *, held: bool) -> float:
+    """What the value is compared with: the recovery threshold while the condition is held by a firing instance."""
+    if held and condition.recovery is not None:
+        return condition.recovery
+    return condition.value
+
+
+def judge(condition: Condition, value: float | None, *, held: bool) -> Truth:
+    """Whether one value meets one condition; no value is no data."""
+    if value is None or value != value:  # noqa: PLR0124 - NaN: nothing was measured
+        return Truth.NO_DATA
+    return Truth.TRUE if HOLDS[condition.op](value, threshold(condition, held=held)) else Truth.FALSE
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionTruth:
+    """One condition for one group: what was measured, with what it was compared, and what came of it.
+
+    `value` is what the threshold is held against: `measured`, or what `compare` makes of it and `baseline`.
+    `path` is the condition's place in the document (`when.all[0]`); `message` says what failed, if something did.
+    """
+
+    path: str
+    metric: str
+    value: float | None
+    threshold: float
+    truth: Truth
+    measured: float | None
+    baseline: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTruth:
+    """What a rule says of one group at one instant, before its policies for no data and errors.
+
+    `value` and `threshold` are of the first condition that says what the whole says.
+    """
+
+    labels: Mapping[str, str]
+    truth: Truth
+    conditions: tuple[ConditionTruth, ...]
+
+    @property
+    def key(self) -> str:
+        """The group's identity within its rule."""
+        return group_key(self.labels)
+
+    @property
+    def decisive(self) -> ConditionTruth:
+        """The first condition whose truth is the whole's; the first of all where none is (under a `not`)."""
+        return next((c for c in self.conditions if c.truth is self.truth), self.conditions[0])
+
+    @property
+    def value(self) -> float | None:
+        """The decisive condition's value, in its metric's unit."""
+        return self.decisive.value
+
+    @property
+    def threshold(self) -> float:
+        """The decisive condition's threshold."""
+        return self.decisive.threshold
+
+    @property
+    def message(self) -> str:
+        """What failed, if something did."""
+        return next((c.message for c in self.conditions if c.message), "")
+
+
+def group_key(labels: Mapping[str, str]) -> str:
+    """A group's labels as one text: compact JSON, names sorted; `{}` for the only group of an ungrouped rule."""
+    return json.dumps(dict(labels), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
