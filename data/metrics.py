@@ -1,0 +1,306 @@
+"""Every metric and dimension there is: one registry for charts, rules, budgets, the API and the export.
+
+A metric says what it is in one sentence and how it follows from the ledger's sums; the query layer does the rest.
+Division by nothing has no value (null), never 0.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from data.errors import UnknownMetric
+from data.schema import ROLLUP_DIMENSIONS
+
+
+class Kind(StrEnum):
+    """How a metric's value comes about."""
+
+    SUM = "sum"  # sum of the measures `of`
+    RATIO = "ratio"  # sum of `of` over sum of `per`, times `scale`
+    RATE = "rate"  # sum of `of` an hour of the time asked about
+    QUANTILE = "quantile"  # `percent`-th percentile of the latency named by `of`, from bucket counts
+    DISTINCT = "distinct"  # how many different values the dimension `of` has, unknown ('') left out
+    AGE = "age"  # seconds from the last request to the end of the time asked about
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number about a set of requests. `of` and `per` name measures of `data.schema.ROLLUP_MEASURES`."""
+
+    name: str
+    label: str
+    unit: str
+    definition: str
+    better: Literal["lower", "higher"] | None
+    kind: Kind
+    of: tuple[str, ...]
+    per: tuple[str, ...] = ()
+    scale: float = 1.0
+    percent: int = 0
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The summed measures it needs; none for quantiles, distinct counts and ages."""
+        return (*self.of, *self.per) if self.kind in {Kind.SUM, Kind.RATIO, Kind.RATE} else ()
+
+
+_INPUT = ("uncached_input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+_TOKENS = (*_INPUT, "output_tokens")
+
+
+def _sum(
+    name: str, label: str, unit: str, definition: str, *of: str, better: Literal["lower", "higher"] | None = None
+) -> Metric:
+    return Metric(name, label, unit, definition, better, Kind.SUM, of)
+
+
+def _quantile(name: str, label: str, of: str, percent: int, what: str) -> Metric:
+    definition = f"{percent} % of {what} took at most this long (within 5 %)."
+    return Metric(name, label, "ms", definition, "lower", Kind.QUANTILE, (of,), percent=percent)
+
+
+METRICS: tuple[Metric, ...] = (
+    _sum("requests", "Requests", "requests", "Attempts at a provider that ended.", "requests"),
+    _sum("errors", "Errors", "requests", "Requests that failed.", "errors", better="lower"),
+    Metric(
+        "error_rate",
+        "Error rate",
+        "percent",
+        "Share of requests that failed.",
+        "lower",
+        Kind.RATIO,
+        ("errors",),
+        ("requests",),
+        100,
+    ),
+    _sum("cost", "Cost", "usd", "What the priced requests cost.", "cost_usd", better="lower"),
+    Metric(
+        "cost_per_request",
+        "Cost per request",
+        "usd",
+        "Cost divided by requests.",
+        "lower",
+        Kind.RATIO,
+        ("cost_usd",),
+        ("requests",),
+    ),
+    Metric(
+        "cost_per_token",
+        "Cost per token",
+        "usd",
+        "Cost divided by input and output tokens.",
+        "lower",
+        Kind.RATIO,
+        ("cost_usd",),
+        _TOKENS,
+    ),
+    Metric(
+        "cost_per_1k_tokens",
+        "Cost per 1,000 tokens",
+        "usd",
+        "Cost divided by thousands of input and output tokens.",
+        "lower",
+        Kind.RATIO,
+        ("cost_usd",),
+        _TOKENS,
+        1000,
+    ),
+    Metric(
+        "spend_rate",
+        "Spend rate",
+        "usd/h",
+        "Cost an hour of the time asked about.",
+        "lower",
+        Kind.RATE,
+        ("cost_usd",),
+    ),
+    _sum("input_tokens", "Input tokens", "tokens", "All input: uncached, read from and written to cache.", *_INPUT),
+    _sum(
+        "uncached_input_tokens",
+        "Uncached input tokens",
+        "tokens",
+        "Input tokens neither read from nor written to cache.",
+        "uncached_input_tokens",
+    ),
+    _sum("cache_read_tokens", "Cache read tokens", "tokens", "Input tokens read from cache.", "cache_read_tokens"),
+    _sum(
+        "cache_write_tokens",
+        "Cache write tokens",
+        "tokens",
+        "Input tokens written to cache, for five minutes or one hour.",
+        "cache_write_5m_tokens",
+        "cache_write_1h_tokens",
+    ),
+    _sum("output_tokens", "Output tokens", "tokens", "Generated tokens, reasoning included.", "output_tokens"),
+    _sum("reasoning_tokens", "Reasoning tokens", "tokens", "Output tokens spent on reasoning.", "reasoning_tokens"),
+    _sum("total_tokens", "Total tokens", "tokens", "Input and output tokens together.", *_TOKENS),
+    Metric(
+        "cache_hit_rate",
+        "Cache hit rate",
+        "percent",
+        "Share of input tokens that were read from cache.",
+        "higher",
+        Kind.RATIO,
+        ("cache_read_tokens",),
+        _INPUT,
+        100,
+    ),
+    Metric(
+        "tokens_per_second",
+        "Output speed",
+        "tokens/s",
+        "Output tokens a second of request time, the wait for the first one included.",
+        "higher",
+        Kind.RATIO,
+        ("output_tokens",),
+        ("duration_ms",),
+        1000,
+    ),
+    _quantile("latency_p50", "Latency p50", "durations", 50, "requests"),
+    _quantile("latency_p95", "Latency p95", "durations", 95, "requests"),
+    _quantile("latency_p99", "Latency p99", "durations", 99, "requests"),
+    Metric(
+        "latency_avg",
+        "Average latency",
+        "ms",
+        "Mean duration of requests, failed ones included.",
+        "lower",
+        Kind.RATIO,
+        ("duration_ms",),
+        ("requests",),
+    ),
+    _quantile("ttft_p50", "Time to first token p50", "ttfts", 50, "first tokens"),
+    _quantile("ttft_p95", "Time to first token p95", "ttfts", 95, "first tokens"),
+    Metric(
+        "active_sessions",
+        "Active sessions",
+        "sessions",
+        "Different sessions that made requests.",
+        None,
+        Kind.DISTINCT,
+        ("session",),
+    ),
+    Metric("active_keys", "Active keys", "keys", "Different keys that made requests.", None, Kind.DISTINCT, ("key",)),
+    _sum(
+        "rate_limited",
+        "Rate limited",
+        "requests",
+        "Requests refused because of a rate limit (status 429).",
+        "rate_limited",
+        better="lower",
+    ),
+    _sum(
+        "unpriced_requests",
+        "Unpriced requests",
+        "requests",
+        "Requests whose model has no known price; their cost is missing from every sum.",
+        "unpriced",
+        better="lower",
+    ),
+    Metric(
+        "fallback_rate",
+        "Fallback rate",
+        "percent",
+        "Share of requests that were further attempts after a first one failed.",
+        "lower",
+        Kind.RATIO,
+        ("fallbacks",),
+        ("requests",),
+        100,
+    ),
+    Metric(
+        "estimated_share",
+        "Estimated share",
+        "percent",
+        "Share of requests whose cost is partly estimated.",
+        "lower",
+        Kind.RATIO,
+        ("estimated",),
+        ("requests",),
+        100,
+    ),
+    Metric(
+        "ledger_lag",
+        "Ledger lag",
+        "s",
+        "Seconds from the last request in the ledger to the end of the time asked about.",
+        "lower",
+        Kind.AGE,
+        ("ended_at",),
+    ),
+)
+
+_METRICS = {m.name: m for m in METRICS}
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name; raises UnknownMetric with the nearest names."""
+    found = _METRICS.get(name)
+    if found is None:
+        raise UnknownMetric(unknown("metric", name, _METRICS))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """What requests can be broken down and filtered by; values are text ('' where unknown)."""
+
+    name: str
+    label: str
+    tag: str = ""  # the tag's name, for `tag:NAME`
+
+    @property
+    def in_rollups(self) -> bool:
+        """Whether the rollups know it; if not, it is answered from `requests`, slower."""
+        return self.name in ROLLUP_DIMENSIONS
+
+
+#: Every dimension; "tag" stands for one dimension a tag, asked for as "tag:NAME".
+DIMENSIONS: tuple[Dimension, ...] = (
+    Dimension("provider", "Provider"),
+    Dimension("model", "Model"),
+    Dimension("key", "Key"),
+    Dimension("user", "User"),
+    Dimension("team", "Team"),
+    Dimension("project", "Project"),
+    Dimension("session", "Session"),
+    Dimension("protocol", "Protocol"),
+    Dimension("endpoint", "Endpoint"),
+    Dimension("stream", "Streaming"),
+    Dimension("status", "Status"),
+    Dimension("outcome", "Outcome"),
+    Dimension("source", "Source"),
+    Dimension("tag", "Tag"),
+    Dimension("agent", "Agent"),
+    Dimension("model_requested", "Requested model"),
+    Dimension("error_class", "Error class"),
+    Dimension("cost_status", "Cost status"),
+    Dimension("service_tier", "Service tier"),
+)
+
+_DIMENSIONS = {d.name: d for d in DIMENSIONS}
+TAG_PREFIX = "tag:"
+
+
+def dimension(name: str) -> Dimension:
+    """The dimension of that name, "tag:NAME" for a tag; raises UnknownMetric with the nearest names."""
+    if name.startswith(TAG_PREFIX) and name != TAG_PREFIX:
+        tag = name.removeprefix(TAG_PREFIX)
+        return Dimension(name, f"Tag {tag}", tag)
+    found = _DIMENSIONS.get(name)
+    if found is None:
+        raise UnknownMetric(unknown("dimension", name, _DIMENSIONS))
+    if name == "tag":
+        raise UnknownMetric('a tag needs its name: "tag:NAME"')
+    return found
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The message about a name that is not known, with the nearest ones that are."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return f"unknown {what} {name!r}; did you mean {' or '.join(near)}?"
+    return f"unknown {what} {name!r}; there is {', '.join(names)}"
