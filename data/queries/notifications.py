@@ -1,0 +1,232 @@
+"""The outbox and its deliveries, the inbox, and the audit log."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Select, and_, exists, func, insert, literal, or_, select, update
+
+from data.schema import audit_log, delivery_attempts, inbox, notifications
+from data.store import Statement, Store
+
+PENDING, SENT, FAILED, SILENT = "pending", "sent", "failed", "silent"
+#: Results of an attempt; `sending` until the answer is known, `unknown` if it never will be.
+SENDING, UNKNOWN = "sending", "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationRow:
+    """One row of `notifications`; `notice` and `fallback` are JSON text."""
+
+    id: str
+    alert_id: str
+    rule_id: str
+    group_key: str
+    channel: str
+    reason: str
+    status: str
+    notice: str
+    created_at: datetime
+    due_at: datetime
+    attempts: int = 0
+    fallback: str = "[]"
+    fallback_of: str = ""
+    claimed_by: str = ""
+    claimed_until: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One row of `delivery_attempts`."""
+
+    id: str
+    notification_id: str
+    channel: str
+    attempt: int
+    started_at: datetime
+    result: str = SENDING
+    finished_at: datetime | None = None
+    status: int | None = None
+    duration_ms: float | None = None
+    answer: str = ""
+    error: str = ""
+    provider_id: str = ""
+
+
+def due(store: Store, now: datetime, *, each: int = 8) -> list[NotificationRow]:
+    """What may be sent now: the oldest `each` of every channel, so that a slow channel hides no other.
+
+    A notice waits for earlier ones of the same incident and channel: "resolved" never overtakes "firing".
+    """
+    earlier = notifications.alias("earlier")
+    overtakes = exists().where(
+        earlier.c.alert_id == notifications.c.alert_id,
+        earlier.c.channel == notifications.c.channel,
+        earlier.c.status == PENDING,
+        earlier.c.id < notifications.c.id,
+        notifications.c.alert_id != "",
+    )
+    place = func.row_number().over(partition_by=notifications.c.channel, order_by=notifications.c.id).label("place")
+    free = or_(notifications.c.claimed_until.is_(None), notifications.c.claimed_until < now)
+    ready = select(notifications, place).where(
+        notifications.c.status == PENDING, notifications.c.due_at <= now, free, ~overtakes
+    )
+    ranked = ready.subquery("ranked")
+    columns = [ranked.c[column.name] for column in notifications.columns]
+    return _notifications(store, select(*columns).where(ranked.c.place <= each).order_by(ranked.c.id))
+
+
+def _notifications(store: Store, question: Select[Any]) -> list[NotificationRow]:
+    return [NotificationRow(**row) for row in store.frame(question).iter_rows(named=True)]
+
+
+def by_id(store: Store, notification_id: str) -> NotificationRow | None:
+    """One notification."""
+    rows = _notifications(store, select(notifications).where(notifications.c.id == notification_id))
+    return rows[0] if rows else None
+
+
+def adding(row: NotificationRow) -> Statement:
+    """Put a notification into the outbox."""
+    return Statement(insert(notifications).values(_values(row)), expect=1)
+
+
+def claiming(row: NotificationRow, attempt: AttemptRow, *, until: datetime) -> list[Statement]:
+    """Take a due notification and record the attempt, before anything is sent.
+
+    Fails as a whole (ConflictError) when another sender took it or its last attempt differs from `row`.
+    """
+    free = or_(notifications.c.claimed_until.is_(None), notifications.c.claimed_until < attempt.started_at)
+    mine = and_(
+        notifications.c.id == row.id,
+        notifications.c.status == PENDING,
+        notifications.c.attempts == row.attempts,
+        free,
+    )
+    claim = update(notifications).where(mine)
+    claim = claim.values(attempts=attempt.attempt, claimed_by=attempt.id, claimed_until=until)
+    broken = (delivery_attempts.c.notification_id == row.id) & delivery_attempts.c.finished_at.is_(None)
+    lost = update(delivery_attempts).where(broken)
+    lost = lost.values(
+        result=UNKNOWN, finished_at=attempt.started_at, error="the sender ended before the answer was known"
+    )
+    return [
+        Statement(claim, expect=1),
+        Statement(lost),
+        Statement(insert(delivery_attempts).values(_values(attempt)), expect=1),
+    ]
+
+
+def attempt_finished(attempt: AttemptRow) -> Statement:
+    """Write an attempt's result."""
+    names = ("finished_at", "result", "status", "duration_ms", "answer", "error", "provider_id")
+    values = {name: getattr(attempt, name) for name in names}
+    return Statement(update(delivery_attempts).where(delivery_attempts.c.id == attempt.id).values(**values), expect=1)
+
+
+def settling(notification_id: str, attempt_id: str, *, status: str, due_at: datetime, at: datetime) -> Statement:
+    """End a claim: `sent` and `failed` are final, `pending` is tried again at `due_at`. Holds only for the claimant."""
+    mine = (notifications.c.id == notification_id) & (notifications.c.claimed_by == attempt_id)
+    finished = None if status == PENDING else at
+    values = {"status": status, "due_at": due_at, "claimed_by": "", "claimed_until": None, "finished_at": finished}
+    return Statement(update(notifications).where(mine).values(**values), expect=1)
+
+
+def _values(row: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in row.__dataclass_fields__}
+
+
+def history(
+    store: Store,
+    *,
+    before: str = "",
+    limit: int = 50,
+    status: tuple[str, ...] = (),
+    channel: tuple[str, ...] = (),
+    alert_id: str = "",
+    rule_id: str = "",
+) -> pl.DataFrame:
+    """Notifications, newest first: the columns of `notifications`; `before` is the last id already seen."""
+    question = select(notifications).order_by(notifications.c.id.desc()).limit(limit)
+    if before:
+        question = question.where(notifications.c.id < before)
+    for column, values in ((notifications.c.status, status), (notifications.c.channel, channel)):
+        question = question.where(column.in_(values)) if values else question
+    for column, value in ((notifications.c.alert_id, alert_id), (notifications.c.rule_id, rule_id)):
+        question = question.where(column == value) if value else question
+    return store.frame(question)
+
+
+def attempts(store: Store, notification_ids: list[str]) -> pl.DataFrame:
+    """Every attempt at these notifications in order: the columns of `delivery_attempts`."""
+    wanted = delivery_attempts.c.notification_id.in_(notification_ids)
+    order = (delivery_attempts.c.notification_id, delivery_attempts.c.attempt)
+    return store.frame(select(delivery_attempts).where(wanted).order_by(*order))
+
+
+def backlog(store: Store, now: datetime) -> dict[str, Any]:
+    """How many notifications wait, and since when the oldest is overdue: `pending`, `oldest_due_at`."""
+    question = select(func.count().label("pending"), func.min(notifications.c.due_at).label("oldest_due_at"))
+    found: dict[str, Any] = store.frame(question.where(notifications.c.status == PENDING)).to_dicts()[0]
+    oldest = found["oldest_due_at"]
+    found["overdue_s"] = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """One row of `inbox`."""
+
+    id: str
+    at: datetime
+    title: str
+    body: str
+    severity: str
+    status: str
+    alert_id: str = ""
+    rule_id: str = ""
+    read_at: datetime | None = None
+
+
+def posting(row: InboxRow) -> Statement:
+    """Put a message into the inbox; a second one with the same id changes nothing."""
+    columns = list(inbox.columns)
+    values = select(*(literal(getattr(row, column.name), column.type) for column in columns))
+    new = ~exists().where(inbox.c.id == row.id)
+    return Statement(insert(inbox).from_select([column.name for column in columns], values.where(new)))
+
+
+def messages(store: Store, *, unread_only: bool = False, before: str = "", limit: int = 50) -> pl.DataFrame:
+    """The inbox, newest first: the columns of `inbox`."""
+    question = select(inbox).order_by(inbox.c.id.desc()).limit(limit)
+    question = question.where(inbox.c.read_at.is_(None)) if unread_only else question
+    return store.frame(question.where(inbox.c.id < before) if before else question)
+
+
+def unread(store: Store) -> int:
+    """How many messages nobody has read."""
+    return int(store.frame(select(func.count().label("n")).select_from(inbox).where(inbox.c.read_at.is_(None)))["n"][0])
+
+
+def reading(message_ids: list[str] | None, at: datetime) -> Statement:
+    """Mark these messages as read; None marks all."""
+    fresh = update(inbox).where(inbox.c.read_at.is_(None)).values(read_at=at)
+    return Statement(fresh if message_ids is None else fresh.where(inbox.c.id.in_(message_ids)))
+
+
+def auditing(
+    entry_id: str, *, at: datetime, actor: str, action: str, kind: str, object_id: str, detail: str
+) -> Statement:
+    """Record who changed what; `detail` is JSON text without secrets."""
+    values = {
+        "id": entry_id,
+        "at": at,
+        "actor": actor,
+        "action": action,
+        "object_kind": kind,
+        "object_id": object_id,
+        "detail": detail,
+    }
+    return Statement(insert(audit_log).values(**values), expect=1)

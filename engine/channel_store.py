@@ -1,0 +1,207 @@
+"""Channels as they are kept: a name that rules refer to, a form filled in, and its secrets, encrypted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data.errors import ConflictError
+from data.queries import channels as rows
+from data.queries import rules as rule_rows
+from data.queries.channels import ChannelRow
+from data.store import Store
+from engine.audit import clock, entry, new_id
+from engine.channels import CHANNELS, ChannelConfig, ChannelKind
+from engine.errors import Fault, NotFound, Refused, RuleError, SecretUnreadable, StaleVersion
+from engine.secrets import MASK, SecretBox
+
+#: The channel that is always there.
+IN_APP_NAME = "in-app"
+
+
+class ChannelDocument(BaseModel):
+    """A channel as people post it; `config` is checked by its kind."""
+
+    model_config = ConfigDict(extra="ignore", str_strip_whitespace=True)
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[\w][\w .\-]*$")
+    kind: str
+    enabled: bool = True
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel without its secrets; `shown` is its config with every secret masked."""
+
+    id: str
+    name: str
+    kind: str
+    enabled: bool
+    disabled_reason: str
+    created_at: datetime
+    updated_at: datetime
+    shown: Mapping[str, Any]
+    #: a secret that was generated just now, shown this once
+    new_secret: str = ""
+
+
+def every(store: Store) -> list[Channel]:
+    """All channels by name, the built-in one included."""
+    found = [_channel(row) for row in rows.every(store)]
+    return sorted([*found, _channel(_built_in())], key=lambda channel: channel.name)
+
+
+def get(store: Store, channel_id: str) -> Channel:
+    """One channel; raises NotFound."""
+    return _channel(_row(store, channel_id))
+
+
+def by_name(store: Store, name: str) -> ChannelRow | None:
+    """The stored row of the channel a rule refers to."""
+    return _built_in() if name == IN_APP_NAME else rows.by_name(store, name)
+
+
+def kind_of(name: str) -> ChannelKind:
+    """The kind of this name; raises RuleError listing those that exist."""
+    if name not in CHANNELS:
+        raise RuleError([Fault("kind", f"must be one of {', '.join(sorted(CHANNELS))}, not {name!r}")])
+    return CHANNELS[name]
+
+
+def config_of(row: ChannelRow, box: SecretBox) -> tuple[ChannelConfig, dict[str, Any]]:
+    """The complete form and, apart, its secret fields; raises RuleError or SecretUnreadable."""
+    secrets = box.open(row.secret)
+    return _checked(kind_of(row.kind), {**orjson.loads(row.config), **secrets}), secrets
+
+
+def create(
+    store: Store, box: SecretBox, document: Mapping[str, Any], *, by: str, at: datetime | None = None
+) -> Channel:
+    """Add a channel; raises RuleError for a faulty form, StaleVersion when the name is taken."""
+    asked = _document(document)
+    kind = kind_of(asked.kind)
+    fields = kind.complete(_without_masks(asked.config, kind))
+    now = at or clock()
+    row = ChannelRow(new_id(), asked.name, kind.name, asked.enabled, "", "", "", now, now)
+    row = _filled(row, kind, fields, box)
+    if asked.name == IN_APP_NAME:
+        raise StaleVersion(f"a channel named {asked.name!r} already exists")
+    try:
+        store.transact([rows.adding(row), entry(by, "create", "channel", row.id, at=now, detail={"name": row.name})])
+    except ConflictError as error:
+        raise StaleVersion(f"a channel named {asked.name!r} already exists") from error
+    made = "" if asked.config.get("secret") else str(fields.get("secret", ""))
+    return replace(_channel(row), new_secret=made)
+
+
+def update(
+    store: Store, box: SecretBox, channel_id: str, document: Mapping[str, Any], *, by: str, at: datetime | None = None
+) -> Channel:
+    """Change a channel; a secret left out or sent back masked stays. Kind and name stay as they are.
+
+    Raises NotFound, RuleError, Refused, or StaleVersion when somebody else changed it meanwhile.
+    """
+    old = _row(store, channel_id)
+    asked = _document({"name": old.name, "kind": old.kind, "enabled": old.enabled, **document})
+    if channel_id == IN_APP_NAME or asked.kind != old.kind or asked.name != old.name:
+        raise Refused("the name and kind of a channel cannot change: rules refer to it; make another channel instead")
+    kind, now = kind_of(old.kind), clock() if at is None else at
+    fields = {**_kept(old, box), **_without_masks(asked.config, kind)}
+    row = _filled(replace(old, enabled=asked.enabled, updated_at=now), kind, fields, box)
+    row = replace(row, disabled_reason="" if asked.enabled else old.disabled_reason)
+    change = entry(by, "update", "channel", old.id, at=now, detail={"name": old.name, "enabled": asked.enabled})
+    try:
+        store.transact([rows.replacing(row, read_at=old.updated_at), change])
+    except ConflictError as error:
+        raise StaleVersion("the channel was changed meanwhile; read it again") from error
+    return _channel(row)
+
+
+def delete(store: Store, channel_id: str, *, by: str, at: datetime | None = None) -> None:
+    """Remove a channel; raises NotFound, or Refused while rules notify through it."""
+    row = _row(store, channel_id)
+    users = rule_rows.referring_to(store, row.name)
+    if channel_id == IN_APP_NAME or users:
+        names = ", ".join(users) or "the app itself"
+        raise Refused(f"channel {row.name!r} is in use by: {names}")
+    change = entry(by, "delete", "channel", row.id, at=at or clock(), detail={"name": row.name})
+    try:
+        store.transact([rows.removing(row.id), change])
+    except ConflictError as error:
+        raise NotFound(f"there is no channel {channel_id!r}") from error
+
+
+def _row(store: Store, channel_id: str) -> ChannelRow:
+    row = _built_in() if channel_id == IN_APP_NAME else rows.by_id(store, channel_id)
+    if row is None:
+        raise NotFound(f"there is no channel {channel_id!r}")
+    return row
+
+
+def _built_in() -> ChannelRow:
+    start = clock().replace(hour=0, minute=0, second=0, microsecond=0)
+    return ChannelRow(IN_APP_NAME, IN_APP_NAME, "in_app", True, "{}", "", "", start, start)
+
+
+def _document(document: Mapping[str, Any]) -> ChannelDocument:
+    try:
+        return ChannelDocument.model_validate(dict(document))
+    except ValidationError as error:
+        raise _faults(error) from error
+
+
+def _checked(kind: ChannelKind, fields: Mapping[str, Any]) -> ChannelConfig:
+    try:
+        return kind.config.model_validate(dict(fields))
+    except ValidationError as error:
+        raise _faults(error, "config") from error
+
+
+def _faults(error: ValidationError, prefix: str = "") -> RuleError:
+    """What pydantic found; its messages are used without the input, which may be a secret."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    places = [".".join(str(part) for part in ((prefix,) if prefix else ()) + fault["loc"]) for fault in found]
+    return RuleError(Fault(place, fault["msg"]) for place, fault in zip(places, found, strict=True))
+
+
+def _filled(row: ChannelRow, kind: ChannelKind, fields: Mapping[str, Any], box: SecretBox) -> ChannelRow:
+    """The row with a checked form: what is secret goes, encrypted, into `secret`."""
+    whole = _checked(kind, fields).model_dump(mode="json", exclude_defaults=True)
+    plain = {name: value for name, value in whole.items() if name not in kind.secrets}
+    secret = {name: value for name, value in whole.items() if name in kind.secrets}
+    return replace(row, config=orjson.dumps(plain).decode(), secret=box.seal(secret))
+
+
+def _kept(old: ChannelRow, box: SecretBox) -> dict[str, Any]:
+    try:
+        secrets = box.open(old.secret)
+    except SecretUnreadable:
+        secrets = {}  # entering them anew is the way out
+    return {**orjson.loads(old.config), **secrets}
+
+
+def _without_masks(config: Mapping[str, Any], kind: ChannelKind) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in kind.secrets or not _masked(value)}
+
+
+def _masked(value: Any) -> bool:
+    return value == MASK or (isinstance(value, dict) and bool(value) and all(v == MASK for v in value.values()))
+
+
+def _channel(row: ChannelRow) -> Channel:
+    kind = CHANNELS.get(row.kind)
+    hidden = dict.fromkeys(sorted(kind.secrets), MASK) if kind and row.secret else {}
+    return Channel(
+        id=row.id,
+        name=row.name,
+        kind=row.kind,
+        enabled=row.enabled,
+        disabled_reason=row.disabled_reason,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        shown={**orjson.loads(row.config), **hidden},
+    )

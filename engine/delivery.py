@@ -1,0 +1,268 @@
+"""Sends what waits in the outbox: at least once, the same id every time, no channel waiting for another.
+
+For each due notification, in this order:
+
+1. claim it and record the attempt, in one transaction; whoever loses the race leaves it alone
+2. open the channel's form and secrets, and send
+3. record the answer, and with it what follows: sent, due again later, or failed with its fallback queued
+
+A sender that dies after 1 leaves a claim that runs out; the next sender repeats 2 with the same id.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from data.errors import ConflictError, StoreError
+from data.queries import channels as channel_rows
+from data.queries import notifications as rows
+from data.queries.notifications import AttemptRow, NotificationRow
+from data.store import Statement, Store
+from data.tasks import Tasks
+from engine import channel_store, notice, outbox
+from engine.audit import clock, new_id
+from engine.channels import CHANNELS, ChannelConfig, ChannelKind, Delivery, Receipt, Wire
+from engine.channels.channel import ANSWER_CHARS
+from engine.errors import DeliveryError, RuleError, SecretUnreadable
+from engine.inbox import message
+from engine.notice import Notice, NoticeStatus
+from engine.secrets import SecretBox, redacted
+
+#: One send may take this long, whatever the channel.
+SEND_TIMEOUT_S = 15.0
+#: After this a claim is free again: longer than a send and its recording take.
+CLAIM = timedelta(seconds=30)
+#: Sends at the same time per channel.
+PER_CHANNEL = 4
+POLL_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Sender:
+    """The outbox's loop. `wake()` makes it look at once; it looks every second anyway."""
+
+    def __init__(
+        self,
+        store: Store,
+        box: SecretBox,
+        wire: Wire,
+        *,
+        now: Callable[[], datetime] = clock,
+        timeout_s: float = SEND_TIMEOUT_S,
+    ) -> None:
+        self._store, self._box, self._wire, self._now = store, box, wire, now
+        self._timeout_s = timeout_s
+        self._tasks = Tasks()
+        self._sending: dict[str, str] = {}
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self.counts: Counter[str] = Counter()
+
+    def wake(self) -> None:
+        """There is something new in the outbox."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Send until stopped; a store that is away is asked again every second."""
+        while not self._stopping.is_set():
+            self._woken.clear()
+            try:
+                due = await asyncio.to_thread(rows.due, self._store, self._now())
+            except StoreError as error:
+                _log.warning("the outbox cannot be read: %s", error)
+                due = []
+            for row in due:
+                self._start(row)
+            await self._pause()
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Start nothing more and give what is on its way `grace_s` to end."""
+        self._stopping.set()
+        self.wake()
+        try:
+            async with asyncio.timeout(grace_s):
+                while self._sending:
+                    self._woken.clear()
+                    await self._woken.wait()
+        except TimeoutError:
+            _log.warning("%d sends were cut off; they are repeated at the next start", len(self._sending))
+        await self._tasks.stop()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    def _start(self, row: NotificationRow) -> None:
+        busy = sum(channel == row.channel for channel in self._sending.values())
+        if row.id in self._sending or busy >= PER_CHANNEL:
+            return
+        self._sending[row.id] = row.channel
+        self._tasks.start(self._deliver(row), name=f"deliver {row.id} to {row.channel}")
+
+    async def _deliver(self, row: NotificationRow) -> None:
+        try:
+            attempt = await attempt_now(
+                self._store, self._box, self._wire, row, now=self._now, timeout_s=self._timeout_s
+            )
+            self.counts[attempt.result if attempt else "lost race"] += 1
+        finally:
+            self._sending.pop(row.id, None)
+            self.wake()
+
+
+async def attempt_now(
+    store: Store,
+    box: SecretBox,
+    wire: Wire,
+    row: NotificationRow,
+    *,
+    now: Callable[[], datetime] = clock,
+    timeout_s: float = SEND_TIMEOUT_S,
+) -> AttemptRow | None:
+    """One attempt from claim to record; None when another sender was faster or the store is away."""
+    started = now()
+    attempt = AttemptRow(new_id(), row.id, row.channel, row.attempts + 1, started)
+    try:
+        await asyncio.to_thread(store.transact, rows.claiming(row, attempt, until=started + CLAIM))
+    except ConflictError:
+        return None
+    except StoreError as error:
+        _log.warning("notification %s was not claimed: %s", row.id, error)
+        return None
+    begun = time.perf_counter()
+    receipt, failure = await _send(store, box, wire, row, attempt, timeout_s)
+    finished = replace(
+        attempt,
+        finished_at=now(),
+        duration_ms=(time.perf_counter() - begun) * 1000,
+        status=failure.status if failure else receipt.status,
+        answer=(failure.answer if failure else receipt.answer)[:ANSWER_CHARS],
+        error=str(failure)[:ANSWER_CHARS] if failure else "",
+        provider_id=receipt.provider_id,
+    )
+    return await _record(store, row, finished, failure)
+
+
+async def _send(  # noqa: PLR0917 - the shell's own values, in the order of their use
+    store: Store, box: SecretBox, wire: Wire, row: NotificationRow, attempt: AttemptRow, timeout_s: float
+) -> tuple[Receipt, DeliveryError | None]:
+    """What the channel says; every fault becomes a DeliveryError whose texts hold no secret."""
+    try:
+        kind, config, secrets = await asyncio.to_thread(_opened, store, box, row.channel)
+    except DeliveryError as error:
+        return Receipt(), error
+    except StoreError as error:
+        return Receipt(), DeliveryError(f"the store is away: {error}")
+    delivery = Delivery(row.id, attempt.started_at, attempt.attempt)
+    try:
+        async with asyncio.timeout(timeout_s):
+            receipt = await kind.notify(config, notice.decode(row.notice), delivery, wire)
+    except DeliveryError as error:
+        return Receipt(), _without_secrets(error, secrets)
+    except TimeoutError:
+        return Receipt(), DeliveryError(f"no answer within {timeout_s:g} s")
+    except Exception as error:  # noqa: BLE001 - a channel's own fault must not leave its notice without a result
+        _log.error("channel %r failed with %s", row.channel, type(error).__name__)  # noqa: TRY400 - traces hold secrets
+        return Receipt(), DeliveryError(f"the channel failed: {type(error).__name__}")
+    return replace(receipt, answer=redacted(receipt.answer, secrets)), None
+
+
+def _opened(store: Store, box: SecretBox, name: str) -> tuple[ChannelKind, ChannelConfig, dict[str, Any]]:
+    """The channel, ready to use; raises a permanent DeliveryError when it cannot be."""
+    channel = channel_store.by_name(store, name)
+    if channel is None:
+        raise DeliveryError(f"channel {name!r} does not exist", permanent=True)
+    if not channel.enabled:
+        why = f": {channel.disabled_reason}" if channel.disabled_reason else ""
+        raise DeliveryError(f"channel {name!r} is disabled{why}", permanent=True)
+    try:
+        config, secrets = channel_store.config_of(channel, box)
+    except (RuleError, SecretUnreadable) as error:
+        raise DeliveryError(f"channel {name!r} cannot be used: {error}", permanent=True) from error
+    return CHANNELS[channel.kind], config, secrets
+
+
+def _without_secrets(error: DeliveryError, secrets: dict[str, Any]) -> DeliveryError:
+    return DeliveryError(
+        redacted(str(error), secrets),
+        permanent=error.permanent,
+        retry_after=error.retry_after,
+        gone=error.gone,
+        status=error.status,
+        answer=redacted(error.answer, secrets),
+    )
+
+
+async def _record(
+    store: Store, row: NotificationRow, attempt: AttemptRow, failure: DeliveryError | None
+) -> AttemptRow | None:
+    """Write the result and what follows from it; keeps trying while the store is away."""
+    at = attempt.finished_at or attempt.started_at
+    then = outbox.verdict(row, attempt.attempt, failure, at, random.random())  # noqa: S311 - spreads load
+    attempt = replace(attempt, result=then.result.value)
+    settled = rows.settling(row.id, attempt.id, status=then.status, due_at=then.due_at, at=at)
+    statements = [rows.attempt_finished(attempt), settled, *_consequences(row, then, failure, at)]
+    while True:
+        try:
+            await asyncio.to_thread(store.transact, statements)
+        except ConflictError:
+            _log.warning("the claim on notification %s ran out before its result was recorded", row.id)
+            return None
+        except StoreError as error:
+            _log.warning("a result waits for the store: %s", error)
+            await asyncio.sleep(POLL_S)
+        else:
+            return attempt
+
+
+def _consequences(
+    row: NotificationRow, then: outbox.Verdict, failure: DeliveryError | None, at: datetime
+) -> list[Statement]:
+    """After a final failure: the fallback's notification, a channel that is gone disabled, a word in the app."""
+    if then.result is not outbox.Result.FAILED or failure is None:
+        return []
+    said = notice.decode(row.notice)
+    statements: list[Statement] = []
+    if failure.gone:
+        statements.append(channel_rows.disabling(row.channel, reason=str(failure), at=at))
+        statements.append(_told(f"Channel {row.channel} was disabled", f"The receiver is gone: {failure}.", said, at))
+    if then.fallback:
+        first, *rest = then.fallback
+        instead = replace_reason(said, "fallback")
+        queued = outbox.queued(
+            new_id(), instead, channel=first, at=at, group_key=row.group_key, fallback=rest, fallback_of=row.id
+        )
+        statements.append(rows.adding(queued))
+    elif not said.test and row.channel != channel_store.IN_APP_NAME:
+        text = f"{said.headline} could not be delivered to {row.channel}: {failure}."
+        statements.append(_told("A notification was not delivered", text, said, at))
+    return statements
+
+
+def replace_reason(said: Notice, reason: str) -> Notice:
+    """The same notice, sent for another reason."""
+    return msgspec.structs.replace(said, reason=reason)
+
+
+def _told(title: str, text: str, about: Notice, at: datetime) -> Statement:
+    said = Notice(
+        title=title,
+        status=NoticeStatus.MESSAGE,
+        severity="high",
+        at=at,
+        summary=text,
+        alert_id=about.alert_id,
+        rule_id=about.rule_id,
+    )
+    return rows.posting(message(new_id(), said))
