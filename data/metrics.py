@@ -4,14 +4,15 @@ A metric says what it is in one sentence and how it follows from the ledger's su
 Division by nothing has no value (null), never 0.
 """
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from data.dimensions import DIMENSIONS, Dimension, dimension
 from data.errors import UnknownMetric
-from data.schema import ROLLUP_DIMENSIONS
+from data.names import unknown
+
+__all__ = ["DIMENSIONS", "METRICS", "Dimension", "Kind", "Metric", "dimension", "metric"]
 
 
 class Kind(StrEnum):
@@ -41,6 +42,11 @@ class Metric:
     percent: int = 0
 
     @property
+    def empty(self) -> int | None:
+        """What it is over no requests: 0 for what is counted or summed, else nothing."""
+        return 0 if self.kind in {Kind.SUM, Kind.RATE, Kind.DISTINCT} else None
+
+    @property
     def measures(self) -> tuple[str, ...]:
         """The summed measures it needs; none for quantiles, distinct counts and ages."""
         return (*self.of, *self.per) if self.kind in {Kind.SUM, Kind.RATIO, Kind.RATE} else ()
@@ -56,6 +62,20 @@ def _sum(
     return Metric(name, label, unit, definition, better, Kind.SUM, of)
 
 
+def _ratio(
+    name: str,
+    label: str,
+    unit: str,
+    definition: str,
+    *,
+    of: tuple[str, ...],
+    per: tuple[str, ...],
+    better: Literal["lower", "higher"],
+    scale: float = 1.0,
+) -> Metric:
+    return Metric(name, label, unit, definition, better, Kind.RATIO, of, per, scale)
+
+
 def _quantile(name: str, label: str, of: str, percent: int, what: str) -> Metric:
     definition = f"{percent} % of {what} took at most this long (within 5 %)."
     return Metric(name, label, "ms", definition, "lower", Kind.QUANTILE, (of,), percent=percent)
@@ -63,49 +83,52 @@ def _quantile(name: str, label: str, of: str, percent: int, what: str) -> Metric
 
 METRICS: tuple[Metric, ...] = (
     _sum("requests", "Requests", "requests", "Attempts at a provider that ended.", "requests"),
-    _sum("errors", "Errors", "requests", "Requests that failed.", "errors", better="lower"),
-    Metric(
+    _sum(
+        "errors",
+        "Errors",
+        "requests",
+        "Requests that failed; one that its client broke off has not.",
+        "errors",
+        better="lower",
+    ),
+    _ratio(
         "error_rate",
         "Error rate",
         "percent",
         "Share of requests that failed.",
-        "lower",
-        Kind.RATIO,
-        ("errors",),
-        ("requests",),
-        100,
+        of=("errors",),
+        per=("requests",),
+        better="lower",
+        scale=100,
     ),
     _sum("cost", "Cost", "usd", "What the priced requests cost.", "cost_usd", better="lower"),
-    Metric(
+    _ratio(
         "cost_per_request",
         "Cost per request",
         "usd",
         "Cost divided by requests.",
-        "lower",
-        Kind.RATIO,
-        ("cost_usd",),
-        ("requests",),
+        of=("cost_usd",),
+        per=("requests",),
+        better="lower",
     ),
-    Metric(
+    _ratio(
         "cost_per_token",
         "Cost per token",
         "usd",
         "Cost divided by input and output tokens.",
-        "lower",
-        Kind.RATIO,
-        ("cost_usd",),
-        _TOKENS,
+        of=("cost_usd",),
+        per=_TOKENS,
+        better="lower",
     ),
-    Metric(
+    _ratio(
         "cost_per_1k_tokens",
         "Cost per 1,000 tokens",
         "usd",
         "Cost divided by thousands of input and output tokens.",
-        "lower",
-        Kind.RATIO,
-        ("cost_usd",),
-        _TOKENS,
-        1000,
+        of=("cost_usd",),
+        per=_TOKENS,
+        better="lower",
+        scale=1000,
     ),
     Metric(
         "spend_rate",
@@ -136,40 +159,37 @@ METRICS: tuple[Metric, ...] = (
     _sum("output_tokens", "Output tokens", "tokens", "Generated tokens, reasoning included.", "output_tokens"),
     _sum("reasoning_tokens", "Reasoning tokens", "tokens", "Output tokens spent on reasoning.", "reasoning_tokens"),
     _sum("total_tokens", "Total tokens", "tokens", "Input and output tokens together.", *_TOKENS),
-    Metric(
+    _ratio(
         "cache_hit_rate",
         "Cache hit rate",
         "percent",
         "Share of input tokens that were read from cache.",
-        "higher",
-        Kind.RATIO,
-        ("cache_read_tokens",),
-        _INPUT,
-        100,
+        of=("cache_read_tokens",),
+        per=_INPUT,
+        better="higher",
+        scale=100,
     ),
-    Metric(
+    _ratio(
         "tokens_per_second",
         "Output speed",
         "tokens/s",
         "Output tokens a second of request time, the wait for the first one included.",
-        "higher",
-        Kind.RATIO,
-        ("output_tokens",),
-        ("duration_ms",),
-        1000,
+        of=("output_tokens",),
+        per=("duration_ms",),
+        better="higher",
+        scale=1000,
     ),
     _quantile("latency_p50", "Latency p50", "durations", 50, "requests"),
     _quantile("latency_p95", "Latency p95", "durations", 95, "requests"),
     _quantile("latency_p99", "Latency p99", "durations", 99, "requests"),
-    Metric(
+    _ratio(
         "latency_avg",
         "Average latency",
         "ms",
         "Mean duration of requests, failed ones included.",
-        "lower",
-        Kind.RATIO,
-        ("duration_ms",),
-        ("requests",),
+        of=("duration_ms",),
+        per=("requests",),
+        better="lower",
     ),
     _quantile("ttft_p50", "Time to first token p50", "ttfts", 50, "first tokens"),
     _quantile("ttft_p95", "Time to first token p95", "ttfts", 95, "first tokens"),
@@ -199,27 +219,25 @@ METRICS: tuple[Metric, ...] = (
         "unpriced",
         better="lower",
     ),
-    Metric(
+    _ratio(
         "fallback_rate",
         "Fallback rate",
         "percent",
         "Share of requests that were further attempts after a first one failed.",
-        "lower",
-        Kind.RATIO,
-        ("fallbacks",),
-        ("requests",),
-        100,
+        of=("fallbacks",),
+        per=("requests",),
+        better="lower",
+        scale=100,
     ),
-    Metric(
+    _ratio(
         "estimated_share",
         "Estimated share",
         "percent",
         "Share of requests whose cost is partly estimated.",
-        "lower",
-        Kind.RATIO,
-        ("estimated",),
-        ("requests",),
-        100,
+        of=("estimated",),
+        per=("requests",),
+        better="lower",
+        scale=100,
     ),
     Metric(
         "ledger_lag",
@@ -241,66 +259,3 @@ def metric(name: str) -> Metric:
     if found is None:
         raise UnknownMetric(unknown("metric", name, _METRICS))
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Dimension:
-    """What requests can be broken down and filtered by; values are text ('' where unknown)."""
-
-    name: str
-    label: str
-    tag: str = ""  # the tag's name, for `tag:NAME`
-
-    @property
-    def in_rollups(self) -> bool:
-        """Whether the rollups know it; if not, it is answered from `requests`, slower."""
-        return self.name in ROLLUP_DIMENSIONS
-
-
-#: Every dimension; "tag" stands for one dimension a tag, asked for as "tag:NAME".
-DIMENSIONS: tuple[Dimension, ...] = (
-    Dimension("provider", "Provider"),
-    Dimension("model", "Model"),
-    Dimension("key", "Key"),
-    Dimension("user", "User"),
-    Dimension("team", "Team"),
-    Dimension("project", "Project"),
-    Dimension("session", "Session"),
-    Dimension("protocol", "Protocol"),
-    Dimension("endpoint", "Endpoint"),
-    Dimension("stream", "Streaming"),
-    Dimension("status", "Status"),
-    Dimension("outcome", "Outcome"),
-    Dimension("source", "Source"),
-    Dimension("tag", "Tag"),
-    Dimension("agent", "Agent"),
-    Dimension("model_requested", "Requested model"),
-    Dimension("error_class", "Error class"),
-    Dimension("cost_status", "Cost status"),
-    Dimension("service_tier", "Service tier"),
-)
-
-_DIMENSIONS = {d.name: d for d in DIMENSIONS}
-TAG_PREFIX = "tag:"
-
-
-def dimension(name: str) -> Dimension:
-    """The dimension of that name, "tag:NAME" for a tag; raises UnknownMetric with the nearest names."""
-    if name.startswith(TAG_PREFIX) and name != TAG_PREFIX:
-        tag = name.removeprefix(TAG_PREFIX)
-        return Dimension(name, f"Tag {tag}", tag)
-    found = _DIMENSIONS.get(name)
-    if found is None:
-        raise UnknownMetric(unknown("dimension", name, _DIMENSIONS))
-    if name == "tag":
-        raise UnknownMetric('a tag needs its name: "tag:NAME"')
-    return found
-
-
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The message about a name that is not known, with the nearest ones that are."""
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
-        return f"unknown {what} {name!r}; did you mean {' or '.join(near)}?"
-    return f"unknown {what} {name!r}; there is {', '.join(names)}"
