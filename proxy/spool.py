@@ -1,0 +1,292 @@
+"""The proxy's own ledger on disk: what is in it outlives the proxy and waits until the store has it.
+
+A start or an end is written (one `write`) before the call returns, so a killed process loses neither; a thread
+makes them durable in groups. Only durable records are given out for shipping: after a power cut no sequence
+number that the store has seen is given away again.
+"""
+
+import fcntl
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+import uuid_utils
+
+from data.model import LedgerRecord, RequestStart
+from proxy.recovery import Recovered, recover
+from proxy.segment_log import SegmentLog, Write, remove, sync_folder
+from proxy.segment_reader import SegmentReader
+from proxy.segments import Kind, Segment
+from proxy.spool_errors import SpoolBusy, SpoolFull
+from proxy.storable import storable
+
+__all__ = ["Spool", "SpoolBacklog", "SpoolBusy", "SpoolFull"]
+
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
+#: Records kept in memory for a shipper that has caught up.
+TAIL_RECORDS: Final = 8192
+#: How long a written frame waits for others before it is made durable; the disk's own time comes on top.
+GROUP_S: Final = 0.02
+_RETRY_S: Final = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolBacklog:
+    """What the store does not have yet. `oldest_us`: `ended_at` of the first such record or a bit less, or None."""
+
+    records: int
+    bytes: int
+    oldest_us: int | None
+    in_flight: int
+
+
+class Spool:
+    """One folder's spool, open in this process alone. Every method may be called from any thread."""
+
+    def __init__(self, folder: Path, lock: int, spool_id: str, recovered: Recovered, log: SegmentLog) -> None:
+        self.spool_id = spool_id
+        self._folder = folder
+        self._folder_lock = lock
+        self._log = log
+        self._lock = threading.Lock()
+        self._next = recovered.next_sequence
+        self._written = self._durable = recovered.next_sequence - 1
+        self._shipped = recovered.shipped
+        self._flights: dict[str, Segment] = {}
+        self._tail: deque[tuple[int, LedgerRecord]] = deque()
+        self._waiting: deque[tuple[int, LedgerRecord]] = deque()  # ended, but the disk was full
+        self._reader = SegmentReader()
+        self._dirty = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._sync_in_groups, name="spool-sync", daemon=True)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        now_us: int,
+        estimate: Callable[[RequestStart], LedgerRecord],
+        segment_bytes: int = SEGMENT_BYTES,
+        write: Write = os.write,
+    ) -> Self:
+        """Open the spool, repair it, and end what its last process left unfinished.
+
+        `estimate` makes the row of such a request; it ends at `now_us`. Raises SpoolBusy, OSError.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _locked(folder)
+        try:
+            recovered = recover(folder)
+            spool_id = _identity(folder, fresh=not recovered.segments)
+            log = SegmentLog(
+                folder,
+                recovered.segments,
+                recovered.newest + 1,
+                recovered.next_sequence,
+                max_bytes=segment_bytes,
+                write=write,
+            )
+        except BaseException:
+            os.close(lock)
+            raise
+        spool = cls(folder, lock, spool_id, recovered, log)
+        for start in recovered.starts.values():
+            spool.end(msgspec.structs.replace(estimate(start), ended_at=max(now_us, start.started_at)))
+        spool._sync()
+        spool._thread.start()
+        return spool
+
+    @property
+    def next_sequence(self) -> int:
+        """The number the next record will get."""
+        return self._next
+
+    def start(self, start: RequestStart) -> None:
+        """Write down that a request is sent on. Raises SpoolFull."""
+        with self._lock:
+            try:
+                self._write_waiting()
+                segment = self._append(Kind.START, 0, start)
+            except OSError as error:
+                raise SpoolFull(f"the spool in {self._folder} takes no more: {error}") from error
+            segment.in_flight += 1
+            self._flights[start.id] = segment
+        self._wake()
+
+    def end(self, record: LedgerRecord) -> int:
+        """Write down how a request ended; return its sequence number.
+
+        Never raises for a full disk: the record is kept in memory and written as soon as there is room.
+        """
+        with self._lock:
+            sequence = self._next
+            self._next += 1
+            self._waiting.append((sequence, record))
+            try:
+                self._write_waiting()
+            except OSError as error:
+                if len(self._waiting) == 1:
+                    _log.error("spool: records wait in memory, the disk takes no more: %s", error)
+        self._wake()
+        return sequence
+
+    def read(self, after: int, limit: int) -> tuple[int, list[LedgerRecord]]:
+        """Durable records behind `after`, at most `limit`, without a gap: the first one's number, and they.
+
+        The list is empty where there are none. The number is `after + 1` unless damage has eaten records.
+        """
+        with self._lock:
+            count = min(limit, self._durable - after)
+            if count <= 0:
+                return after + 1, []
+            if self._tail and self._tail[0][0] <= after + 1:
+                begin = after + 1 - self._tail[0][0]
+                return after + 1, [record for _, record in islice(self._tail, begin, begin + count)]
+            segments, durable = list(self._log.segments), self._durable
+        return self._reader.read(segments, after, limit, durable)
+
+    def acknowledged(self, offset: int) -> None:
+        """Note that the store has everything up to `offset`, and delete the segments that are done with."""
+        with self._lock:
+            if offset > self._written:
+                _log.error("spool: the store has %d records, but only %d are known here", offset, self._written)
+            if offset <= self._shipped:
+                return
+            self._shipped = min(offset, self._written)
+            while self._tail and self._tail[0][0] <= self._shipped:
+                self._tail.popleft()
+            try:
+                self._append(Kind.SHIPPED, self._shipped, None)
+            except OSError as error:
+                _log.warning("spool: the offset could not be written: %s", error)
+            done = self._log.detach_shipped(self._shipped)
+        self._wake()
+        remove(done)
+
+    def backlog(self) -> SpoolBacklog:
+        """What the store does not have yet."""
+        with self._lock:
+            unshipped = [segment for segment in self._log.segments if segment.last > self._shipped]
+            return SpoolBacklog(
+                records=self._next - 1 - self._shipped,
+                bytes=sum(segment.size for segment in unshipped),
+                oldest_us=self._oldest_us(unshipped),
+                in_flight=len(self._flights),
+            )
+
+    @property
+    def shipped(self) -> int:
+        """What the store had when it was last heard of."""
+        return self._shipped
+
+    def close(self) -> None:
+        """Make everything durable and give the folder free."""
+        self._closing.set()
+        self._dirty.set()
+        self._thread.join()
+        self._sync()
+        if self._waiting:
+            _log.error("spool: %d records were never written, the disk takes no more", len(self._waiting))
+        self._log.close()
+        os.close(self._folder_lock)
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            sequence, record = self._waiting[0]
+            segment = self._append(Kind.END, sequence, record)
+            self._waiting.popleft()
+            self._wrote(sequence, record, segment)
+
+    def _wrote(self, sequence: int, record: LedgerRecord, segment: Segment) -> None:
+        segment.ended(sequence, record.ended_at)
+        self._written = sequence
+        self._tail.append((sequence, record))
+        if len(self._tail) > TAIL_RECORDS:
+            self._tail.popleft()
+        if (started := self._flights.pop(record.id, None)) is not None:
+            started.in_flight -= 1
+
+    def _append(self, kind: Kind, number: int, value: msgspec.Struct | None) -> Segment:
+        following = self._written + 1
+        try:
+            return self._log.append(kind, number, value, next_sequence=following)
+        except (ValueError, OverflowError, TypeError):
+            if value is None:
+                raise
+            _log.exception("spool: a record holds values that cannot be stored and is written without them")
+            return self._log.append(kind, number, storable(value), next_sequence=following)
+
+    def _oldest_us(self, unshipped: list[Segment]) -> int | None:
+        if self._tail and self._tail[0][0] == self._shipped + 1:
+            return self._tail[0][1].ended_at
+        if unshipped:
+            return unshipped[0].first_us
+        return self._waiting[0][1].ended_at if self._waiting else None
+
+    def _wake(self) -> None:
+        if not self._dirty.is_set():
+            self._dirty.set()
+
+    def _sync_in_groups(self) -> None:
+        while not self._closing.is_set():
+            self._dirty.wait()
+            self._closing.wait(GROUP_S)
+            self._dirty.clear()
+            if not self._sync():
+                self._closing.wait(_RETRY_S)
+                self._dirty.set()
+
+    def _sync(self) -> bool:
+        """Make durable what is written; False where something is left to try again."""
+        with self._lock:
+            with suppress(OSError):
+                self._write_waiting()
+            written, waiting, work = self._written, bool(self._waiting), self._log.unsynced()
+        try:
+            work.sync()
+        except OSError:
+            _log.exception("spool: the disk does not take what was written")
+            with self._lock:
+                self._log.not_synced(work)
+            return False
+        with self._lock:
+            self._durable = written
+            self._log.synced(work)
+        return not waiting
+
+
+def _locked(folder: Path) -> int:
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise SpoolBusy(f"the spool in {folder} is open in another process") from error
+    return descriptor
+
+
+def _identity(folder: Path, *, fresh: bool) -> str:
+    """The spool's id. A spool without segments does not know its sequence numbers, so it gets a new one."""
+    path = folder / "id"
+    if not fresh and path.exists() and (known := path.read_text().strip()):
+        return known
+    spool_id = str(uuid_utils.uuid7())
+    draft = path.with_suffix(".new")
+    with draft.open("w") as file:
+        file.write(spool_id)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(folder)
+    return spool_id
