@@ -20,9 +20,9 @@ from pydantic import (
 )
 
 from data.errors import UnknownMetric
-from data.metrics import DIMENSIONS, METRICS, metric
+from data.metrics import dimension, metric
 from engine.durations import duration, written
-from engine.window import WindowText
+from engine.window import Calendar, WindowText
 
 #: Deeper documents are mistakes, and would exhaust the stack.
 DEEPEST = 32
@@ -63,16 +63,15 @@ def metric_name(name: str) -> str:
     try:
         return metric(name).name
     except UnknownMetric as error:
-        raise ValueError(f"there is no metric {name!r}; there are {', '.join(m.name for m in METRICS)}") from error
+        raise ValueError(str(error)) from error
 
 
 def dimension_name(name: str) -> str:
     """The name of a dimension (`model`, `tag:NAME`); a ValueError says otherwise."""
-    names = [d.name for d in DIMENSIONS]
-    plain = [n for n in names if n != "tag"]
-    if name in plain or (name.startswith("tag:") and len(name) > len("tag:")):
-        return name
-    raise ValueError(f"there is no dimension {name!r}; there are {', '.join(plain)}, tag:NAME")
+    try:
+        return dimension(name).name
+    except UnknownMetric as error:
+        raise ValueError(str(error)) from error
 
 
 def written_value(value: object) -> str:
@@ -145,6 +144,12 @@ class Condition(Document):
     recovery: Number | None = None
     compare: Compare | None = None
     where: Where = {}
+
+    @model_validator(mode="after")
+    def _compares_alike(self) -> "Condition":
+        if self.compare and self.compare.to is None and isinstance(self.window, Calendar):
+            raise ValueError("compare to previous is not supported yet with a calendar window; write 1d or 1w")
+        return self
 
     @model_validator(mode="after")
     def _recovers_beyond(self) -> "Condition":

@@ -6,19 +6,20 @@ then, where it compares, the window it compares with. Windows end `delay` before
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
-from data.metrics import metric
+from data.metrics import Kind, metric
 from data.query import Question
 from engine.condition import CompareAs, Condition, written_value
 from engine.rule import Rule, scope
 from engine.state import Instance
 from engine.truth import ConditionTruth, GroupTruth, Truth, compose, group_key, judge, threshold
-from engine.window import Span
+from engine.window import Rolling, Span
 
 Group = tuple[str, ...]
+_COUNTED = (Kind.SUM, Kind.RATE, Kind.DISTINCT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +34,34 @@ Answer = pl.DataFrame | Failure
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One answer, read: a value per group (values of `group_by`, as text); None where nothing was measured."""
+    """One answer, read: a value per group (values of `group_by`, as text); None where nothing was measured.
+
+    `empty` is the metric's value over no requests.
+    """
 
     values: Mapping[Group, float | None]
     empty: float | None
     failure: str = ""
 
     def of(self, group: Group) -> float | None:
-        """The group's value; what the metric is over nothing where the group has no rows."""
-        return self.values.get(group, self.empty)
+        """The group's value, also where it had no requests."""
+        value = self.values.get(group)
+        return self.empty if value is None else value
+
+
+def shifts(rule: Rule, condition: Condition) -> tuple[timedelta, ...]:
+    """How long before an evaluation the condition's window ends and, where it compares, the one it compares with."""
+    if condition.compare is None:
+        return (rule.delay,)
+    back = condition.compare.to
+    if back is None:
+        back = condition.window.length if isinstance(condition.window, Rolling) else timedelta(0)
+    return rule.delay, rule.delay + back
 
 
 def spans(rule: Rule, condition: Condition, at: datetime) -> tuple[Span, ...]:
-    """The window a condition looks at and, where it compares, the one it compares with."""
-    span = condition.window.span(at - rule.delay, rule.zone)
-    if condition.compare is None:
-        return (span,)
-    if condition.compare.to is None:
-        return span, condition.window.before(span, rule.zone)
-    return span, Span(span.start - condition.compare.to, span.end - condition.compare.to)
+    """The window a condition looks at when evaluated at `at` and, where it compares, the one it compares with."""
+    return tuple(condition.window.span(at - shift, rule.zone) for shift in shifts(rule, condition))
 
 
 def questions(rule: Rule, at: datetime) -> tuple[Question, ...]:
@@ -117,8 +127,8 @@ def compared(condition: Condition, measured: float | None, baseline: float | Non
 
 
 def empty_value(name: str) -> float | None:
-    """What a metric is over no requests at all: zero for counts and sums, nothing for averages, shares and ranks."""
-    return 0.0 if metric(name).kind == "sum" else None
+    """What a metric is over no requests at all: zero for sums and counts, nothing for shares, averages and ranks."""
+    return 0.0 if metric(name).kind in _COUNTED else None
 
 
 def _condition_truth(

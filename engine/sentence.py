@@ -7,7 +7,7 @@ from engine.active import written_days, written_hours
 from engine.condition import AllOf, CompareAs, Condition, Node, Not, Op
 from engine.durations import every_spoken, spoken
 from engine.rule import NoData, OnError, Rule
-from engine.window import Rolling, Window, spoken_window
+from engine.window import spoken_window
 
 _OPS: Mapping[Op, str] = {
     Op.ABOVE: "above",
@@ -35,33 +35,28 @@ def sentence(rule: Rule) -> str:
 
 
 def condition_sentence(condition: Condition) -> str:
-    """One condition: `cost over the last 1 day is above $500 (until it is at most $450)`."""
+    """One condition: `cost over the last 1 day is above $500 (recovering at $450)`."""
     text = f"{metric(condition.metric).label.lower()}{_scope(condition.where)} {spoken_window(condition.window)}"
-    text += f" is {_OPS[condition.op]} {threshold_text(condition)}"
+    if condition.compare is not None:
+        text = f"the change in {text} from {_baseline(condition)}"
+    text += f" is {_OPS[condition.op]} {quantity(condition, condition.value)}"
     if condition.recovery is not None:
         text += f" (recovering at {quantity(condition, condition.recovery)})"
     return text
 
 
-def threshold_text(condition: Condition) -> str:
-    """The threshold with its unit and what it is relative to: `$500`, `20 % more than the day before`."""
-    if condition.compare is None:
-        return quantity(condition, condition.value)
-    more = "less" if condition.value < 0 else "more"
-    return f"{quantity(condition, abs(condition.value))} {more} than {_baseline(condition)}"
-
-
 def quantity(condition: Condition, value: float) -> str:
-    """A number as this condition's threshold, with its unit."""
-    if condition.compare and condition.compare.as_ is CompareAs.PERCENT:
-        return f"{_digits(value)} %"
-    return with_unit(value, metric(condition.metric).unit)
+    """A number as this condition's threshold or value, with its unit; changes carry their sign."""
+    percent = condition.compare is not None and condition.compare.as_ is CompareAs.PERCENT
+    text = with_unit(value, "percent" if percent else metric(condition.metric).unit)
+    return f"+{text}" if condition.compare and value > 0 else text
 
 
 def with_unit(value: float, unit: str) -> str:
     """`$500`, `10 %`, `8,000 ms`, `3 requests`."""
     if unit.startswith("usd"):
-        return f"${_digits(value)}{unit.removeprefix('usd').replace('/', ' per ', 1)}"
+        sign = "-" if value < 0 else ""
+        return f"{sign}${_digits(abs(value))}{unit.removeprefix('usd')}"
     return f"{_digits(value)} {'%' if unit == 'percent' else unit}".rstrip()
 
 
@@ -70,18 +65,8 @@ def _digits(value: float) -> str:
 
 
 def _baseline(condition: Condition) -> str:
-    compare = condition.compare
-    if compare is not None and compare.to is not None:
-        return f"{spoken(compare.to)} earlier"
-    return f"in {_before(condition.window)}"
-
-
-def _before(window: Window) -> str:
-    if isinstance(window, Rolling):
-        return f"the {spoken(window.length)} before"
-    return {"today": "the same part of yesterday"}.get(
-        window.period, f"the same part of the {window.period.value.removeprefix('this_')} before"
-    )
+    back = condition.compare.to if condition.compare else None
+    return f"{spoken(back)} earlier" if back is not None else "the window before"
 
 
 def _scope(where: Mapping[str, Sequence[str]]) -> str:

@@ -39,10 +39,6 @@ class Rolling:
         """The window that ends at `end`."""
         return Span(end - self.length, end)
 
-    def before(self, span: Span, _zone: ZoneInfo) -> Span:
-        """The equally long window that ends where `span` starts."""
-        return Span(span.start - self.length, span.start)
-
     def __str__(self) -> str:
         return written(self.length)
 
@@ -56,11 +52,6 @@ class Calendar:
     def span(self, end: datetime, zone: ZoneInfo) -> Span:
         """The period `end` closes or lies in, up to `end`."""
         return Span(period_start(self.period, end, zone), end)
-
-    def before(self, span: Span, zone: ZoneInfo) -> Span:
-        """As much of the period before as has passed of this one."""
-        start = period_start(self.period, span.start, zone)
-        return Span(start, min(start + (span.end - span.start), span.start))
 
     def __str__(self) -> str:
         return self.period.value
