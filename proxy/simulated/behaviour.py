@@ -141,12 +141,12 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("garbage", "answers 200 with bytes that are not the protocol", _garbage),
     Behaviour("wrong_length", "promises 100 bytes more than it sends", _wrong_length),
     Behaviour("unknown_event", "sends an event that no client knows, after the first one", _unknown_event),
-    Behaviour("slow_drip", "sends one byte at a time, this many milliseconds apart", _slow_drip),
     Behaviour("invalid_utf8", "puts bytes that are not UTF-8 into the text", _invalid_utf8),
-    Behaviour("crlf", "ends the lines of its events with CRLF", _crlf),
     Behaviour("comments", "sends a comment before every event", _comments),
+    Behaviour("crlf", "ends the lines of its events with CRLF", _crlf),
     Behaviour("gzip", "compresses its answer with gzip", _gzip),
     Behaviour("deflate", "compresses its answer with deflate", _deflate),
+    Behaviour("slow_drip", "sends one byte at a time, this many milliseconds apart", _slow_drip),
 )
 
 NAMES = frozenset(behaviour.name for behaviour in BEHAVIOURS)

@@ -45,7 +45,8 @@ class Exchange:
     @property
     def plain(self) -> bool:
         """Whether it is one whole body that can be sent in one go."""
-        return not self.stream and self.ending is Ending.COMPLETE and self.content_length is None
+        one_body = not self.stream and len(self.steps) == 1
+        return one_body and self.ending is Ending.COMPLETE and self.content_length is None
 
 
 def paced(events: list[Event], *, ttft_s: float, duration_s: float) -> tuple[Step, ...]:
