@@ -1,0 +1,204 @@
+"""Incidents: instances of rules, their transitions, and what became of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Select, func, or_, select, update
+
+from data import bulk
+from data.queries.notifications import SILENT
+from data.schema import alert_events, alert_instances, alerts, notifications, rule_health
+from data.store import Statement, Store
+
+FIRING, ACKNOWLEDGED, RESOLVED = "firing", "acknowledged", "resolved"
+OPEN = (FIRING, ACKNOWLEDGED)
+_GROUP = ("rule_id", "group_key")
+_MONOTONE = "JOIN rules r ON r.id = u.rule_id AND r.version = u.version AND r.enabled"
+_LATEST = "ON CONFLICT (rule_id) DO UPDATE SET " + ", ".join(
+    f"{c.name} = excluded.{c.name}" for c in rule_health.columns if not c.primary_key
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Rows one rule's evaluation, or one person's act, leaves behind; committed together or not at all.
+
+    `moved` and `gone` rows of `alert_instances` carry `was_state` and `was_evaluated_at`, `resolved` rows of `alerts`
+    `was_status`: they hold only while the stored row still has these.
+    """
+
+    appeared: tuple[Mapping[str, Any], ...] = ()
+    moved: tuple[Mapping[str, Any], ...] = ()
+    gone: tuple[Mapping[str, Any], ...] = ()
+    opened: tuple[Mapping[str, Any], ...] = ()
+    resolved: tuple[Mapping[str, Any], ...] = ()
+    events: tuple[Mapping[str, Any], ...] = ()
+    notices: tuple[Mapping[str, Any], ...] = ()
+    health: tuple[Mapping[str, Any], ...] = field(default=())
+
+
+def committing(changes: Iterable[Changes]) -> list[Statement]:
+    """All of the changes as a few statements; each fails the whole when a row is not as it was read.
+
+    Rows of `health` name the rule's version that was evaluated: an edited, disabled or deleted rule fails the whole.
+    """
+    parts = list(changes)
+    made = (
+        (bulk.inserting, rule_health, "health", {"guard": _MONOTONE, "conflict": _LATEST}),
+        (bulk.inserting, alert_instances, "appeared", {"guard": _absent()}),
+        (bulk.updating, alert_instances, "moved", {"by": _GROUP}),
+        (bulk.deleting, alert_instances, "gone", {"by": _GROUP}),
+        (bulk.inserting, alerts, "opened", {}),
+        (bulk.updating, alerts, "resolved", {"by": ("id",)}),
+        (bulk.inserting, alert_events, "events", {}),
+        (bulk.inserting, notifications, "notices", {}),
+    )
+    statements: list[Statement] = []
+    for make, table, name, options in made:
+        rows = list(chain.from_iterable(getattr(part, name) for part in parts))
+        if rows:
+            statements.append(make(table, rows, **options))  # type: ignore[operator]
+    return statements
+
+
+def _absent() -> str:
+    same = "i.rule_id = u.rule_id AND i.group_key = u.group_key"
+    return f"WHERE NOT EXISTS (SELECT 1 FROM alert_instances i WHERE {same})"
+
+
+def instances(store: Store, rule_ids: Sequence[str]) -> pl.DataFrame:
+    """The instances of these rules: the columns of `alert_instances`."""
+    return store.frame(select(alert_instances).where(alert_instances.c.rule_id.in_(rule_ids)))
+
+
+def open_alerts(store: Store, rule_ids: Sequence[str]) -> pl.DataFrame:
+    """The open incidents of these rules: the columns of `alerts`."""
+    wanted = alerts.c.rule_id.in_(rule_ids) & alerts.c.status.in_(OPEN)
+    return store.frame(select(alerts).where(wanted))
+
+
+def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame:
+    """What each channel was told, or not, about these rules, oldest first; since then, and all of open incidents.
+
+    Columns: id, rule_id, alert_id, group_key, channel, reason, created_at, silent. Stand-ins are left out.
+    """
+    still_open = select(alerts.c.id).where(alerts.c.rule_id.in_(rule_ids), alerts.c.status.in_(OPEN))
+    n = notifications.c
+    silent = (n.status == SILENT).label("silent")
+    question = select(n.id, n.rule_id, n.alert_id, n.group_key, n.channel, n.reason, n.created_at, silent)
+    recent = or_(n.created_at >= since, n.alert_id.in_(still_open))
+    return store.frame(
+        question.where(n.rule_id.in_(rule_ids), n.fallback_of == "", n.alert_id != "", recent).order_by(n.id)
+    )
+
+
+def by_ids(store: Store, alert_ids: Sequence[str]) -> pl.DataFrame:
+    """These incidents: the columns of `alerts`."""
+    return store.frame(select(alerts).where(alerts.c.id.in_(alert_ids)))
+
+
+def active(store: Store) -> pl.DataFrame:
+    """Open incidents, newest first: the columns of `alerts`, and state, current_value, evaluated_at of the instance."""
+    i = alert_instances.c
+    joined = alerts.outerjoin(alert_instances, (i.alert_id == alerts.c.id) & (i.rule_id == alerts.c.rule_id))
+    question = select(alerts, i.state, i.value.label("current_value"), i.evaluated_at).select_from(joined)
+    return store.frame(
+        question.where(alerts.c.status.in_(OPEN)).order_by(alerts.c.opened_at.desc(), alerts.c.id.desc())
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """Which incidents are asked for; empty means any. `start` and `end` bound `opened_at`, half-open."""
+
+    status: tuple[str, ...] = ()
+    severity: tuple[str, ...] = ()
+    rule: tuple[str, ...] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+    text: str = ""
+
+
+def history(store: Store, wanted: HistoryFilter, *, before: str = "", limit: int = 50) -> pl.DataFrame:
+    """Incidents, newest first: the columns of `alerts`. `before` is the last id already seen (ids sort by time)."""
+    question = _filtered(select(alerts), wanted).order_by(alerts.c.id.desc()).limit(limit)
+    return store.frame(question.where(alerts.c.id < before) if before else question)
+
+
+def _filtered(question: Select[Any], wanted: HistoryFilter) -> Select[Any]:
+    for column, values in (
+        (alerts.c.status, wanted.status),
+        (alerts.c.severity, wanted.severity),
+        (alerts.c.rule_id, wanted.rule),
+    ):
+        question = question.where(column.in_(values)) if values else question
+    question = question.where(alerts.c.opened_at >= wanted.start) if wanted.start else question
+    question = question.where(alerts.c.opened_at < wanted.end) if wanted.end else question
+    if not wanted.text:
+        return question
+    searched = (alerts.c.rule_name, alerts.c.summary, alerts.c.labels, alerts.c.comment)
+    found = [func.lower(column).contains(wanted.text.lower(), autoescape=True) for column in searched]
+    return question.where(or_(*found))
+
+
+def events(store: Store, alert_id: str) -> pl.DataFrame:
+    """An incident's transitions, oldest first: the columns of `alert_events`."""
+    return store.frame(select(alert_events).where(alert_events.c.alert_id == alert_id).order_by(alert_events.c.id))
+
+
+def recent_events(store: Store, *, rule_id: str = "", before: str = "", limit: int = 200) -> pl.DataFrame:
+    """Transitions, newest first, of one rule or of all: the columns of `alert_events`."""
+    question = select(alert_events).order_by(alert_events.c.id.desc()).limit(limit)
+    question = question.where(alert_events.c.rule_id == rule_id) if rule_id else question
+    return store.frame(question.where(alert_events.c.id < before) if before else question)
+
+
+def acknowledging(alert_id: str, *, by: str, at: datetime, comment: str, until: datetime | None) -> Statement:
+    """Mark an open incident as taken on; a second acknowledgement renews the first."""
+    values = {
+        "status": ACKNOWLEDGED,
+        "acknowledged_at": at,
+        "acknowledged_by": by,
+        "acknowledged_until": until,
+        "comment": comment,
+    }
+    still_open = (alerts.c.id == alert_id) & alerts.c.status.in_(OPEN)
+    return Statement(update(alerts).where(still_open).values(**values), expect=1)
+
+
+def commenting(alert_id: str, comment: str) -> Statement:
+    """Replace an incident's comment."""
+    return Statement(update(alerts).where(alerts.c.id == alert_id).values(comment=comment), expect=1)
+
+
+def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
+    """Incidents opened in a time range, for statistics.
+
+    Columns: id, rule_id, rule_name, severity, group_key, status, opened_at, acknowledged_at, resolved_at.
+    """
+    a = alerts.c
+    columns = (
+        a.id,
+        a.rule_id,
+        a.rule_name,
+        a.severity,
+        a.group_key,
+        a.status,
+        a.opened_at,
+        a.acknowledged_at,
+        a.resolved_at,
+    )
+    return store.frame(select(*columns).where(a.opened_at >= start, a.opened_at < end).order_by(a.opened_at))
+
+
+def notification_counts(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
+    """Notifications of a time range by channel, status and reason: channel, status, reason, n, seconds (mean to end)."""
+    n = notifications.c
+    seconds = func.avg(func.date_diff("millisecond", n.created_at, n.finished_at) / 1000.0).label("seconds")
+    question = select(n.channel, n.status, n.reason, func.count().label("n"), seconds)
+    question = question.where(n.created_at >= start, n.created_at < end)
+    return store.frame(question.group_by(n.channel, n.status, n.reason).order_by(n.channel, n.status, n.reason))

@@ -1,0 +1,105 @@
+"""Alert rules, their versions and their health."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import polars as pl
+from sqlalchemy import Select, delete, insert, select, update
+
+from data.schema import alert_instances, rule_health, rule_versions, rules
+from data.store import Statement, Store
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRow:
+    """One row of `rules`; `document` is JSON text, `version` counts its changes."""
+
+    id: str
+    name: str
+    severity: str
+    enabled: bool
+    version: int
+    document: str
+    created_at: datetime
+    updated_at: datetime
+
+
+def every(store: Store, *, enabled_only: bool = False) -> list[RuleRow]:
+    """All rules by name."""
+    question = select(rules).order_by(rules.c.name, rules.c.id)
+    return _rules(store, question.where(rules.c.enabled) if enabled_only else question)
+
+
+def by_id(store: Store, rule_id: str) -> RuleRow | None:
+    """The rule of this id."""
+    found = _rules(store, select(rules).where(rules.c.id == rule_id))
+    return found[0] if found else None
+
+
+def _rules(store: Store, question: Select[Any]) -> list[RuleRow]:
+    return [RuleRow(**row) for row in store.frame(question).iter_rows(named=True)]
+
+
+def versions(store: Store, rule_id: str) -> pl.DataFrame:
+    """Every version, newest first: the columns of `rule_versions`."""
+    mine = select(rule_versions).where(rule_versions.c.rule_id == rule_id)
+    return store.frame(mine.order_by(rule_versions.c.version.desc()))
+
+
+def standing(store: Store) -> pl.DataFrame:
+    """Every instance's state and every rule's health: rule_id, state, health, message, evaluated_at, duration_ms.
+
+    A rule without instances has one row whose `state` is null, one that was never evaluated nulls for its health.
+    """
+    joined = rules.outerjoin(rule_health, rules.c.id == rule_health.c.rule_id)
+    joined = joined.outerjoin(alert_instances, rules.c.id == alert_instances.c.rule_id)
+    health = (rule_health.c.health, rule_health.c.message, rule_health.c.evaluated_at, rule_health.c.duration_ms)
+    return store.frame(select(rules.c.id.label("rule_id"), alert_instances.c.state, *health).select_from(joined))
+
+
+def referring_to(store: Store, channel: str) -> list[str]:
+    """Names of the rules that notify, or fall back to, the channel of this name."""
+    named: list[str] = []
+    for row in every(store):
+        document = orjson.loads(row.document)
+        told = [document.get("notify", []), document.get("fallback", [])]
+        if any(channel in ([part] if isinstance(part, str) else part) for part in told):
+            named.append(row.name)
+    return named
+
+
+def adding(row: RuleRow) -> Statement:
+    """Insert a rule."""
+    values = {column.name: getattr(row, column.name) for column in rules.columns}
+    return Statement(insert(rules).values(**values), expect=1)
+
+
+def replacing(row: RuleRow) -> Statement:
+    """Overwrite a rule; holds only while its stored version is the one before `row.version`."""
+    names = ("name", "severity", "enabled", "version", "document", "updated_at")
+    values = {name: getattr(row, name) for name in names}
+    unchanged = (rules.c.id == row.id) & (rules.c.version == row.version - 1)
+    return Statement(update(rules).where(unchanged).values(**values), expect=1)
+
+
+def removing(row: RuleRow) -> list[Statement]:
+    """Delete a rule that still has `row.version`, and its health. Its versions and incidents stay."""
+    unchanged = (rules.c.id == row.id) & (rules.c.version == row.version)
+    return [
+        Statement(delete(rules).where(unchanged), expect=1),
+        Statement(delete(rule_health).where(rule_health.c.rule_id == row.id)),
+    ]
+
+
+def versioning(row: RuleRow, *, by: str) -> Statement:
+    """Record a version and who made it."""
+    values = {
+        "rule_id": row.id,
+        "version": row.version,
+        "document": row.document,
+        "changed_at": row.updated_at,
+        "changed_by": by,
+    }
+    return Statement(insert(rule_versions).values(**values), expect=1)
