@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from data.metrics import Kind, metric
-from data.query import Question
+from data.question import Question
 from engine.condition import CompareAs, Condition, written_value
 from engine.rule import Rule, scope
 from engine.state import Instance

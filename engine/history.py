@@ -1,0 +1,175 @@
+"""What a rule's conditions would have measured at every instant of a stretch of time: the simulator's input."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.condition import CompareAs, Condition, written_value
+from engine.evaluate import Group, empty_value, shifts
+from engine.rule import Rule, scope
+from engine.truth import HOLDS
+from engine.window import Window
+
+Numbers = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int8]
+Flags = npt.NDArray[np.bool_]
+_US = timedelta(microseconds=1)
+
+
+class Series(Protocol):
+    """Where history comes from: the value of a metric at many instants.
+
+    Returns columns `time` (aware UTC, `start`, `start + step`, … before `end`), one a name in `by`, and `value`, over
+    the window that ends at `time`. Rows without requests may be left out.
+    """
+
+    def __call__(
+        self,
+        *,
+        metric: str,
+        window: Window,
+        by: tuple[str, ...],
+        where: Mapping[str, tuple[str, ...]],
+        start: datetime,
+        end: datetime,
+        step: timedelta,
+        zone: ZoneInfo,
+    ) -> pl.DataFrame:
+        """Ask for one series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The instants of evaluation: `start`, `start + step`, … before `end`."""
+
+    start: datetime
+    end: datetime
+    step: timedelta
+
+    def __len__(self) -> int:
+        return max(0, -((self.start - self.end) // self.step))
+
+    def at(self, tick: int) -> datetime:
+        """The instant of a tick."""
+        return self.start + tick * self.step
+
+    def tick(self, at: datetime) -> int:
+        """The first tick at or after an instant."""
+        return -((self.start - at) // self.step)
+
+    def times(self) -> pl.Series:
+        """All instants, aware UTC."""
+        first, step = _microseconds(self.start), self.step // _US
+        ticks = pl.Series("time", np.arange(len(self), dtype=np.int64) * step + first)
+        return ticks.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """One series of one group, as it came: ticks and values (NaN: nothing measured)."""
+
+    ticks: npt.NDArray[np.int64]
+    values: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """One series of one group at every tick: whether there was a row, and the value (NaN: none)."""
+
+    present: Flags
+    values: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Per condition, its series and where it compares the baseline's; each by group (values of `group_by`)."""
+
+    grid: Grid
+    series: tuple[tuple[Mapping[Group, Points], ...], ...]
+
+    def groups(self) -> list[Group]:
+        """Every group that ever was, in order of its labels."""
+        return sorted({group for part in self.series for points in part for group in points})
+
+
+def load(rule: Rule, series: Series, grid: Grid) -> History:
+    """Ask for all that is needed to replay the rule over the grid. Rules that measure the same may share it."""
+    return History(
+        grid,
+        tuple(
+            tuple(_points(rule, condition, series, grid, shift) for shift in shifts(rule, condition))
+            for condition in rule.conditions
+        ),
+    )
+
+
+def dense(condition: Condition, points: Points | None, length: int) -> Dense:
+    """A series spread over all ticks; where there is no row the metric is what it is over no requests."""
+    empty = empty_value(condition.metric)
+    blank = np.nan if empty is None else empty
+    present, values = np.zeros(length, dtype=bool), np.full(length, blank)
+    if points is not None:
+        present[points.ticks] = True
+        values[points.ticks] = np.where(np.isnan(points.values), blank, points.values)
+    return Dense(present, values)
+
+
+def compared_all(condition: Condition, values: Sequence[Numbers]) -> Numbers:
+    """`engine.evaluate.compared` for all ticks at once."""
+    if condition.compare is None:
+        return values[0]
+    measured, baseline = values
+    if condition.compare.as_ is CompareAs.DIFFERENCE:
+        return measured - baseline
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = (measured - baseline) / np.abs(baseline) * 100
+    return np.where(baseline == 0, np.nan, change)
+
+
+def codes(condition: Condition, values: Numbers) -> Codes:
+    """What matters of a value: 0 no data, 1 false, 2 true only if held by the recovery threshold, 3 true.
+
+    Equal codes (and equal held conditions) mean equal truth, because `engine.truth.judge` asks the same comparisons.
+    """
+    holds = HOLDS[condition.op]
+    true = holds(values, condition.value)
+    held = true if condition.recovery is None else holds(values, condition.recovery)
+    known: Codes = 1 + true.astype(np.int8) + held.astype(np.int8)
+    return np.where(np.isnan(values), np.int8(0), known)
+
+
+def _points(rule: Rule, condition: Condition, series: Series, grid: Grid, shift: timedelta) -> dict[Group, Points]:
+    frame = series(
+        metric=condition.metric,
+        window=condition.window,
+        by=rule.group_by,
+        where=scope(rule, condition),
+        start=grid.start - shift,
+        end=grid.end - shift,
+        step=grid.step,
+        zone=rule.zone,
+    )
+    placed = _placed(frame, grid, shift)
+    parts = placed.partition_by(*rule.group_by, as_dict=True) if rule.group_by else {(): placed}
+    return {tuple(written_value(v) for v in group): _read(part) for group, part in parts.items()}
+
+
+def _placed(frame: pl.DataFrame, grid: Grid, shift: timedelta) -> pl.DataFrame:
+    first, step = _microseconds(grid.start - shift), grid.step // _US
+    since = pl.col("time").dt.epoch("us") - first
+    inside = (since >= 0) & (since < step * len(grid)) & (since % step == 0)
+    return frame.filter(inside).with_columns((since // step).alias("tick"), pl.col("value").cast(pl.Float64))
+
+
+def _read(part: pl.DataFrame) -> Points:
+    return Points(part["tick"].to_numpy(), part["value"].fill_null(np.nan).to_numpy())
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - datetime.fromtimestamp(0, at.tzinfo)) // _US

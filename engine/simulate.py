@@ -1,0 +1,228 @@
+"""A rule over history: which states it would have been in, and who would have been told what, when and why.
+
+The live engine's own truth (`engine.evaluate.truth_of`), `engine.state.step` and `engine.notify.decide` are run at the
+instants where something can come out otherwise: a value has crossed a threshold, a group came or went, the last
+evaluation changed something, or a timer is due. In between, evaluating again would change nothing.
+Nothing is saved and nothing is sent.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.evaluate import Group, number, truth_of
+from engine.history import Codes, Flags, Grid, History, Numbers, Series, codes, compared_all, dense, load
+from engine.rule import Rule
+from engine.simulated_notices import Notice, incidents, notices
+from engine.state import Instance, State, Transition, step
+from engine.truth import GroupTruth, group_key
+
+#: Values are kept for this many groups, those longest in an alert first; transitions are kept for all.
+CHARTED_GROUPS = 20
+_VALUES = (
+    ("time", pl.Datetime("us", "UTC")),
+    ("group", pl.String()),
+    ("condition", pl.String()),
+    ("value", pl.Float64()),
+    ("threshold", pl.Float64()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A stretch of time [start, end) that a group spent in one state."""
+
+    labels: Mapping[str, str]
+    state: State
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many, how long, how noisy. `sent` is by channel, `silent` by reason, `seconds` by state over all groups."""
+
+    evaluations: int
+    groups: int
+    incidents: int
+    longest_incident_s: float
+    notifications: int
+    sent: Mapping[str, int]
+    silent: Mapping[str, int]
+    seconds: Mapping[State, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What would have been.
+
+    `values` has columns time, group (its key), condition (its path), value and threshold, one row an evaluation.
+    """
+
+    grid: Grid
+    values: pl.DataFrame
+    transitions: tuple[Transition, ...]
+    bands: tuple[Band, ...]
+    notices: tuple[Notice, ...]
+    totals: Totals
+
+
+def simulate(
+    rule: Rule, series: Series, start: datetime, end: datetime, step_by: timedelta | None = None
+) -> Simulation:
+    """Replay the rule over [start, end), evaluated every `step_by` (default: as often as the rule says)."""
+    return replay(rule, load(rule, series, Grid(start, end, step_by or rule.every)))
+
+
+def replay(rule: Rule, history: History) -> Simulation:
+    """Replay the rule over a history loaded before, so that thresholds and timers can be tried without asking again."""
+    groups = history.groups() if rule.group_by else [()]
+    tracks = [_track(rule, history, group) for group in groups]
+    walks = [_walk(rule, history.grid, track) for track in tracks]
+    bands = [_bands(history.grid, track, walk) for track, walk in zip(tracks, walks, strict=True)]
+    told = [notice for walk in walks for notice in notices(rule, history.grid, walk)]
+    return Simulation(
+        grid=history.grid,
+        values=_values(rule, history.grid, _charted(tracks, bands)),
+        transitions=tuple(sorted((t for walk in walks for t in walk), key=lambda t: t.at)),
+        bands=tuple(band for group in bands for band in group),
+        notices=tuple(sorted(told, key=lambda n: n.time)),
+        totals=_totals(history.grid, walks, bands, told),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """One group's measurements at every tick, and the ticks at which what they say changes."""
+
+    group: Group
+    labels: Mapping[str, str]
+    present: Flags
+    measured: tuple[tuple[Numbers, ...], ...]
+    values: tuple[Numbers, ...]
+    changes: npt.NDArray[np.int64]
+
+
+def _track(rule: Rule, history: History, group: Group) -> _Track:
+    length = len(history.grid)
+    parts = [
+        [dense(condition, points.get(group), length) for points in series]
+        for condition, series in zip(rule.conditions, history.series, strict=True)
+    ]
+    measured = tuple(tuple(d.values for d in part) for part in parts)
+    values = tuple(compared_all(c, m) for c, m in zip(rule.conditions, measured, strict=True))
+    seen = np.any([d.present for part in parts for d in part], axis=0) if rule.group_by else np.ones(length, dtype=bool)
+    said = [codes(c, v) for c, v in zip(rule.conditions, values, strict=True)]
+    labels = dict(zip(rule.group_by, group, strict=True))
+    return _Track(group, labels, seen, measured, values, _changes(seen, said))
+
+
+def _changes(seen: Flags, said: Sequence[Codes]) -> npt.NDArray[np.int64]:
+    changed = seen[1:] != seen[:-1]
+    for code in said:
+        changed |= code[1:] != code[:-1]
+    return np.flatnonzero(changed) + 1
+
+
+def _walk(rule: Rule, grid: Grid, track: _Track) -> list[Transition]:
+    transitions: list[Transition] = []
+    instance: Instance | None = None
+    tick, length = 0, len(grid)
+    while tick < length:
+        made = step(rule, instance, _truth(rule, track, tick, instance), grid.at(tick))
+        if made.transition is not None:
+            transitions.append(made.transition)
+        settled = _control(made.instance) == _control(instance)
+        tick = _next_tick(rule, grid, track, tick, made.instance) if settled else tick + 1
+        instance = made.instance
+    return transitions
+
+
+def _truth(rule: Rule, track: _Track, tick: int, instance: Instance | None) -> GroupTruth | None:
+    if not track.present[tick]:
+        return None
+    measured = [tuple(number(values[tick]) for values in part) for part in track.measured]
+    known = {} if instance is None else {group_key(track.labels): instance}
+    return truth_of(rule, track.group, measured, [""] * len(measured), known)
+
+
+def _control(instance: Instance | None) -> Instance | None:
+    """What the next step depends on: all but what is only shown."""
+    return instance and replace(instance, value=None, threshold=None, evaluated_at=instance.since)
+
+
+def _next_tick(rule: Rule, grid: Grid, track: _Track, tick: int, instance: Instance | None) -> int:
+    position = int(np.searchsorted(track.changes, tick, side="right"))
+    change = int(track.changes[position]) if position < len(track.changes) else len(grid)
+    due = _due(rule, instance)
+    return min(change, grid.tick(due)) if due is not None and due > grid.at(tick) else change
+
+
+def _due(rule: Rule, instance: Instance | None) -> datetime | None:
+    """When a timer of the instance runs out."""
+    if instance is None:
+        return None
+    if instance.state is State.PENDING and instance.active_since is not None:
+        return instance.active_since + rule.for_
+    if instance.state is State.RECOVERING and instance.recovering_since is not None:
+        return instance.recovering_since + rule.keep_firing_for
+    return None
+
+
+def _bands(grid: Grid, track: _Track, walk: Sequence[Transition]) -> list[Band]:
+    if not track.present.any():
+        return []
+    first = grid.at(int(np.argmax(track.present)))
+    edges = [first, *(t.at for t in walk), max(grid.end, first)]
+    states = [State.NORMAL, *(t.after for t in walk)]
+    spans = zip(states, edges, edges[1:], strict=False)
+    return [Band(track.labels, state, start, end) for state, start, end in spans if start < end]
+
+
+def _charted(tracks: Sequence[_Track], bands: Sequence[Sequence[Band]]) -> list[_Track]:
+    def alerting(position: int) -> float:
+        return -sum((b.end - b.start).total_seconds() for b in bands[position] if b.state is State.FIRING)
+
+    return [tracks[position] for position in sorted(range(len(tracks)), key=alerting)[:CHARTED_GROUPS]]
+
+
+def _values(rule: Rule, grid: Grid, tracks: Sequence[_Track]) -> pl.DataFrame:
+    times = grid.times()
+    frames = [
+        pl.DataFrame({"time": times, "value": values}, nan_to_null=True)
+        .filter(pl.Series(track.present))
+        .select(
+            "time",
+            pl.lit(group_key(track.labels)).alias("group"),
+            pl.lit(path).alias("condition"),
+            "value",
+            pl.lit(condition.value).alias("threshold"),
+        )
+        for track in tracks
+        for (path, condition), values in zip(rule.placed, track.values, strict=True)
+    ]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=dict(_VALUES))
+
+
+def _totals(
+    grid: Grid, walks: Sequence[Sequence[Transition]], bands: Sequence[Sequence[Band]], told: Sequence[Notice]
+) -> Totals:
+    seconds: Counter[State] = Counter()
+    for band in (band for group in bands for band in group):
+        seconds[band.state] += int((band.end - band.start).total_seconds())
+    lasted = [((i.resolved or grid.end) - i.opened).total_seconds() for walk in walks for i in incidents(walk)]
+    return Totals(
+        evaluations=len(grid),
+        groups=sum(1 for group in bands if group),
+        incidents=len(lasted),
+        longest_incident_s=max(lasted, default=0.0),
+        notifications=sum(n.reason.notifies for n in told),
+        sent=Counter(n.channel for n in told if n.reason.notifies),
+        silent=Counter(n.reason.value for n in told if not n.reason.notifies),
+        seconds=dict(seconds),
+    )

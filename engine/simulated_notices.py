@@ -1,0 +1,75 @@
+"""Who would have been told what of simulated incidents: `engine.notify.decide` at every evaluation that can matter."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.history import Grid
+from engine.notify import Alert, Reason, Sent, decide, next_look
+from engine.rule import Rule
+from engine.state import Transition
+from engine.truth import group_key
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a channel would have been told about a group's incident, or why not. `alert` counts them per group."""
+
+    time: datetime
+    labels: Mapping[str, str]
+    alert: int
+    channel: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One firing episode of one group; `resolved` None: still open at the end. `number` counts from 1."""
+
+    labels: Mapping[str, str]
+    number: int
+    opened: datetime
+    resolved: datetime | None
+
+    def alert(self, at: datetime) -> Alert:
+        """The incident as a decision at `at` sees it."""
+        key = group_key(self.labels)
+        over = self.resolved is not None and at >= self.resolved
+        return Alert(f"{key}#{self.number}", frozenset() if over else frozenset({key}))
+
+
+def incidents(walk: Sequence[Transition]) -> list[Incident]:
+    """The firing episodes in one group's transitions."""
+    opened = [t for t in walk if t.opens]
+    ends = [*(t.at for t in walk if t.resolves), None]
+    return [Incident(t.labels, n + 1, t.at, ends[n]) for n, t in enumerate(opened)]
+
+
+def notices(rule: Rule, grid: Grid, walk: Sequence[Transition]) -> Iterator[Notice]:
+    """What every channel would have been told about one group; a silence once for as long as its reason stays."""
+    for channel in rule.notify:
+        log: list[Sent] = []
+        for incident in incidents(walk):
+            yield from _told(rule, grid, channel, log, incident)
+
+
+def _told(rule: Rule, grid: Grid, channel: str, log: list[Sent], incident: Incident) -> Iterator[Notice]:
+    last = Reason.NOTHING_NEW
+    at: datetime | None = incident.opened
+    while at is not None:
+        alert = incident.alert(at)
+        decided = decide(rule, log, alert, at)
+        if decided.notifies:
+            log.append(Sent(at, alert.id, decided, alert.firing))
+        if decided is not Reason.NOTHING_NEW and (decided.notifies or decided is not last):
+            yield Notice(at, incident.labels, incident.number, channel, decided)
+        last, at = decided, _after(grid, incident, at, next_look(rule, log, decided, at))
+
+
+def _after(grid: Grid, incident: Incident, at: datetime, look: datetime | None) -> datetime | None:
+    """The evaluation of the next decision, given when it can come out otherwise; None after the last."""
+    if at == incident.resolved:
+        return None
+    stop = incident.resolved or grid.end
+    soon = stop if look is None else grid.at(max(grid.tick(at) + 1, grid.tick(look)))
+    return soon if soon < stop else incident.resolved
