@@ -1,0 +1,106 @@
+"""Ends what runs too long: one thread watches every running call and interrupts its cursor.
+
+A call ends early for one of three reasons: its deadline passed, its client went away, or the store shuts down.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+import duckdb
+
+_TICK_S = 0.05
+
+
+class Ended(StrEnum):
+    """Why a call was interrupted."""
+
+    DEADLINE = "its time limit"
+    CANCELLED = "its client went away"
+    SHUTDOWN = "the store shuts down"
+
+
+class Call:
+    """One running call: its cursor, its end on the monotonic clock, and whether its client is gone."""
+
+    __slots__ = ("_cancelled", "_cursor", "_until", "ended")
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, until: float, cancelled: Callable[[], bool]) -> None:
+        self._cursor = cursor
+        self._until = until
+        self._cancelled = cancelled
+        self.ended: Ended | None = None
+
+    def end_if_due(self, now: float) -> None:
+        """Interrupt the call when it is due, again at each tick: DuckDB forgets an interrupt between two statements."""
+        if self.ended is None and now >= self._until:
+            self.ended = Ended.DEADLINE
+        if self.ended is None and self._cancelled():
+            self.ended = Ended.CANCELLED
+        if self.ended is not None:
+            self._cursor.interrupt()
+
+
+class Watch:
+    """The running calls. `stop` ends the thread."""
+
+    def __init__(self) -> None:
+        self._calls: set[Call] = set()
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+        self._thread.start()
+
+    def start(self, cursor: duckdb.DuckDBPyConnection, deadline_s: float, cancelled: Callable[[], bool]) -> Call:
+        """Watch a call until `finish`. After `finish`, neither `cursor` nor `cancelled` is touched again."""
+        call = Call(cursor, time.monotonic() + deadline_s, cancelled)
+        with self._changed:
+            self._calls.add(call)
+            self._changed.notify()
+        return call
+
+    def finish(self, call: Call) -> None:
+        """Stop watching a call. Doing so twice is harmless."""
+        with self._changed:
+            self._calls.discard(call)
+
+    @contextmanager
+    def watching(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        deadline_s: float,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[Call]:
+        """Watch a call for the length of a block."""
+        call = self.start(cursor, deadline_s, cancelled)
+        try:
+            yield call
+        finally:
+            self.finish(call)
+
+    def end_all(self) -> None:
+        """Interrupt every running call because the store shuts down."""
+        with self._changed:
+            for call in self._calls:
+                call.ended = call.ended or Ended.SHUTDOWN
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._calls or self._stopped)
+                if self._stopped:
+                    return
+                now = time.monotonic()
+                for call in self._calls:
+                    call.end_if_due(now)
+                self._changed.wait_for(lambda: self._stopped, timeout=_TICK_S)

@@ -1,0 +1,43 @@
+"""How the database came to its present shape: an ordered list of named steps, each applied once, in a transaction.
+
+To change a table: change `data/schema.py`, and append a step here that brings an existing database there.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import duckdb
+from sqlalchemy.schema import CreateTable
+
+from data.database import Database
+from data.dialect import DIALECT
+from data.protocol import naive_utc
+from data.schema import METADATA, schema_migrations
+
+Step = Callable[[duckdb.DuckDBPyConnection], None]
+
+
+def _create_tables(cursor: duckdb.DuckDBPyConnection) -> None:
+    for table in METADATA.sorted_tables:
+        cursor.execute(str(CreateTable(table, if_not_exists=True).compile(dialect=DIALECT)))
+
+
+MIGRATIONS: tuple[tuple[str, Step], ...] = (("0001_create_tables", _create_tables),)
+
+
+def migrate(database: Database, now: datetime, migrations: tuple[tuple[str, Step], ...] = MIGRATIONS) -> list[str]:
+    """Apply the steps that were not applied yet, in order; the names of those. `now` is recorded with each."""
+    applied = []
+    for name, step in migrations:
+        with database.writing() as cursor:
+            if _is_applied(cursor, name):
+                continue
+            step(cursor)
+            cursor.execute("INSERT INTO schema_migrations (name, applied_at) VALUES (?, ?)", [name, naive_utc(now)])
+            applied.append(name)
+    return applied
+
+
+def _is_applied(cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
+    cursor.execute(str(CreateTable(schema_migrations, if_not_exists=True).compile(dialect=DIALECT)))
+    return bool(cursor.execute("SELECT 1 FROM schema_migrations WHERE name = ?", [name]).fetchall())

@@ -1,0 +1,91 @@
+"""How the rollups come from `requests`: one GROUP BY a table, over the rows of a batch.
+
+Time is `ended_at`, cut to the minute (hour). Latency is counted in the buckets of `data/latency.py`: one count for a
+row's duration, one for its time to first token where it has one.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import duckdb
+from sqlalchemy import Table
+
+from data.latency import bucket_sql
+from data.model import CostStatus, Outcome
+from data.schema import (
+    ROLLUP_DIMENSIONS,
+    ROLLUP_MEASURES,
+    latency_hour,
+    latency_minute,
+    usage_hour,
+    usage_minute,
+)
+
+#: Outcomes that count as an error; a client that hung up is none.
+ERROR_OUTCOMES = (Outcome.ERROR, Outcome.PARTIAL, Outcome.TIMEOUT, Outcome.INTERRUPTED)
+_ERRORS = ", ".join(f"'{outcome}'" for outcome in ERROR_OUTCOMES)
+
+#: What each measure of ROLLUP_MEASURES is over rows of `requests`; a column of the same name is summed.
+MEASURE_SQL: dict[str, str] = {
+    "requests": "count(*)",
+    "errors": f"count_if(outcome IN ({_ERRORS}))",
+    "rate_limited": "count_if(status = 429)",
+    "fallbacks": "count_if(attempt > 1)",
+    "unpriced": f"count_if(cost_status = '{CostStatus.UNPRICED}')",
+    "estimated": f"count_if(cost_status = '{CostStatus.ESTIMATED}')",
+    "cost_usd": "coalesce(sum(cost_usd), 0)",
+    "ttft_ms": "coalesce(sum(ttft_ms), 0)",
+    "ttft_requests": "count(ttft_ms)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """A usage table and the latency table beside it, of one grain. They close when `closes` has passed."""
+
+    grain: Literal["minute", "hour"]
+    closes: Literal["hour", "day"]
+    usage: Table
+    latency: Table
+
+
+ROLLUPS: tuple[Rollup, ...] = (
+    Rollup("minute", "hour", usage_minute, latency_minute),
+    Rollup("hour", "day", usage_hour, latency_hour),
+)
+
+
+def append(cursor: duckdb.DuckDBPyConnection, rows: str) -> None:
+    """Add the rows of the relation named `rows` (columns of `requests`) to every rollup."""
+    for rollup in ROLLUPS:
+        cursor.execute(usage_sql(rollup, rows))
+        cursor.execute(latency_sql(rollup, rows))
+
+
+def usage_sql(rollup: Rollup, rows: str) -> str:
+    """The INSERT into a usage table."""
+    measures = ", ".join(f'{MEASURE_SQL.get(name, f"sum({name})")} AS "{name}"' for name in ROLLUP_MEASURES)
+    return (
+        f"INSERT INTO {rollup.usage.name} BY NAME "
+        f"SELECT {_time(rollup)}, {_dimensions()}, {measures} FROM {rows} GROUP BY ALL ORDER BY time"
+    )
+
+
+def latency_sql(rollup: Rollup, rows: str) -> str:
+    """The INSERT into a latency table."""
+    kept = f"{_time(rollup)}, {_dimensions()}"
+    return (
+        f"INSERT INTO {rollup.latency.name} BY NAME "
+        f"SELECT time, {_dimensions()}, bucket, sum(duration) AS durations, sum(ttft) AS ttfts FROM ("
+        f"SELECT {kept}, {bucket_sql('duration_ms')} AS bucket, 1 AS duration, 0 AS ttft FROM {rows} UNION ALL "
+        f"SELECT {kept}, {bucket_sql('ttft_ms')} AS bucket, 0 AS duration, 1 AS ttft FROM {rows} "
+        "WHERE ttft_ms IS NOT NULL) GROUP BY ALL ORDER BY time"
+    )
+
+
+def _time(rollup: Rollup) -> str:
+    return f"date_trunc('{rollup.grain}', ended_at) AS time"
+
+
+def _dimensions() -> str:
+    return ", ".join(f'"{name}"' for name in ROLLUP_DIMENSIONS)

@@ -1,0 +1,94 @@
+"""What the store does for its callers, independent of how the call arrived."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+
+import duckdb
+import pyarrow as pa
+
+from data.answers import Answer
+from data.compaction import Unmerged
+from data.config import StoreConfig
+from data.database import Database
+from data.errors import ConflictError
+from data.ingest import store_batch
+from data.protocol import Ask, Batch, Change, StoreStatus, Transaction
+from data.roles import Role, catalog_names, check_reader, check_select
+
+_PUT_DEADLINE_S = 120.0
+
+
+class Service:
+    """The verbs over one database. Thread-safe. `stopping` is set when a caller asks the store to end."""
+
+    def __init__(self, database: Database, settings: StoreConfig) -> None:
+        self.unmerged = Unmerged()
+        self.stopping = threading.Event()
+        self._database = database
+        self._settings = settings
+        self._started = time.monotonic()
+        self._last_put_at: datetime | None = None
+        with database.cursor() as cursor:
+            self._catalog = catalog_names(cursor)
+
+    def get(self, ask: Ask, role: Role, cancelled: Callable[[], bool]) -> Answer:
+        """The answer to one SELECT; a reader's limits are cut to the configured ones."""
+        if role is Role.WRITER:
+            return Answer(self._database, ask, lambda cursor: check_select(cursor, ask.sql), cancelled)
+        limited = Ask(
+            sql=ask.sql,
+            params=ask.params,
+            deadline_s=min(ask.deadline_s, self._settings.reader_deadline_s),
+            max_rows=min(ask.max_rows, self._settings.reader_max_rows),
+        )
+        return Answer(self._database, limited, lambda cursor: check_reader(cursor, ask.sql, self._catalog), cancelled)
+
+    def put(self, rows: pa.Table, batch: Batch, cancelled: Callable[[], bool]) -> int:
+        """Store a batch exactly once; the spool's offset, durable."""
+        now = datetime.now(UTC)
+        with self._database.writing(_PUT_DEADLINE_S, cancelled) as cursor:
+            offset, fresh = store_batch(cursor, rows, batch, now)
+        if fresh.num_rows:
+            self.unmerged.note(fresh["ended_at"])
+            self._last_put_at = now
+        return offset
+
+    def transact(self, transaction: Transaction, cancelled: Callable[[], bool]) -> list[int]:
+        """Run the changes, all or none; the affected rows of each. Raises `ConflictError` when an expectation fails."""
+        with self._database.writing(transaction.deadline_s, cancelled) as cursor:
+            return [_apply(cursor, number, change) for number, change in enumerate(transaction.changes, 1)]
+
+    def checkpoint(self) -> bool:
+        """Move the write-ahead log into the file; False when the disk is too full."""
+        return self._database.checkpoint()
+
+    def status(self) -> StoreStatus:
+        """How the store is."""
+        return StoreStatus(
+            version=metadata.version("duckdb"),
+            pid=os.getpid(),
+            uptime_s=time.monotonic() - self._started,
+            database_bytes=self._database.path.stat().st_size,
+            wal_bytes=self._database.wal_bytes,
+            last_put_at=self._last_put_at,
+        )
+
+
+def _apply(cursor: duckdb.DuckDBPyConnection, number: int, change: Change) -> int:
+    affected = _affected(cursor.execute(change.sql, change.params))
+    if change.expect is not None and affected != change.expect:
+        raise ConflictError(
+            f"statement {number} changed {affected} rows where {change.expect} were expected; nothing was changed",
+        )
+    return affected
+
+
+def _affected(result: duckdb.DuckDBPyConnection) -> int:
+    """DuckDB answers a change with one BIGINT column called Count, and DDL with nothing."""
+    names = [column[0] for column in result.description or []]
+    row = result.fetchone() if names == ["Count"] else None
+    return int(row[0]) if row else 0

@@ -1,0 +1,125 @@
+"""The life of one store process: the lock, the database, the doors, and a clean end."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyarrow import flight
+
+from data.config import Config
+from data.database import Database
+from data.errors import StoreUnavailable
+from data.maintenance import Maintenance
+from data.migrations import migrate
+from data.roles import Role
+from data.server import FlightDoor
+from data.service import Service
+from data.tokens import create_tokens
+
+#: The path must fit into `sockaddr_un`.
+_LONGEST_SOCKET_PATH = 107
+
+
+class AlreadyServed(StoreUnavailable):
+    """Another process serves this home."""
+
+
+class RunningStore:
+    """A store that answers from the construction's end until `stop`.
+
+    Raises `AlreadyServed` when another process serves the same home, `StoreUnavailable` when it cannot start.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._home = ExitStack()
+        try:
+            self._start(config)
+        except BaseException:
+            self._home.close()
+            raise
+
+    def _start(self, config: Config) -> None:
+        config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config.home.chmod(0o700)
+        self._home.enter_context(_locked(config))
+        tokens = create_tokens(config.home)
+        self.database = Database(config.database, config.store)
+        self._home.callback(self.database.close)
+        migrate(self.database, datetime.now(UTC))
+        self.service = Service(self.database, config.store)
+        maintenance = Maintenance(self.database, self.service)
+        self._home.callback(maintenance.stop)
+        self._open_doors(config, tokens)
+
+    def _open_doors(self, config: Config, tokens: dict[Role, str]) -> None:
+        self.addresses = [f"unix:{config.socket}"]
+        self._open_door(_unix_location(config), tokens)
+        self._home.callback(config.socket.unlink, missing_ok=True)
+        if config.store.tcp:
+            door = self._open_door(f"grpc://{config.store.tcp}", tokens)
+            self.addresses.append(f"tcp:{config.store.tcp.rpartition(':')[0]}:{door.port}")
+
+    def _open_door(self, location: str | flight.Location, tokens: dict[Role, str]) -> FlightDoor:
+        # the socket is born with these rights: there is no moment in which others may open it
+        before = os.umask(0o177)
+        try:
+            door = FlightDoor(location, self.service, tokens)
+        except OSError as error:
+            raise StoreUnavailable(f"cannot listen at {location}: {error}") from error
+        finally:
+            os.umask(before)
+        self._home.callback(door.shutdown)
+        return door
+
+    def wait(self, signalled: threading.Event) -> bool:
+        """Block until a signal, a shutdown call or a fatal error; False for the error."""
+        while not (signalled.wait(0.1) or self.service.stopping.is_set() or self.database.failed.is_set()):
+            pass
+        return not self.database.failed.is_set()
+
+    def stop(self) -> None:
+        """Finish the running write, refuse the rest, empty the log into the file, remove the socket, free the home."""
+        self.database.end()
+        self._home.close()
+
+
+def lock_holder(config: Config) -> int:
+    """The process that last took the home's lock; 0 when none is written there."""
+    with suppress(OSError, ValueError):
+        return int(_lock_path(config).read_text(encoding="ascii"))
+    return 0
+
+
+def _lock_path(config: Config) -> Path:
+    return config.home / "store.lock"
+
+
+@contextmanager
+def _locked(config: Config) -> Iterator[None]:
+    """The home's lock, for the life of the block; the system frees it when the process dies."""
+    descriptor = os.open(_lock_path(config), os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyServed(
+                f"a store already serves {config.home} (process {lock_holder(config)}); connect to it, or end it first",
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _unix_location(config: Config) -> flight.Location:
+    path = str(config.socket)
+    if len(path.encode()) > _LONGEST_SOCKET_PATH:
+        raise StoreUnavailable(
+            f"the socket path {path} is longer than {_LONGEST_SOCKET_PATH} bytes; choose a shorter home folder",
+        )
+    config.socket.unlink(missing_ok=True)  # left by a store that was killed; its lock is ours now
+    return flight.Location.for_grpc_unix(path)
