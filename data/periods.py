@@ -121,7 +121,9 @@ def bucket_starts(start: datetime, end: datetime, grain: Grain, tz: str) -> Iter
     at = bucket_start(start, grain, tz)
     while at < end:
         yield at
-        at = bucket_end(at, grain, tz)
+        after = bucket_end(at, grain, tz)
+        # where the offset changes by less than a bucket, the next one begins elsewhere
+        at = max(bucket_start(after, grain, tz), at + MINUTE)
 
 
 def bucket_end(start: datetime, grain: Grain, tz: str) -> datetime:

@@ -1,0 +1,114 @@
+"""Questions answered: metrics from the rollups where they can serve, from `requests` at the edges and for the rest.
+
+`answer(store, question)` is the one way from the ledger to a number; charts, rules, budgets, the API and exports all
+take it. The answer's columns are [time], *by, *metrics: `time` the start of the bucket (aware UTC), dimensions as
+text, money as Decimal(38, 9), counts as Int64, shares and averages as Float64 (null over nothing). Only groups with
+requests have a row, but a question without `by` and `grain` has one always; `fill` adds the empty buckets.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from functools import reduce
+
+import polars as pl
+
+from data.buckets import UTC_TIME
+from data.metrics import Metric, metric
+from data.periods import Grain, bucket_starts
+from data.question import Question, check, sentence
+from data.reads import Reader, ask, families, keys_of
+
+__all__ = ["Grain", "Question", "Reader", "answer", "answers", "check", "compiled", "fill", "sentence"]
+
+
+def answer(store: Reader, question: Question) -> pl.DataFrame:
+    """The answer, ordered by time and breakdown, or by `order_by`, largest first.
+
+    Raises UnknownMetric for unknown names, QueryRejected for what cannot be answered, and the store's errors.
+    """
+    check(question)
+    if question.limit is not None and question.by and not _in_one_read(question):
+        return _answer_of_leaders(store, question)
+    frames = [ask(store, family, question, own) for family, own in families(_needed(question))]
+    return _ordered(_filled(_joined(frames, keys_of(question)), question), question)
+
+
+def answers(store: Reader, questions: Sequence[Question]) -> list[pl.DataFrame]:
+    """The answers, in the questions' order; questions over the same requests share their reads."""
+    merged: dict[Hashable, Question] = {}
+    for question in questions:
+        check(question)
+        same = merged.setdefault(_requests_of(question), question)
+        merged[_requests_of(question)] = replace(same, metrics=tuple(dict.fromkeys((*same.metrics, *question.metrics))))
+    together = {key: answer(store, question) for key, question in merged.items()}
+    return [together[_requests_of(q)].select([*keys_of(q), *q.metrics]) for q in questions]
+
+
+def compiled(question: Question) -> tuple[str, list[object]]:
+    """The SQL that answers it and its parameters, for display: statements after another, separated by semicolons."""
+    check(question)
+    parts = [family.statement(question, own) for family, own in families(_needed(question))]
+    return ";\n".join(part.text for part in parts), [value for part in parts for value in part.params]
+
+
+def fill(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
+    """The answer with every bucket of the range for every group in it: counts 0, shares and averages null."""
+    if question.grain is None or (question.by and frame.is_empty()):
+        return frame
+    starts = list(bucket_starts(question.start, question.end, question.grain, question.tz))
+    every = pl.DataFrame({"time": pl.Series(starts, dtype=UTC_TIME)})
+    if question.by:
+        every = every.join(frame.select(question.by).unique(maintain_order=True), how="cross")
+    keys = keys_of(question)
+    return _filled(every.join(frame, on=keys, how="left", maintain_order="left"), question).sort(keys)
+
+
+def _requests_of(question: Question) -> Hashable:
+    """Equal for questions that read the same rows the same way, whatever their metrics."""
+    ranked = question.ranked_by.name if question.limit is not None or question.order_by is not None else ""
+    where = tuple(sorted((name, tuple(wanted)) for name, wanted in question.where.items()))
+    return question.start, question.end, question.by, question.grain, question.tz, where, ranked, question.limit
+
+
+def _needed(question: Question) -> list[Metric]:
+    """The metrics asked for, and the one that orders them."""
+    names = dict.fromkeys(question.metrics)
+    if question.order_by is not None:
+        names[question.order_by] = None
+    return [metric(name) for name in names]
+
+
+def _in_one_read(question: Question) -> bool:
+    return question.grain is None and len(families(_needed(question))) == 1
+
+
+def _answer_of_leaders(store: Reader, question: Question) -> pl.DataFrame:
+    """First which values lead over the whole range, then everything about those alone."""
+    ranking = question.ranked_by.name
+    leaders = answer(store, replace(question, metrics=(ranking,), order_by=ranking, grain=None)).select(question.by)
+    among = {name: tuple(leaders[name].unique().to_list()) for name in question.by}
+    found = answer(store, replace(question, where={**question.where, **among}, limit=None, order_by=ranking))
+    return found.join(leaders, on=list(question.by), how="semi", maintain_order="left")
+
+
+def _joined(frames: Sequence[pl.DataFrame], keys: list[str]) -> pl.DataFrame:
+    if not keys:
+        return pl.concat(frames, how="horizontal")
+    return reduce(lambda left, right: left.join(right, on=keys, how="full", coalesce=True), frames)
+
+
+def _filled(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
+    """What is counted is 0 where there was nothing to count."""
+    counted = [m for m in _needed(question) if m.empty is not None and m.name in frame.columns]
+    return frame.with_columns(pl.col(m.name).fill_null(pl.lit(0).cast(frame.schema[m.name])) for m in counted)
+
+
+def _ordered(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
+    time, by = ["time"] if question.grain else [], list(question.by)
+    ranked = [question.ranked_by.name] if question.order_by or question.limit else []
+    if time or ranked or by:
+        first = [False] * len(time) + [True] * len(ranked) + [False] * len(by)
+        frame = frame.sort([*time, *ranked, *by], descending=first, nulls_last=True)
+    if question.limit is not None and question.grain is None:
+        frame = frame.head(question.limit)
+    return frame.select([*time, *by, *question.metrics])

@@ -1,0 +1,196 @@
+"""What is read for a question: one statement a family of metrics, and the frame that comes back.
+
+Every frame has the question's columns [time], *by and one row a group; a question without either has one row always.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+
+from data import pieces
+from data.buckets import UTC_TIME, in_utc
+from data.finish import latency_ms, measures_of, sum_metric
+from data.metrics import Kind, Metric
+from data.periods import HOUR, bucket_end
+from data.pieces import Scope, Sql, quoted, union
+from data.question import Question
+
+_FLOATS = frozenset({"duration_ms", "overhead_ms", "ttft_ms"})
+_MICROSECONDS_AN_HOUR = HOUR.total_seconds() * 1e6
+
+
+class Reader(Protocol):
+    """What can run a SELECT; `data.store.Store` can."""
+
+    def sql(self, text: str, params: Sequence[object] = ()) -> pl.DataFrame:
+        """The answer; times are aware UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Metrics that one statement answers: how it is written, and what becomes of its frame."""
+
+    kinds: frozenset[Kind]
+    statement: Callable[[Question, Sequence[Metric]], Sql]
+    finish: Callable[[pl.DataFrame, Question, Sequence[Metric]], pl.DataFrame]
+
+
+def scope_of(question: Question) -> Scope:
+    """What has to be read for it."""
+    return Scope(question.start, question.end, question.by, question.grain, question.tz, question.where)
+
+
+def keys_of(question: Question) -> list[str]:
+    """The columns that tell the answer's rows apart."""
+    return [*(["time"] if question.grain else []), *question.by]
+
+
+def ask(store: Reader, family: Family, question: Question, metrics: Sequence[Metric]) -> pl.DataFrame:
+    """The family's metrics: keys of the question, then one column a metric."""
+    sql = family.statement(question, metrics)
+    frame = store.sql(sql.text, sql.params)
+    if question.grain is not None:
+        frame = in_utc(frame, question.grain, question.tz)
+    return family.finish(frame, question, metrics).select([*keys_of(question), *(m.name for m in metrics)])
+
+
+def sums_sql(scope: Scope, measures: Sequence[str]) -> Sql:
+    """Rows [time], *by (text) and the measures: counts BIGINT, money DECIMAL(38,9), milliseconds DOUBLE."""
+    inner = union(pieces.usage(scope, measures))
+    sums = [f"{_summed(name)} AS {name}" for name in measures]
+    return Sql(f"SELECT {', '.join([*_keys(scope), *sums])} FROM ({inner.text}) GROUP BY ALL", inner.params)
+
+
+def counts_sql(scope: Scope) -> Sql:
+    """Rows [time], *by (text), bucket, durations, ttfts."""
+    inner = union(pieces.latency(scope))
+    kept = [*_keys(scope), "bucket", *(f"{_summed(name)} AS {name}" for name in ("durations", "ttfts"))]
+    return Sql(f"SELECT {', '.join(kept)} FROM ({inner.text}) GROUP BY ALL", inner.params)
+
+
+def _summed(name: str) -> str:
+    if name == "cost_usd":
+        return "CAST(coalesce(sum(cost_usd), 0) AS DECIMAL(38, 9))"
+    return f"coalesce(sum({name}), 0)" if name in _FLOATS else f"CAST(coalesce(sum({name}), 0) AS BIGINT)"
+
+
+def _keys(scope: Scope) -> list[str]:
+    """The keys as the answer has them: every dimension as text."""
+    time = ['"time"'] if scope.grain else []
+    return [*time, *(f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name in scope.by)]
+
+
+def _names(scope: Scope) -> list[str]:
+    return [*(['"time"'] if scope.grain else []), *map(quoted, scope.by)]
+
+
+def _sums_statement(question: Question, metrics: Sequence[Metric]) -> Sql:
+    """With a limit and no grain, the ranking happens here: only the first rows travel."""
+    sql = sums_sql(scope_of(question), measures_of(metrics))
+    if question.limit is None or question.grain is not None or question.ranked_by not in metrics:
+        return sql
+    order = [f"{_metric_sql(question.ranked_by)} DESC NULLS LAST", *map(quoted, question.by)]
+    return Sql(f"SELECT * FROM ({sql.text}) ORDER BY {', '.join(order)} LIMIT {int(question.limit)}", sql.params)
+
+
+def _metric_sql(m: Metric) -> str:
+    of = " + ".join(m.of)
+    return f"({of})::DOUBLE / nullif({' + '.join(m.per)}, 0)" if m.kind is Kind.RATIO else f"({of})"
+
+
+def _finish_sums(frame: pl.DataFrame, question: Question, metrics: Sequence[Metric]) -> pl.DataFrame:
+    hours = _hours(question)
+    return frame.select(pl.col(keys_of(question)), *(sum_metric(m, hours).alias(m.name) for m in metrics))
+
+
+def _hours(question: Question) -> pl.Expr:
+    """The hours of each row: of its bucket, as far as that lies in the range."""
+    if question.grain is None:
+        return pl.lit((question.end - question.start) / HOUR)
+    grain, tz = question.grain, question.tz
+    ends = pl.col("time").map_elements(lambda at: bucket_end(at, grain, tz), return_dtype=UTC_TIME)
+    last = pl.min_horizontal(ends, pl.lit(question.end).cast(UTC_TIME))
+    first = pl.max_horizontal(pl.col("time"), pl.lit(question.start).cast(UTC_TIME))
+    return (last - first).dt.total_microseconds() / _MICROSECONDS_AN_HOUR
+
+
+def _latency_statement(question: Question, metrics: Sequence[Metric]) -> Sql:
+    """Nearest rank, in whole numbers: the first bucket at which the running count reaches the percentage."""
+    scope = scope_of(question)
+    counts, keys = counts_sql(scope), _names(scope)
+    group = f"PARTITION BY {', '.join(keys)} " if keys else ""
+    measured = sorted({m.of[0] for m in metrics})
+    running = [
+        f"sum({name}) OVER ({group}ORDER BY bucket) AS {name}_so_far, sum({name}) OVER ({group}) AS {name}_total"
+        for name in measured
+    ]
+    found = [
+        f"min(bucket) FILTER ({name} > 0 AND {name}_so_far * 100 >= {name}_total * {m.percent}) AS {m.name}"
+        for m in metrics
+        for name in m.of
+    ]
+    return Sql(
+        f"SELECT {', '.join([*keys, *found])} FROM (SELECT *, {', '.join(running)} FROM ({counts.text})) GROUP BY ALL",
+        counts.params,
+    )
+
+
+def _finish_latency(frame: pl.DataFrame, _question: Question, metrics: Sequence[Metric]) -> pl.DataFrame:
+    return frame.with_columns(latency_ms(pl.col(m.name)).alias(m.name) for m in metrics)
+
+
+def _distinct_statement(question: Question, metrics: Sequence[Metric]) -> Sql:
+    """One metric a statement: each counts the values of another dimension."""
+    (m,) = metrics
+    scope = scope_of(question)
+    inner = union(pieces.values(scope, m.of[0]))
+    counted = f"count(DISTINCT value) FILTER (value <> '') AS {m.name}"
+    return Sql(f"SELECT {', '.join([*_keys(scope), counted])} FROM ({inner.text}) GROUP BY ALL", inner.params)
+
+
+def _age_statement(question: Question, metrics: Sequence[Metric]) -> Sql:
+    scope = scope_of(question)
+    inner = union(pieces.last_ended(scope))
+    kept = [*_keys(scope), *(f"max(last) AS {m.name}" for m in metrics)]
+    return Sql(f"SELECT {', '.join(kept)} FROM ({inner.text}) GROUP BY ALL", inner.params)
+
+
+def _finish_age(frame: pl.DataFrame, question: Question, metrics: Sequence[Metric]) -> pl.DataFrame:
+    end: pl.Expr = pl.lit(question.end).cast(UTC_TIME)
+    if question.grain is not None:
+        grain, tz = question.grain, question.tz
+        ends = pl.col("time").map_elements(lambda at: bucket_end(at, grain, tz), return_dtype=UTC_TIME)
+        end = pl.min_horizontal(ends, end)
+    return frame.with_columns(age_s(end, pl.col(m.name)).alias(m.name) for m in metrics)
+
+
+def age_s(end: pl.Expr, last: pl.Expr) -> pl.Expr:
+    """Seconds from `last` to `end`, both aware UTC."""
+    return (end - last.cast(UTC_TIME)).dt.total_microseconds() / 1e6
+
+
+def _as_it_is(frame: pl.DataFrame, _question: Question, _metrics: Sequence[Metric]) -> pl.DataFrame:
+    return frame
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(frozenset({Kind.SUM, Kind.RATIO, Kind.RATE}), _sums_statement, _finish_sums),
+    Family(frozenset({Kind.QUANTILE}), _latency_statement, _finish_latency),
+    Family(frozenset({Kind.DISTINCT}), _distinct_statement, _as_it_is),
+    Family(frozenset({Kind.AGE}), _age_statement, _finish_age),
+)
+
+
+def families(metrics: Iterable[Metric]) -> list[tuple[Family, list[Metric]]]:
+    """The metrics by the statement that answers them; distinct counts need one each."""
+    wanted = list(metrics)
+    found: list[tuple[Family, list[Metric]]] = []
+    for family in FAMILIES:
+        own = [m for m in wanted if m.kind in family.kinds]
+        if Kind.DISTINCT in family.kinds:
+            found += [(family, [m]) for m in own]
+        elif own:
+            found.append((family, own))
+    return found
