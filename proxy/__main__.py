@@ -1,0 +1,54 @@
+"""`python -m proxy`: the proxy program alone."""
+
+import asyncio
+import functools
+import gc
+import signal
+import sys
+
+from data.config import Config
+from data.errors import ConfigError
+from data.settings import load
+from data.store import connect
+from proxy.errors import ProxyError
+from proxy.logs import configure
+from proxy.program import running
+
+try:
+    import uvloop
+except ImportError:  # Windows
+    _new_loop = asyncio.new_event_loop
+else:
+    _new_loop = uvloop.new_event_loop
+
+
+async def serve(config: Config) -> None:
+    """Run until SIGTERM or SIGINT; a second one ends the drain at once."""
+    signals = asyncio.Queue[int]()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    async with running(config, functools.partial(connect, config)) as proxy:
+        gc.collect()
+        gc.freeze()  # what lives as long as the program need not be looked at again
+        print(f"proxy ready {proxy.url}", flush=True)  # noqa: T201 - the line that a starter waits for
+        await signals.get()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, proxy.forwarder.interrupt)
+
+
+def main() -> int:
+    """Run the program; return its exit status."""
+    configure()
+    try:
+        config = load()
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            runner.run(serve(config))
+    except (ConfigError, ProxyError, OSError) as error:
+        print(f"proxy: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
+        return 2 if isinstance(error, ConfigError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

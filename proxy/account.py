@@ -1,0 +1,139 @@
+"""The account of one call: what passes is timed and counted, and closing it writes the call's one ledger record."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter, time_ns
+from typing import Protocol as Shape
+
+from data.model import LedgerRecord, Outcome, RequestStart
+from proxy.record import Ending, Pricer, cost_of, row
+from proxy.tee import Tee
+from proxy.usage.estimate import with_estimated_input
+from proxy.usage.usage import Usage
+
+_NO_ANSWER = Usage(note="no answer was seen")
+_log = logging.getLogger(__name__)
+
+
+class Ledger(Shape):
+    """Where calls are written down; `proxy.spool.Spool` is one."""
+
+    def start(self, start: RequestStart) -> object:
+        """Write down that a call is sent on; whatever it raises, the call is refused."""
+        ...
+
+    def end(self, record: LedgerRecord) -> object:
+        """Write down how it ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where closed accounts go: the ledger for ever, the live counters for now."""
+
+    ledger: Ledger
+    price: Pricer
+    closed: Callable[[LedgerRecord], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a call did not end well. `status` is what the client was sent, 0 for nothing."""
+
+    outcome: Outcome
+    status: int
+    error_class: str
+    message: str = ""
+    billed: bool = True  # False: the provider cannot have charged for it
+    final: bool = False  # True: it stands even where a stream's last event was seen
+
+
+class Account:
+    """Times and counts one call. `close` may be called again: only the first time counts."""
+
+    def __init__(self, start: RequestStart, books: Books, arrived: float) -> None:
+        """`arrived`: when the request's last byte was here, in seconds of `perf_counter`."""
+        self.start = start
+        self._books = books
+        self._arrived = arrived
+        self._sent = self._last_byte = 0.0
+        self._status = self._bytes = 0
+        self._streams = self._closed = False
+        self._provider_request_id = ""
+        self._ttft_ms: float | None = None
+        self._tee: Tee | None = None
+
+    def sent(self) -> None:
+        """The request leaves for the provider now."""
+        self._sent = perf_counter()
+
+    def answered(self, status: int, tee: Tee, *, streams: bool, provider_request_id: str) -> None:
+        """The provider's headers are here; `tee` will see the body."""
+        self._status, self._tee, self._streams = status, tee, streams
+        self._provider_request_id = provider_request_id
+
+    def saw(self, chunk: bytes, at: float) -> bytes | None:
+        """Count a piece of the body that came at `at`; return it decoded, or None where it cannot be."""
+        self._bytes += len(chunk)
+        self._last_byte = at
+        if self._tee is None:
+            return None
+        plain = self._tee.feed(chunk)
+        if self._streams and self._ttft_ms is None and self._tee.output_started:
+            self._ttft_ms = (at - self._arrived) * 1000
+        return plain
+
+    def close(self, fault: Fault | None = None) -> None:
+        """Write the record: the answer is complete, or `fault` ended it."""
+        if self._closed:
+            return
+        self._closed = True
+        usage = self._tee.finish() if self._tee is not None else _NO_ANSWER
+        fault = self._fault_in_answer(usage) if fault is None else self._still_fault(fault, usage)
+        record = self._record(usage, fault)
+        for tell in (self._books.ledger.end, self._books.closed):
+            try:
+                tell(record)
+            except Exception:  # noqa: BLE001 - the answer must not suffer from its bookkeeping
+                _log.exception("a call could not be accounted for", extra={"record": record.id})
+
+    def _fault_in_answer(self, usage: Usage) -> Fault | None:
+        if self._status >= 400:
+            return Fault(Outcome.ERROR, self._status, usage.error_class or f"http_{self._status}", billed=False)
+        if usage.error_class:
+            return Fault(Outcome.ERROR, self._status, usage.error_class, billed=self._streams)
+        if self._streams and not (usage.complete or usage.stop_reason):
+            return Fault(Outcome.PARTIAL, self._status, "incomplete_stream", "the stream ended before its last event")
+        return None
+
+    def _still_fault(self, fault: Fault, usage: Usage) -> Fault | None:
+        """A stream whose last event has passed on is complete, however its connections ended."""
+        whole = self._streams and usage.complete and not usage.error_class
+        return None if whole and not fault.final else fault
+
+    def _record(self, usage: Usage, fault: Fault | None) -> LedgerRecord:
+        billed = fault is None or fault.billed
+        usage = with_estimated_input(usage, self.start.estimated_input_tokens) if billed else usage
+        ended_at = max(time_ns() // 1000, self.start.started_at)
+        cost = cost_of(self.start, usage, self._books.price, at_us=ended_at, billed=billed)
+        now = perf_counter()
+        ending = Ending(
+            outcome=fault.outcome if fault else Outcome.OK,
+            status=fault.status if fault else self._status,
+            ended_at=ended_at,
+            duration_ms=(now - self._arrived) * 1000,
+            overhead_ms=self._overhead(now) * 1000,
+            ttft_ms=self._ttft_ms,
+            response_bytes=self._bytes,
+            provider_request_id=self._provider_request_id,
+            error_class=fault.error_class if fault else "",
+            error_message=fault.message if fault else "",
+        )
+        return row(self.start, ending, usage, cost)
+
+    def _overhead(self, now: float) -> float:
+        """Seconds this proxy added: before the request left, and after the answer's last byte."""
+        before = (self._sent or now) - self._arrived
+        after = now - self._last_byte if self._last_byte else 0.0
+        return before + after

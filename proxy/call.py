@@ -1,0 +1,113 @@
+"""One client's request, read in full: what it says, and what becomes of it for a provider."""
+
+from time import time_ns
+
+import aiohttp
+import uuid_utils
+from aiohttp import web
+
+from data.config import ProviderConfig
+from data.model import Endpoint, Protocol, RequestStart
+from proxy.attribution import attribute
+from proxy.decoding import decoder_for
+from proxy.errors import BodyTooLarge, ClientGone, UnreadableBody
+from proxy.exchange import Outgoing
+from proxy.headers import request_headers
+from proxy.request import RequestFacts, read_facts
+from proxy.routing import upstream_url
+from proxy.usage import PARSERS, estimate_tokens
+from proxy.usage.include_usage import ask_for_usage
+
+_NO_FACTS = RequestFacts(readable=False)
+
+
+class Call:
+    """A request of `endpoint` in `protocol`. `arrived`: when its last byte was here (`perf_counter` seconds)."""
+
+    __slots__ = ("arrived", "body", "endpoint", "facts", "protocol", "request")
+
+    def __init__(
+        self, endpoint: Endpoint, protocol: Protocol, request: web.Request, body: bytes, arrived: float
+    ) -> None:
+        self.endpoint = endpoint
+        self.protocol = protocol
+        self.request = request
+        self.body = body
+        self.arrived = arrived
+        self.facts = _facts(body, request.headers.get("Content-Encoding", ""))
+
+    def start(self, provider: ProviderConfig) -> RequestStart:
+        """Return what the ledger is told before the request leaves."""
+        who = attribute(self.request.headers, self.facts.user_id)
+        number = str(uuid_utils.uuid7())
+        bills = (self.endpoint, self.facts.stream) in PARSERS
+        return RequestStart(
+            id=number,
+            request_id=number,
+            started_at=time_ns() // 1000,
+            key=who.key,
+            user=who.user,
+            team=who.team,
+            project=who.project,
+            session=who.session,
+            agent=who.agent,
+            user_agent=who.user_agent,
+            protocol=self.protocol,
+            endpoint=self.endpoint,
+            provider=provider.name,
+            model_requested=self.facts.model,
+            stream=self.facts.stream,
+            request_bytes=len(self.body),
+            estimated_input_tokens=estimate_tokens(len(self.body)) if bills else 0,
+            tags=who.tags,
+        )
+
+    def outgoing(self, provider: ProviderConfig) -> Outgoing:
+        """Return the request for `provider`: the same bytes, unless a chat stream must be asked for its counts."""
+        headers = request_headers(self.request.headers, provider)
+        body = self.body
+        if self.endpoint is Endpoint.CHAT_COMPLETIONS and self.facts.stream and not self.facts.include_usage:
+            body = self._asking(body)
+        asked = body is not self.body
+        if asked:
+            headers["Accept-Encoding"] = "identity"  # the chunk to hide must be readable
+        url = upstream_url(provider.base_url, self.request.rel_url.raw_path_qs)
+        return Outgoing(self.request.method, url, headers, body, hides_usage=asked)
+
+    def _asking(self, body: bytes) -> bytes:
+        coded = self.request.headers.get("Content-Encoding", "identity")
+        asking = body if coded != "identity" else ask_for_usage(body)
+        return body if asking == body else asking
+
+
+async def read_body(request: web.Request, limit: int) -> bytes:
+    """Return the request's body. Raises `BodyTooLarge`, or `ClientGone` where it ends too early."""
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while chunk := await request.content.readany():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+    except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError) as error:
+        raise ClientGone(f"the request's body broke off: {error}") from error
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request's body is larger than this proxy's limit of {limit} bytes.")
+
+
+def _facts(body: bytes, coding: str) -> RequestFacts:
+    if not body:
+        return _NO_FACTS
+    if not coding:
+        return read_facts(body)
+    try:
+        decoder = decoder_for(coding)
+        return read_facts(decoder.decode(body) if decoder else body)
+    except UnreadableBody:
+        return _NO_FACTS

@@ -1,0 +1,23 @@
+"""What can go wrong in the proxy.
+
+ProxyError
+├── BodyTooLarge      the request's body is over the limit
+├── ClientGone        the client hung up before its request was complete
+└── UnreadableBody    a coded body cannot be decoded for reading
+"""
+
+
+class ProxyError(Exception):
+    """Base of this package's errors."""
+
+
+class BodyTooLarge(ProxyError):
+    """The request's body is longer than `max_body_bytes`."""
+
+
+class ClientGone(ProxyError):
+    """The client hung up before its request was complete."""
+
+
+class UnreadableBody(ProxyError):
+    """A body's content coding is unknown, or its bytes do not follow it."""

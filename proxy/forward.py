@@ -1,0 +1,130 @@
+"""The hot path: a client's request is read, routed, written down and sent on."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from data.config import ProviderConfig, ProxyConfig
+from data.model import Protocol
+from data.tasks import Tasks
+from proxy.account import Account, Books
+from proxy.call import Call, read_body
+from proxy.errors import BodyTooLarge, ClientGone
+from proxy.exchange import Exchange, Outgoing
+from proxy.refusals import refusal
+from proxy.routing import ClientEndpoint, Router, spoken
+
+_RETRY_AFTER_S = 5
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What calls are forwarded with. `begun` is told the provider of each call that is sent on."""
+
+    session: aiohttp.ClientSession
+    router: Router
+    books: Books
+    limits: ProxyConfig
+    tasks: Tasks
+    begun: Callable[[str], None]
+
+
+class Forwarder:
+    """Handles client endpoints. After `stop_taking` new calls are refused; `idle` waits for those in flight."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._drains = means.limits.on_disconnect == "drain"
+        self._stopping = False
+        self.ledger_trouble = ""  # why the last call could not be written down; '' if it could
+        self._active: set[asyncio.Task[Any] | None] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether new calls are refused."""
+        return self._stopping
+
+    def stop_taking(self) -> None:
+        """Refuse new calls from now on."""
+        self._stopping = True
+
+    async def idle(self) -> None:
+        """Wait until no call is in flight."""
+        await self._idle.wait()
+
+    def interrupt(self) -> None:
+        """End the calls in flight; each leaves its record."""
+        for task in self._active:
+            if task is not None:
+                task.cancel()
+
+    async def handle(self, asked: ClientEndpoint, request: web.Request) -> web.StreamResponse:
+        """Answer one call: with the provider's answer, or with a refusal in the provider's shape."""
+        protocol = asked.protocol or spoken(request.headers)
+        if self._stopping:
+            return _busy(protocol, "The proxy is stopping; ask again.", "proxy_stopping")
+        try:
+            body = await read_body(request, self._means.limits.max_body_bytes)
+        except BodyTooLarge as error:
+            return refusal(protocol, 413, str(error), code="request_too_large")
+        except ClientGone as error:
+            return refusal(protocol, 400, str(error), code="incomplete_request")
+        call = Call(asked.endpoint, protocol, request, body, perf_counter())
+        provider = self._means.router.choose(protocol, call.facts.model)
+        if provider is None:
+            message = f"No provider that speaks the {protocol} protocol is configured for this proxy."
+            return refusal(protocol, 404, message, code="no_provider")
+        return await self._forward(call, provider)
+
+    async def _forward(self, call: Call, provider: ProviderConfig) -> web.StreamResponse:
+        means = self._means
+        start, out = call.start(provider), call.outgoing(provider)
+        try:
+            means.books.ledger.start(start)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is not written down is not sent on
+            self._ledger_fails(error)
+            return _busy(call.protocol, "The proxy cannot write its ledger now; ask again.", "ledger_full")
+        self.ledger_trouble = ""
+        means.begun(provider.name)
+        exchange = Exchange(call.request, Account(start, means.books, call.arrived), means.limits)
+        if self._drains:
+            return await self._detached(exchange, out)
+        return await self._run(exchange, out)
+
+    def _ledger_fails(self, error: Exception) -> None:
+        if not self.ledger_trouble:
+            _log.error("the ledger takes no calls", exc_info=error)
+        self.ledger_trouble = f"{type(error).__name__}: {error}"
+
+    async def _run(self, exchange: Exchange, out: Outgoing) -> web.StreamResponse:
+        task = asyncio.current_task()
+        self._active.add(task)
+        self._idle.clear()
+        try:
+            return await exchange.run(self._means.session, out)
+        finally:
+            self._active.discard(task)
+            if not self._active:
+                self._idle.set()
+
+    async def _detached(self, exchange: Exchange, out: Outgoing) -> web.StreamResponse:
+        """Run in a task of its own, so that the answer is read to its end when the client hangs up."""
+        task = self._means.tasks.start(self._run(exchange, out), name="exchange")
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            exchange.client_gone()
+            raise
+
+
+def _busy(protocol: Protocol, message: str, code: str) -> web.Response:
+    return refusal(protocol, 503, message, code=code, retry_after_s=_RETRY_AFTER_S)

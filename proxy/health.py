@@ -1,0 +1,77 @@
+"""Whether the proxy is well. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """One check's result, or the sum of all."""
+
+    OK = "ok"
+    DEGRADED = "degraded"  # calls are served, but something needs care
+    FAILING = "failing"  # calls are refused
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at; `detail` says what was found, with numbers."""
+
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What health is judged by. `store_trouble` is '' while the store takes records."""
+
+    store_trouble: str
+    spool_bytes: int
+    spool_records: int
+    spool_warn_bytes: int
+    spool_trouble: str
+    providers: int
+    stopping: bool
+
+
+def checks(condition: Condition) -> dict[str, Check]:
+    """Return the checks by name."""
+    return {
+        "store": _store(condition),
+        "spool": _spool(condition),
+        "providers": _providers(condition),
+        "taking_calls": _taking(condition),
+    }
+
+
+def overall(found: dict[str, Check]) -> Status:
+    """Return the worst status."""
+    order = (Status.FAILING, Status.DEGRADED)
+    statuses = {check.status for check in found.values()}
+    return next((status for status in order if status in statuses), Status.OK)
+
+
+def _store(condition: Condition) -> Check:
+    if condition.store_trouble:
+        return Check(Status.DEGRADED, f"The store takes no records: {condition.store_trouble}. They wait in the spool.")
+    return Check(Status.OK, "The store takes records.")
+
+
+def _spool(condition: Condition) -> Check:
+    size = f"{condition.spool_records} records ({condition.spool_bytes} bytes) wait for the store"
+    if condition.spool_trouble:
+        return Check(Status.FAILING, f"The spool cannot be written: {condition.spool_trouble}; {size}.")
+    if condition.spool_bytes > condition.spool_warn_bytes:
+        return Check(Status.DEGRADED, f"{size}; the limit for a warning is {condition.spool_warn_bytes} bytes.")
+    return Check(Status.OK, f"{size}.")
+
+
+def _providers(condition: Condition) -> Check:
+    if not condition.providers:
+        return Check(Status.FAILING, "No provider is configured.")
+    return Check(Status.OK, f"{condition.providers} configured.")
+
+
+def _taking(condition: Condition) -> Check:
+    if condition.stopping:
+        return Check(Status.FAILING, "The proxy is stopping.")
+    return Check(Status.OK, "New calls are taken.")

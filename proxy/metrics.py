@@ -1,0 +1,143 @@
+"""Prometheus metrics: OpenTelemetry's GenAI names with their buckets, and the proxy's own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from data.model import Endpoint, LedgerRecord
+
+TOKEN_BUCKETS = tuple(float(4**power) for power in range(14))
+DURATION_BUCKETS = tuple(0.01 * 2**power for power in range(14))
+TTFT_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+OVERHEAD_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0)
+#: Clients name models, so their number must be bounded; what is beyond counts as "other".
+MAX_MODELS = 500
+_OTHER = "other"
+_MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model")
+
+
+#: provider, endpoint, model asked for, model that answered, outcome, status, error class
+_Kind = tuple[str, str, str, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Children:
+    """The time series of one kind of call."""
+
+    requests: Counter
+    duration: Histogram
+    ttft: Histogram
+    input: Histogram
+    output: Histogram
+    cost: Counter
+    unpriced: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What is read when somebody scrapes: functions that return the present value."""
+
+    in_flight: Callable[[], float]
+    spool_bytes: Callable[[], float]
+    spool_records: Callable[[], float]
+    store_up: Callable[[], float]
+
+
+class Metrics:
+    """The proxy's registry. Counting a call touches prepared time series only."""
+
+    def __init__(self, readings: Readings) -> None:
+        self.registry = CollectorRegistry()
+        self._children: dict[_Kind, _Children] = {}
+        self._models: set[str] = set()
+        self._requests = self._counter(
+            "claude_proxy_requests", "Calls that ended", "provider", "endpoint", "outcome", "status"
+        )
+        self._cost = self._counter("claude_proxy_cost_usd", "Money spent, US dollars", "provider", "model")
+        self._unpriced = self._counter("claude_proxy_unpriced", "Calls without a known price", "provider", "model")
+        self._tokens = self._histogram(
+            "gen_ai_client_token_usage", "Tokens a call", TOKEN_BUCKETS, *_MODEL, "gen_ai_token_type"
+        )
+        self._duration = self._histogram(
+            "gen_ai_client_operation_duration", "Seconds a call took", DURATION_BUCKETS, *_MODEL, "error_type"
+        )
+        self._ttft = self._histogram(
+            "gen_ai_server_time_to_first_token", "Seconds to the first output of a stream", TTFT_BUCKETS, *_MODEL
+        )
+        self._overhead = self._histogram(
+            "claude_proxy_overhead_seconds", "Seconds the proxy itself added", OVERHEAD_BUCKETS
+        )
+        self._gauge("claude_proxy_in_flight", "Calls in flight", readings.in_flight)
+        self._gauge("claude_proxy_spool_bytes", "Bytes the store does not have yet", readings.spool_bytes)
+        self._gauge("claude_proxy_spool_records", "Records the store does not have yet", readings.spool_records)
+        self._gauge("claude_proxy_store_up", "1 while the store answers", readings.store_up)
+
+    def count(self, record: LedgerRecord) -> None:
+        """Count one ended call."""
+        key = (
+            record.provider,
+            record.endpoint,
+            self._bounded(record.model_requested),
+            self._bounded(record.model),
+            record.outcome,
+            str(record.status),
+            record.error_class,
+        )
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = self._prepare(key)
+        children.requests.inc()
+        children.duration.observe(record.duration_ms / 1000)
+        if record.ttft_ms is not None:
+            children.ttft.observe(record.ttft_ms / 1000)
+        self._overhead.observe(record.overhead_ms / 1000)
+        _count_tokens(children, record)
+        if record.cost_usd is None:
+            children.unpriced.inc()
+        else:
+            children.cost.inc(float(record.cost_usd))
+
+    def text(self) -> bytes:
+        """Return all of it in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _prepare(self, key: _Kind) -> _Children:
+        provider, endpoint, asked, model, outcome, status, error = key
+        operation = endpoint if endpoint in {Endpoint.COUNT_TOKENS, Endpoint.MODELS} else "chat"
+        labels = (operation, provider, asked, model)
+        return _Children(
+            requests=self._requests.labels(provider, endpoint, outcome, status),
+            duration=self._duration.labels(*labels, error),
+            ttft=self._ttft.labels(*labels),
+            input=self._tokens.labels(*labels, "input"),
+            output=self._tokens.labels(*labels, "output"),
+            cost=self._cost.labels(provider, model),
+            unpriced=self._unpriced.labels(provider, model),
+        )
+
+    def _bounded(self, model: str) -> str:
+        if model in self._models:
+            return model
+        if len(self._models) >= MAX_MODELS:
+            return _OTHER
+        self._models.add(model)
+        return model
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, reading: Callable[[], float]) -> None:
+        Gauge(name, text, registry=self.registry).set_function(reading)
+
+
+def _count_tokens(children: _Children, record: LedgerRecord) -> None:
+    """Count input (cached tokens included, as the convention has it) and output."""
+    cached = record.cache_read_tokens + record.cache_write_5m_tokens + record.cache_write_1h_tokens
+    if tokens := record.uncached_input_tokens + cached:
+        children.input.observe(tokens)
+    if record.output_tokens:
+        children.output.observe(record.output_tokens)

@@ -1,0 +1,104 @@
+"""The proxy's own state over HTTP: /health, /metrics, /api/system/*."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from data.config import Config
+from proxy.health import Condition, Status, checks, overall
+from proxy.live import FEED_LENGTH, Live
+from proxy.metrics import Metrics
+from proxy.refusals import problem
+from proxy.spool import SpoolBacklog
+
+_encoder = msgspec.json.Encoder()
+
+
+class Monitor:
+    """Answers questions about this proxy. `condition` and `backlog` are read when somebody asks."""
+
+    def __init__(
+        self,
+        config: Config,
+        live: Live,
+        metrics: Metrics,
+        *,
+        condition: Callable[[], Condition],
+        backlog: Callable[[], SpoolBacklog],
+    ) -> None:
+        self._config = config
+        self._live = live
+        self._metrics = metrics
+        self._condition = condition
+        self._backlog = backlog
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """`{"status": "ok|degraded|failing", "checks": {name: {"status", "detail"}}}`; 503 when calls are refused."""
+        found = checks(self._condition())
+        status = overall(found)
+        body = {"status": status, "checks": {name: dataclasses.asdict(check) for name, check in found.items()}}
+        return answer(body, status=503 if status is Status.FAILING else 200)
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Prometheus' text format."""
+        return web.Response(
+            body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    async def stats(self, _request: web.Request) -> web.Response:
+        """The live message without its feed, and the spool."""
+        message = self._live.message(time.time(), after=self._live.newest)
+        del message["recent"]
+        return answer({**message, "spool": dataclasses.asdict(self._backlog()), "version": program_version()})
+
+    async def request_feed(self, request: web.Request) -> web.Response:
+        """The newest calls first; `after` (an item's `number`) gives those that ended since; `next` is the next `after`."""
+        try:
+            limit = min(max(int(request.query.get("limit", "50")), 1), FEED_LENGTH)
+            after = int(request.query["after"]) if request.query.get("after") else None
+        except ValueError:
+            return problem(400, "Bad Request", "limit and after must be whole numbers.")
+        items = self._live.feed(after=after, limit=limit)
+        reached = items[0]["number"] if items else (after or 0)
+        return answer({"items": items, "next": str(reached)})
+
+    async def spool(self, _request: web.Request) -> web.Response:
+        """What waits for the store."""
+        return answer(dataclasses.asdict(self._backlog()))
+
+    async def providers(self, _request: web.Request) -> web.Response:
+        """The configured providers with their rates of the last minute; keys are never shown."""
+        rates = self._live.message(time.time(), after=self._live.newest)["providers"]
+        items = [
+            {
+                "name": provider.name,
+                "protocol": provider.protocol,
+                "base_url": provider.base_url,
+                "own_key": bool(provider.api_key),
+                **rates.get(provider.name, {}),
+            }
+            for provider in self._config.providers.values()
+        ]
+        return answer({"items": items, "next": None})
+
+    async def version(self, _request: web.Request) -> web.Response:
+        """The program's version."""
+        return answer({"version": program_version()})
+
+
+def answer(body: Mapping[str, Any], *, status: int = 200) -> web.Response:
+    """Return `body` as JSON."""
+    return web.Response(status=status, body=_encoder.encode(body), content_type="application/json")
+
+
+def program_version() -> str:
+    """Return the installed version, or 0 where the program runs from its sources alone."""
+    try:
+        return version("claude-proxy-analytics")
+    except PackageNotFoundError:
+        return "0"

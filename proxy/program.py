@@ -1,0 +1,201 @@
+"""What a running proxy is made of, and how it starts and stops."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol as Shape
+
+import aiohttp
+from aiohttp import web
+
+from data.config import Config
+from data.model import LedgerRecord, RequestStart, Tokens
+from data.pricing import PriceBook
+from data.tasks import Tasks
+from proxy.account import Books
+from proxy.forward import Forwarder, Means
+from proxy.health import Condition
+from proxy.live import Live
+from proxy.live_socket import LiveSocket
+from proxy.metrics import Metrics, Readings
+from proxy.monitor import Monitor
+from proxy.recovery import interrupted
+from proxy.routing import Router
+from proxy.server import Parts, make_app
+from proxy.shipper import RecordStore, Shipper
+from proxy.spool import Spool, SpoolBusy
+from proxy.store_watch import Pinged, StoreWatch
+from proxy.worker_api import WorkerApi
+
+#: Providers' headers (content policies, cookies) and callers' (long beta lists) may be long.
+_MAX_HEADER_BYTES = 64 * 1024
+_MAX_SPOOLS = 64
+_FLUSH_S = 2.0
+_STOP_S = 2.0
+_NOT_ADDED = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+_log = logging.getLogger(__name__)
+
+
+class LedgerStore(RecordStore, Pinged, Shape):
+    """The part of `data.store.Store` that the proxy uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A running proxy and where it listens."""
+
+    url: str
+    forwarder: Forwarder
+    live: Live
+    spool: Spool
+    shipper: Shipper
+
+
+@dataclass(frozen=True, slots=True)
+class Works:
+    """What the parts are made from. `store_trouble` is read when somebody asks; '' while the store answers."""
+
+    config: Config
+    prices: PriceBook
+    spool: Spool
+    session: aiohttp.ClientSession
+    tasks: Tasks
+    live: Live
+    store_trouble: Callable[[], str]
+
+
+@asynccontextmanager
+async def running(config: Config, connect: Callable[[], LedgerStore]) -> AsyncIterator[Proxy]:
+    """Run the proxy while the context lasts; leaving it drains, and ships what it can.
+
+    `connect` gives the store or raises StoreError. Raises OSError where the port is taken, SpoolBusy where no
+    spool is free.
+    """
+    async with AsyncExitStack() as stack:
+        prices = PriceBook(config.prices)
+        prices.price(provider="anthropic", model="claude", tokens=Tokens(), at=datetime.now(UTC))  # loads the list
+        spool = open_spool(config, prices)
+        stack.callback(spool.close)
+        tasks = Tasks()
+        stack.push_async_callback(tasks.stop)
+        session = await stack.enter_async_context(client_session(config))
+        shipper, watch = Shipper(spool, connect), StoreWatch(connect)
+        live = Live(time.time())
+        works = Works(config, prices, spool, session, tasks, live, lambda: shipper.last_error or watch.trouble)
+        parts = assembled(works)
+        runner = _runner(make_app(parts, _hosts(config)))
+        stack.push_async_callback(shipper.flush, _FLUSH_S)
+        stack.push_async_callback(_stop, runner, parts, config.proxy.drain_s)
+        url = await _listen(runner, config)
+        tasks.start(shipper.run(), name="shipper")
+        tasks.start(watch.run(), name="store watch")
+        tasks.start(parts.live_socket.run(), name="live")
+        yield Proxy(url, parts.forwarder, live, spool, shipper)
+
+
+def open_spool(config: Config, prices: PriceBook) -> Spool:
+    """Open the first spool under the home that no other proxy holds, ending what its last proxy left unfinished.
+
+    Raises SpoolBusy, OSError.
+    """
+    now_us = time.time_ns() // 1000
+
+    def estimate(start: RequestStart) -> LedgerRecord:
+        return interrupted(start, now_us, prices.price)
+
+    for number in range(1, _MAX_SPOOLS + 1):
+        with suppress(SpoolBusy):
+            return Spool.open(config.spool / f"proxy-{number}", now_us=now_us, estimate=estimate)
+    raise SpoolBusy(f"{_MAX_SPOOLS} proxies are running on {config.home}")
+
+
+def client_session(config: Config) -> aiohttp.ClientSession:
+    """Return the session that providers are called with: it adds, decodes, follows and remembers nothing."""
+    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60)
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, connect=config.proxy.connect_timeout_s),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=_NOT_ADDED,
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
+    )
+
+
+def assembled(works: Works) -> Parts:
+    """Return what answers requests."""
+    config, spool, live = works.config, works.spool, works.live
+    metrics = Metrics(
+        Readings(
+            in_flight=lambda: live.in_flight,
+            spool_bytes=lambda: spool.backlog().bytes,
+            spool_records=lambda: spool.backlog().records,
+            store_up=lambda: not works.store_trouble(),
+        )
+    )
+
+    def closed(record: LedgerRecord) -> None:
+        live.ended(record, time.time())
+        metrics.count(record)
+
+    books = Books(spool, works.prices.price, closed)
+    router = Router(config.providers, config.routes)
+    forwarder = Forwarder(Means(works.session, router, books, config.proxy, works.tasks, live.begun))
+    monitor = Monitor(config, live, metrics, condition=lambda: _condition(works, forwarder), backlog=spool.backlog)
+    return Parts(forwarder, monitor, LiveSocket(live), WorkerApi(works.session, config.worker))
+
+
+def _condition(works: Works, forwarder: Forwarder) -> Condition:
+    backlog = works.spool.backlog()
+    return Condition(
+        store_trouble=works.store_trouble(),
+        spool_bytes=backlog.bytes,
+        spool_records=backlog.records,
+        spool_warn_bytes=works.config.proxy.spool_warn_bytes,
+        spool_trouble=forwarder.ledger_trouble,
+        providers=len(works.config.providers),
+        stopping=forwarder.stopping,
+    )
+
+
+def _runner(app: web.Application) -> web.AppRunner:
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,
+        shutdown_timeout=_STOP_S,
+        auto_decompress=False,
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
+    )
+
+
+async def _listen(runner: web.AppRunner, config: Config) -> str:
+    await runner.setup()
+    await web.TCPSite(runner, config.proxy.host, config.proxy.port, backlog=1024).start()
+    port = runner.addresses[0][1]
+    host = f"[{config.proxy.host}]" if ":" in config.proxy.host else config.proxy.host
+    return f"http://{host}:{port}"
+
+
+async def _stop(runner: web.AppRunner, parts: Parts, drain_s: float) -> None:
+    """Refuse new calls, let those in flight end for `drain_s` seconds, end the rest."""
+    forwarder = parts.forwarder
+    forwarder.stop_taking()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(forwarder.idle(), drain_s)
+    forwarder.interrupt()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(forwarder.idle(), _STOP_S)
+    await parts.live_socket.close()
+    await runner.cleanup()
+
+
+def _hosts(config: Config) -> frozenset[str]:
+    return frozenset({config.proxy.host})

@@ -1,0 +1,142 @@
+"""One call's ledger row: what was known at its start, how it ended, what was counted, and what that cost. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Protocol as Shape
+
+from data.model import CostStatus, Endpoint, LedgerRecord, Outcome, RequestStart, Tokens
+from data.pricing import Priced
+from proxy.request import clean
+from proxy.usage.usage import Usage
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FREE = frozenset({Endpoint.COUNT_TOKENS, Endpoint.MODELS})
+_NOTHING = Decimal(0)
+
+
+class Pricer(Shape):
+    """Prices counts; `data.pricing.PriceBook.price` is one."""
+
+    def __call__(
+        self,
+        *,
+        provider: str,
+        model: str,
+        tokens: Tokens,
+        at: datetime,
+        protocol: str = "",
+        service_tier: str = "",
+        speed: str = "",
+    ) -> Priced:
+        """Return the cost of a request that ended `at` (aware)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended, seen from the proxy. Durations are milliseconds, `ended_at` UTC microseconds."""
+
+    outcome: Outcome
+    status: int
+    ended_at: int
+    duration_ms: float
+    overhead_ms: float = 0.0
+    ttft_ms: float | None = None
+    response_bytes: int = 0
+    provider_request_id: str = ""
+    error_class: str = ""
+    error_message: str = ""
+    billed: bool = True  # False: without counts the provider has charged nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call cost, and how far that can be trusted."""
+
+    usd: Decimal | None
+    status: CostStatus
+    note: str = ""
+    source: str = ""
+
+
+def served_model(start: RequestStart, usage: Usage) -> str:
+    """Return the model that answered; the requested one where none did."""
+    return clean(usage.model, 200) or start.model_requested
+
+
+def ledger_record(start: RequestStart, ending: Ending, usage: Usage, price: Pricer) -> LedgerRecord:
+    """Return the row of a call, priced by the model that answered."""
+    return row(start, ending, usage, cost_of(start, usage, price, at_us=ending.ended_at, billed=ending.billed))
+
+
+def row(start: RequestStart, ending: Ending, usage: Usage, cost: Cost) -> LedgerRecord:
+    """Return the row of a call whose cost is known."""
+    tokens = usage.tokens
+    return LedgerRecord(
+        id=start.id,
+        request_id=start.request_id,
+        attempt=start.attempt,
+        started_at=start.started_at,
+        ended_at=ending.ended_at,
+        source=start.source,
+        key=start.key,
+        user=start.user,
+        team=start.team,
+        project=start.project,
+        session=start.session,
+        agent=start.agent,
+        user_agent=start.user_agent,
+        protocol=start.protocol,
+        endpoint=start.endpoint,
+        provider=start.provider,
+        model_requested=start.model_requested,
+        model=served_model(start, usage),
+        stream=start.stream,
+        outcome=ending.outcome,
+        status=ending.status,
+        error_class=clean(ending.error_class or usage.error_class, 100),
+        error_message=clean(ending.error_message or usage.error_message, 500),
+        stop_reason=clean(usage.stop_reason, 100),
+        provider_request_id=clean(ending.provider_request_id, 200),
+        uncached_input_tokens=tokens.uncached_input,
+        cache_read_tokens=tokens.cache_read,
+        cache_write_5m_tokens=tokens.cache_write_5m,
+        cache_write_1h_tokens=tokens.cache_write_1h,
+        output_tokens=tokens.output,
+        reasoning_tokens=tokens.reasoning,
+        tool_units=tokens.tool_units,
+        cost_usd=cost.usd,
+        cost_status=cost.status,
+        cost_note=clean(cost.note, 300),
+        price_source=cost.source,
+        service_tier=clean(usage.service_tier, 100),
+        inference_geo=clean(usage.inference_geo, 100),
+        speed=clean(usage.speed, 100),
+        ttft_ms=ending.ttft_ms,
+        duration_ms=ending.duration_ms,
+        overhead_ms=ending.overhead_ms,
+        request_bytes=start.request_bytes,
+        response_bytes=ending.response_bytes,
+        tags=start.tags,
+        usage=usage.raw,
+    )
+
+
+def cost_of(start: RequestStart, usage: Usage, price: Pricer, *, at_us: int, billed: bool = True) -> Cost:
+    """Return the cost by the model that answered; `billed=False`: without counts the provider has charged nothing."""
+    counted = usage.tokens.input or usage.tokens.output or usage.tokens.tool_units
+    if start.endpoint in _FREE or not (billed or counted):
+        return Cost(_NOTHING, CostStatus.EXACT)
+    priced = price(
+        provider=start.provider,
+        protocol=start.protocol,
+        model=served_model(start, usage),
+        tokens=usage.tokens,
+        at=_EPOCH + timedelta(microseconds=at_us),
+        service_tier=usage.service_tier,
+        speed=usage.speed,
+    )
+    notes = "; ".join(note for note in (usage.note, priced.note) if note)
+    estimated = priced.status is CostStatus.EXACT and not usage.complete
+    return Cost(priced.cost_usd, CostStatus.ESTIMATED if estimated else priced.status, notes, priced.source)

@@ -1,0 +1,51 @@
+"""Errors of our own, in the shape that the client's SDK expects of its provider."""
+
+import msgspec
+from aiohttp import web
+
+from data.model import Protocol
+
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+_OPENAI_TYPES = {
+    400: "invalid_request_error",
+    404: "invalid_request_error",
+    405: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_exceeded",
+    503: "service_unavailable",
+}
+
+
+def error_body(protocol: Protocol, status: int, message: str, code: str = "") -> bytes:
+    """Return the JSON error object of `protocol`. `code` says machines which refusal it is."""
+    if protocol is Protocol.ANTHROPIC:
+        kind = _ANTHROPIC_TYPES.get(status, "api_error")
+        return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}})
+    kind = _OPENAI_TYPES.get(status, "server_error")
+    error = {"message": message, "type": kind, "param": None, "code": code or None}
+    return msgspec.json.encode({"error": error})
+
+
+def refusal(
+    protocol: Protocol, status: int, message: str, *, code: str = "", retry_after_s: int | None = None
+) -> web.Response:
+    """Return an error answer of the proxy itself; the header `x-claude-proxy-error` tells it from a provider's."""
+    headers = {"x-claude-proxy-error": code or "refused"}
+    if retry_after_s is not None:
+        headers["retry-after"] = str(retry_after_s)
+    body = error_body(protocol, status, message, code)
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+
+
+def problem(status: int, title: str, detail: str) -> web.Response:
+    """Return an error of the API: an RFC 9457 problem document."""
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return web.Response(status=status, body=msgspec.json.encode(document), content_type="application/problem+json")

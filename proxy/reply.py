@@ -1,0 +1,88 @@
+"""The client's end of one call: the provider's answer goes out as it came, or breaks off as it broke off."""
+
+from collections.abc import Awaitable
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.errors import ClientGone
+
+#: Response headers that aiohttp would add and the provider did not send.
+ADDED: web.ResponseKey[tuple[str, ...]] = web.ResponseKey("added", tuple)
+_ADDABLE = ("Server", "Date", "Content-Type")
+
+
+class Reply:
+    """Writes one answer. `keep_going`: a client that has gone is no error, what it would get is dropped."""
+
+    def __init__(self, request: web.Request, *, keep_going: bool = False) -> None:
+        self._request = request
+        self._keep_going = keep_going
+        self._answer: web.StreamResponse | None = None
+        self._status = 0
+        self._reason: str | None = None
+        self._headers: CIMultiDict[str] = CIMultiDict()
+        self.gone = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the client has been sent something."""
+        return self._answer is not None
+
+    @property
+    def status(self) -> int:
+        """The status the client has been sent; 0 before that."""
+        return self._status if self._answer is not None else 0
+
+    def head(self, status: int, reason: str | None, headers: CIMultiDict[str]) -> None:
+        """Say what the answer begins with; nothing is sent yet."""
+        self._status, self._reason, self._headers = status, reason, headers
+
+    async def begin(self) -> web.StreamResponse:
+        """Send the head. Raises `ClientGone`."""
+        answer = web.StreamResponse(status=self._status, reason=self._reason, headers=self._headers)
+        self._mark(answer)
+        self._answer = answer
+        await self._sending(answer.prepare(self._request))
+        return answer
+
+    async def write(self, data: bytes) -> None:
+        """Send more of the body, the head first; waits for a client that reads slowly. Raises `ClientGone`."""
+        answer = self._answer or await self.begin()
+        if data and not self.gone:
+            await self._sending(answer.write(data))
+
+    async def finish(self, tail: bytes) -> web.StreamResponse:
+        """Send the rest; an answer that is here in one piece leaves in one piece."""
+        if self._answer is None:
+            whole = web.Response(status=self._status, reason=self._reason, headers=self._headers, body=tail)
+            self._mark(whole)
+            return whole
+        if not self.gone:
+            await self._sending(self._answer.write_eof(tail))
+        return self._answer
+
+    def cut(self) -> web.StreamResponse:
+        """Close the connection without the answer's end, so that the client sees that it broke off."""
+        if self._request.transport is not None:
+            self._request.transport.close()
+        return self._answer or web.Response()
+
+    def _mark(self, answer: web.StreamResponse) -> None:
+        missing = tuple(name for name in _ADDABLE if name not in self._headers)
+        if missing:
+            answer[ADDED] = missing
+
+    async def _sending(self, sending: Awaitable[object]) -> None:
+        try:
+            await sending
+        except ConnectionError as error:
+            self.gone = True
+            if not self._keep_going:
+                raise ClientGone("the client hung up") from error
+
+
+async def drop_added_headers(_request: web.Request, answer: web.StreamResponse) -> None:
+    """Take off what aiohttp added to a provider's answer (a signal handler, just before the head is sent)."""
+    for name in answer.get(ADDED, ()):
+        answer.headers.pop(name, None)

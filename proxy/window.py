@@ -1,0 +1,92 @@
+"""Sums over the last minute, in slots of one second. Time is an argument."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from data.latency import bucket_of, middle_ms
+from data.model import LedgerRecord, Outcome
+
+SECONDS = 60
+_GOOD = frozenset({Outcome.OK, Outcome.DISCONNECTED})
+
+
+@dataclass(slots=True)
+class Slot:
+    """What ended within one second. Money is US dollars, latency counts by `data.latency` bucket."""
+
+    second: int = -1
+    requests: int = 0
+    errors: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    duration: Counter[int] = field(default_factory=Counter)
+    ttft: Counter[int] = field(default_factory=Counter)
+
+    def add(self, other: "Slot") -> None:
+        """Add another slot's sums to this one's."""
+        self.requests += other.requests
+        self.errors += other.errors
+        self.tokens += other.tokens
+        self.cost_usd += other.cost_usd
+        self.duration.update(other.duration)
+        self.ttft.update(other.ttft)
+
+    def count(self, record: LedgerRecord) -> None:
+        """Count one ended call."""
+        self.requests += 1
+        self.errors += is_error(record)
+        self.tokens += tokens_of(record)
+        self.cost_usd += float(record.cost_usd or 0)
+        self.duration[bucket_of(record.duration_ms)] += 1
+        if record.ttft_ms is not None:
+            self.ttft[bucket_of(record.ttft_ms)] += 1
+
+
+class Window:
+    """The last minute."""
+
+    def __init__(self) -> None:
+        self._slots = [Slot() for _ in range(SECONDS)]
+
+    def count(self, record: LedgerRecord, now_s: int) -> None:
+        """Count a call that ended in the second `now_s`."""
+        index = now_s % SECONDS
+        slot = self._slots[index]
+        if slot.second != now_s:
+            slot = self._slots[index] = Slot(now_s)
+        slot.count(record)
+
+    def sums(self, now_s: int) -> Slot:
+        """Return the sums of the minute that ends with the second `now_s`."""
+        total = Slot(now_s)
+        for slot in self._slots:
+            if now_s - SECONDS < slot.second <= now_s:
+                total.add(slot)
+        return total
+
+
+def quantile_ms(buckets: Counter[int], share: float) -> float | None:
+    """Return the latency below which `share` of the counted calls lie, or None where none was counted."""
+    rank = share * buckets.total()
+    seen = 0
+    for bucket in sorted(buckets):
+        seen += buckets[bucket]
+        if seen >= rank:
+            return round(middle_ms(bucket), 3)
+    return None
+
+
+def is_error(record: LedgerRecord) -> bool:
+    """Whether a call failed; a client that hung up is no failure."""
+    return record.outcome not in _GOOD
+
+
+def tokens_of(record: LedgerRecord) -> int:
+    """All tokens of a call, input and output."""
+    return (
+        record.uncached_input_tokens
+        + record.cache_read_tokens
+        + record.cache_write_5m_tokens
+        + record.cache_write_1h_tokens
+        + record.output_tokens
+    )
