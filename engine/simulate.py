@@ -123,10 +123,12 @@ def _track(rule: Rule, history: History, group: Group) -> _Track:
 
 
 def _changes(seen: Flags, said: Sequence[Codes]) -> npt.NDArray[np.int64]:
+    """Ticks that say something else than the one before, and a group's last before it vanishes: its value is shown."""
     changed = seen[1:] != seen[:-1]
     for code in said:
         changed |= code[1:] != code[:-1]
-    return np.flatnonzero(changed) + 1
+    last = np.flatnonzero(seen[:-1] & ~seen[1:])
+    return np.union1d(np.flatnonzero(changed) + 1, last)
 
 
 def _walk(rule: Rule, grid: Grid, track: _Track) -> list[Transition]:
