@@ -63,7 +63,8 @@ class AnthropicStream:
             self._content(event.data)
             return
         value = fields.mapping(fields.decode(event.data))
-        match value.get("type") or event.event:
+        self._garbled = self._garbled or not value
+        match value and (value.get("type") or event.event):
             case "message_start":
                 self._start(value)
             case "content_block_delta":
@@ -73,11 +74,8 @@ class AnthropicStream:
             case "message_stop":
                 self._stopped = True
             case "error":
-                self._error = fields.error_of(value.get("error")) if value.get("error") else ("error", "")
-            case _ if not value:
-                self._garbled = True
-            case _:
-                pass
+                name, message = fields.error_of(value.get("error"))
+                self._error = name or "error", message
 
     def usage(self, *, damaged: bool) -> Usage:
         """Say what was read."""
@@ -175,12 +173,14 @@ def _tokens(usage: Mapping[str, Any], output: int) -> Tokens:
         fields.count(split.get("ephemeral_1h_input_tokens")),
     )
     tools = fields.mapping(usage.get("server_tool_use"))
+    details = fields.mapping(usage.get("output_tokens_details"))
     return Tokens(
         uncached_input=fields.count(usage.get("input_tokens")) or 0,
         cache_read=fields.count(usage.get("cache_read_input_tokens")) or 0,
         cache_write_5m=minutes,
         cache_write_1h=hour,
         output=output,
+        reasoning=min(fields.count(details.get("thinking_tokens")) or 0, output),
         # fetches are free: only searches are billed by the piece
         tool_units=fields.count(tools.get("web_search_requests")) or 0,
     )
@@ -201,13 +201,12 @@ def cache_writes(total: int | None, minutes: int | None, hour: int | None) -> tu
 
 
 def _valid(value: object) -> dict[str, Any]:
-    """The usage object without counts that cannot be counts: those say nothing."""
-    return {name: cleaned for name, v in fields.mapping(value).items() if (cleaned := _cleaned(v)) is not None}
+    """The usage object without nulls and without counts that cannot be counts: those say nothing."""
+    found = fields.mapping(value).items()
+    return {name: cleaned for name, v in found if (cleaned := _cleaned(name, v)) is not None}
 
 
-def _cleaned(value: object) -> object:
-    if isinstance(value, dict):
-        return _valid(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+def _cleaned(name: str, value: object) -> object:
+    if name.endswith(("_tokens", "_requests")):
         return fields.count(value)
-    return value
+    return (_valid(value) or None) if isinstance(value, dict) else value

@@ -16,6 +16,8 @@ from proxy.usage.estimate import OutputSeen
 from proxy.usage.openai import responses_tokens
 from proxy.usage.usage import Usage
 
+#: Deltas that are no tokens of text: sound, and what a tool gave back.
+_NOT_TEXT: Final = frozenset({"response.audio.delta", "response.shell_call_output_content.delta"})
 _LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -88,7 +90,7 @@ class ResponsesStream:
         return replace(last, tokens=tokens, complete=False, note=note, error_class=error[0], error_message=error[1])
 
     def _output(self, event: SseEvent) -> None:
-        if event.event.startswith("response.audio.delta"):
+        if event.event in _NOT_TEXT:
             return
         try:
             delta = _DELTA_DECODER.decode(event.data).delta
