@@ -103,7 +103,8 @@ class UsageChunkFilter:
     An event is held until it is whole; every way of cutting the stream gives the same bytes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_chunk_bytes: int = MAX_CHUNK_BYTES) -> None:
+        self._limit = max_chunk_bytes
         self._rest = bytearray()
         self._passing = False  # the event that has begun is too large to be the one
         self._after_cr = False  # a LF that comes now still belongs to the event before
@@ -120,7 +121,7 @@ class UsageChunkFilter:
         while match := _EVENT_END.search(self._rest, searched):
             self._event(match.end(), out)
             searched = 0
-        if self._passing or len(self._rest) > MAX_CHUNK_BYTES:
+        if self._passing or len(self._rest) > self._limit:
             self._pass_on(out)
         return bytes(out)
 
@@ -132,7 +133,7 @@ class UsageChunkFilter:
     def _event(self, end: int, out: bytearray) -> None:
         event = bytes(self._rest[:end])
         del self._rest[:end]
-        self._hidden = not self._passing and is_usage_chunk(event)
+        self._hidden = not self._passing and len(event) <= self._limit and is_usage_chunk(event)
         self._passing = False
         if not self._hidden:
             out += event
