@@ -1,13 +1,13 @@
 """Incidents: instances of rules, their transitions, and what became of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Select, Table, func, or_, select, update
 
 from data import bulk
 from data.queries.notifications import SILENT
@@ -47,7 +47,7 @@ def committing(changes: Iterable[Changes]) -> list[Statement]:
     Rows of `health` name the rule's version that was evaluated: an edited, disabled or deleted rule fails the whole.
     """
     parts = list(changes)
-    made = (
+    made: tuple[tuple[Callable[..., Statement], Table, str, Mapping[str, Any]], ...] = (
         (bulk.inserting, rule_health, "health", {"guard": _MONOTONE, "conflict": _LATEST}),
         (bulk.inserting, alert_instances, "appeared", {"guard": _absent()}),
         (bulk.updating, alert_instances, "moved", {"by": _GROUP}),
@@ -61,7 +61,7 @@ def committing(changes: Iterable[Changes]) -> list[Statement]:
     for make, table, name, options in made:
         rows = list(chain.from_iterable(getattr(part, name) for part in parts))
         if rows:
-            statements.append(make(table, rows, **options))  # type: ignore[operator]
+            statements.append(make(table, rows, **options))
     return statements
 
 
@@ -196,7 +196,7 @@ def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
 
 
 def notification_counts(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
-    """Notifications of a time range by channel, status and reason: channel, status, reason, n, seconds (mean to end)."""
+    """Notifications of a time range by channel, status and reason: channel, status, reason, n, seconds (to its end)."""
     n = notifications.c
     seconds = func.avg(func.date_diff("millisecond", n.created_at, n.finished_at) / 1000.0).label("seconds")
     question = select(n.channel, n.status, n.reason, func.count().label("n"), seconds)

@@ -1,0 +1,204 @@
+"""What people do with incidents: take them on, resolve them, read their history."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import polars as pl
+
+from data.errors import ConflictError
+from data.queries import alerts as queries
+from data.queries import notifications
+from data.queries import rules as rule_rows
+from data.queries.alerts import OPEN, RESOLVED, HistoryFilter, committing
+from data.store import Statement, Store
+from engine import instances, state
+from engine.audit import clock, entry
+from engine.episode import Move, Watched, changes
+from engine.errors import NotFound, Refused, RuleError, StaleVersion
+from engine.rules import watched
+from engine.situation import situations
+from engine.state import Instance, Reason
+
+#: How often a change is tried again when an evaluation changed the same incident at the same time.
+_TRIES = 5
+
+
+class Action(StrEnum):
+    """What can be done to many incidents at once."""
+
+    ACKNOWLEDGE = "acknowledge"
+    RESOLVE = "resolve"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one incident of a bulk action: its status now, and whether this action changed it."""
+
+    id: str
+    status: str
+    changed: bool
+
+
+def acknowledge(
+    store: Store,
+    alert_ids: Sequence[str],
+    *,
+    by: str,
+    comment: str = "",
+    until: datetime | None = None,
+    at: datetime | None = None,
+) -> list[Done]:
+    """Take open incidents on, all or none; repeats stop until `until` (None: until they resolve).
+
+    Raises NotFound for an unknown id, Refused for a resolved incident.
+    """
+    now = at or clock()
+    if until is not None and until <= now:
+        raise Refused("an acknowledgement must end in the future")
+    found = _found(store, alert_ids)
+    over = [row["id"] for row in found if row["status"] == RESOLVED]
+    if over:
+        raise Refused(f"already resolved: {', '.join(over)}")
+    statements: list[Statement] = []
+    for row in found:
+        words = comment or row["comment"]
+        statements.append(queries.acknowledging(row["id"], by=by, at=now, comment=words, until=until))
+        statements.append(entry(by, "acknowledge", "alert", row["id"], at=now, detail={"comment": comment}))
+    try:
+        store.transact(statements)
+    except ConflictError as error:
+        raise StaleVersion("one of the incidents was resolved meanwhile; nothing was changed") from error
+    return [Done(row["id"], queries.ACKNOWLEDGED, changed=True) for row in found]
+
+
+def resolve(
+    store: Store,
+    alert_ids: Sequence[str],
+    *,
+    by: str,
+    comment: str = "",
+    at: datetime | None = None,
+    public_url: str = "",
+) -> list[Done]:
+    """End incidents by hand, all or none; those already resolved stay as they are.
+
+    Their instances begin anew: where the condition still holds, a new incident opens after the rule's `for`, and its
+    notices obey the rule's cooldown. Channels that were told of the incident are told that it is over.
+    Raises NotFound for an unknown id, StaleVersion when evaluations keep changing them.
+    """
+    now = at or clock()
+    for _ in range(_TRIES):
+        found = _found(store, alert_ids)
+        live = [row for row in found if row["status"] in OPEN]
+        statements = _resolving(store, live, by=by or "somebody", comment=comment, now=now, public_url=public_url)
+        try:
+            store.transact(statements)
+        except ConflictError:
+            continue
+        ended = {row["id"] for row in live}
+        return [Done(row["id"], RESOLVED, changed=row["id"] in ended) for row in found]
+    raise StaleVersion("the incidents keep changing; try again")
+
+
+def comment_on(store: Store, alert_id: str, comment: str, *, by: str, at: datetime | None = None) -> None:
+    """Replace an incident's comment; raises NotFound."""
+    _found(store, [alert_id])
+    change = entry(by, "comment", "alert", alert_id, at=at or clock(), detail={"comment": comment})
+    store.transact([queries.commenting(alert_id, comment), change])
+
+
+def _found(store: Store, alert_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The incidents in the order asked for; raises NotFound naming the ids that do not exist."""
+    wanted = list(dict.fromkeys(alert_ids))
+    rows = {row["id"]: row for row in queries.by_ids(store, wanted).iter_rows(named=True)} if wanted else {}
+    unknown = [alert_id for alert_id in wanted if alert_id not in rows]
+    if unknown:
+        raise NotFound(f"there is no incident {', '.join(unknown)}")
+    return [rows[alert_id] for alert_id in wanted]
+
+
+def _resolving(
+    store: Store, live: Sequence[Mapping[str, Any]], *, by: str, comment: str, now: datetime, public_url: str
+) -> list[Statement]:
+    rule_ids = sorted({row["rule_id"] for row in live})
+    known = instances.from_rows(queries.instances(store, rule_ids)) if rule_ids else {}
+    rules = _rules(store, rule_ids)
+    told = situations(store, list(rules.values()), now, public_url=public_url, by=by, comment=comment)
+    parts = []
+    for rule_id, rule in rules.items():
+        mine = [row for row in live if row["rule_id"] == rule_id]
+        moves = [_move(known.get(rule_id, {}), row, now) for row in mine]
+        parts.append(changes(rule, [move for move in moves if move], told[rule_id], now))
+    covered = {row["id"] for part in parts for row in part.resolved}
+    parts += [_alone(row, by, comment, now) for row in live if row["id"] not in covered]
+    lines = [entry(by, "resolve", "alert", row["id"], at=now, detail={"comment": comment}) for row in live]
+    return [statement for part in parts for statement in committing([part])] + lines
+
+
+def _rules(store: Store, rule_ids: Sequence[str]) -> dict[str, Watched]:
+    found: dict[str, Watched] = {}
+    for rule_id in rule_ids:
+        row = rule_rows.by_id(store, rule_id)
+        try:
+            found |= {rule_id: watched(row)} if row else {}
+        except RuleError:
+            continue  # the incident is ended without the rule's notices
+    return found
+
+
+def _move(known: Mapping[str, Instance], row: Mapping[str, Any], now: datetime) -> Move | None:
+    instance = known.get(row["group_key"])
+    if instance is None or instance.alert_id != row["id"]:
+        return None
+    return Move(row["group_key"], instance, state.reset(instance, Reason.CONDITION, now))
+
+
+def _alone(row: Mapping[str, Any], by: str, comment: str, now: datetime) -> queries.Changes:
+    """Ends an incident whose rule or instance is gone."""
+    ended = {"id": row["id"], "status": RESOLVED, "was_status": row["status"], "resolved_at": now, "resolved_by": by}
+    return queries.Changes(resolved=({**ended, "comment": comment or row["comment"]},))
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One incident with its transitions, its notifications and their attempts, as plain rows."""
+
+    alert: Mapping[str, Any]
+    events: list[dict[str, Any]]
+    notifications: list[dict[str, Any]]
+
+
+def detail(store: Store, alert_id: str) -> Detail:
+    """Everything about one incident; raises NotFound."""
+    (alert,) = _found(store, [alert_id])
+    told = notifications.history(store, alert_id=alert_id, limit=500)
+    return Detail(_plain(alert), queries.events(store, alert_id).to_dicts(), with_attempts(store, told))
+
+
+def with_attempts(store: Store, told: pl.DataFrame) -> list[dict[str, Any]]:
+    """Notifications as plain rows, each with its `attempts_made`; `notice` and `fallback` are unpacked."""
+    ids = told["id"].to_list()
+    made = notifications.attempts(store, ids).to_dicts() if ids else []
+    rows = [
+        {**row, "notice": orjson.loads(row["notice"]), "fallback": orjson.loads(row["fallback"])}
+        for row in told.to_dicts()
+    ]
+    return [{**row, "attempts_made": [a for a in made if a["notification_id"] == row["id"]]} for row in rows]
+
+
+def active(store: Store) -> list[dict[str, Any]]:
+    """Open incidents, newest first, each with its instance's state and current value; `labels` is unpacked."""
+    return [_plain(row) for row in queries.active(store).iter_rows(named=True)]
+
+
+def history(store: Store, wanted: HistoryFilter, *, before: str = "", limit: int = 50) -> list[dict[str, Any]]:
+    """Incidents, newest first; `before` is the last id already seen."""
+    return [_plain(row) for row in queries.history(store, wanted, before=before, limit=limit).iter_rows(named=True)]
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "labels": orjson.loads(row["labels"])}

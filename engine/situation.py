@@ -1,0 +1,31 @@
+"""Reads what the consequences of a step depend on: open incidents and what channels were told."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from data.queries import alerts
+from data.store import Store
+from engine.episode import Incident, Situation, Told, Watched, memory
+
+
+def situations(
+    store: Store, watched: Sequence[Watched], at: datetime, *, public_url: str = "", by: str = "", comment: str = ""
+) -> dict[str, Situation]:
+    """By rule id, everything its steps at `at` depend on; `by` and `comment` are of a person who acts by hand."""
+    ids = [one.id for one in watched]
+    base = Situation(public_url=public_url, by=by, comment=comment)
+    if not ids:
+        return {}
+    incidents: dict[str, dict[str, Incident]] = defaultdict(dict)
+    for row in alerts.open_alerts(store, ids).iter_rows(named=True):
+        made = Incident(row["id"], row["status"], row["opened_at"], row["acknowledged_until"])
+        incidents[row["rule_id"]][row["id"]] = made
+    told: dict[str, list[Told]] = defaultdict(list)
+    for row in alerts.told(store, ids, at - memory([one.rule for one in watched])).iter_rows(named=True):
+        line = Told(
+            row["alert_id"], row["group_key"], row["channel"], row["reason"], row["created_at"], bool(row["silent"])
+        )
+        told[row["rule_id"]].append(line)
+    return {one: replace(base, incidents=incidents.get(one, {}), told=tuple(told.get(one, ()))) for one in ids}

@@ -1,0 +1,226 @@
+"""One tick: every rule of a cadence evaluated from one read, and what follows committed in one transaction.
+
+1. read the instances, and what the rules ask, all at once
+2. evaluate each rule; one that fails says so in its health and stops no other
+3. step its instances, and decide who is told
+4. commit instances, incidents, events, notices and health together, fenced by the worker's lease
+
+A row that changed since it was read fails the transaction as a whole; then each rule is committed alone, and the ones
+that still conflict are left to the next tick.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from data import query
+from data.errors import ConflictError, DataError, StoreUnavailable
+from data.queries import alerts
+from data.queries.alerts import Changes, committing
+from data.query import Question
+from data.store import Statement, Store
+from engine import instances, state
+from engine.episode import Move, Situation, Watched, changes
+from engine.evaluate import Answer, Failure, evaluate, questions
+from engine.rule import Rule
+from engine.situation import situations
+from engine.state import Instance
+from engine.truth import GroupTruth, Truth
+
+#: A rule whose evaluation takes more than this share of its cadence is called slow.
+SLOW_SHARE = 0.5
+_log = logging.getLogger(__name__)
+
+
+class Health(StrEnum):
+    """How a rule's evaluations go, apart from what they say."""
+
+    OK = "ok"
+    ERROR = "error"
+    NO_DATA = "no_data"
+    SLOW = "slow"
+
+
+class Fenced(Exception):
+    """Another worker has taken over: nothing was written, and nothing may be any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick came to. `conflicted` are ids of rules whose rows changed meanwhile."""
+
+    at: datetime
+    rules: int
+    notices: int
+    transitions: int
+    conflicted: tuple[str, ...]
+    duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    watched: Watched
+    truths: tuple[GroupTruth, ...]
+    moves: tuple[Move, ...]
+    failure: str = ""
+
+
+def tick(
+    store: Store, rules: Sequence[Watched], at: datetime, *, fence: Sequence[Statement] = (), public_url: str = ""
+) -> Tick:
+    """Evaluate `rules` together at `at`.
+
+    Raises StoreUnavailable (nothing is known to be written; the next tick reads what is), or Fenced.
+    """
+    begun = time.perf_counter()
+    known = instances.from_rows(alerts.instances(store, [one.id for one in rules]))
+    stale = {one.id for one in rules if any(i.evaluated_at >= at for i in known.get(one.id, {}).values())}
+    due = [one for one in rules if one.id not in stale]
+    answered = ask(store, [questions(one.rule, at) for one in due])
+    evaluated = [_step(one, known.get(one.id, {}), got, at) for one, got in zip(due, answered, strict=True)]
+    parts = _consequences(store, evaluated, at, public_url, begun)
+    conflicted = _commit(store, parts, fence)
+    written = [part for rule_id, part in parts.items() if rule_id not in conflicted]
+    return Tick(
+        at=at,
+        rules=len(due),
+        notices=sum(len(part.notices) for part in written),
+        transitions=sum(len(part.events) for part in written),
+        conflicted=tuple(conflicted),
+        duration_ms=(time.perf_counter() - begun) * 1000,
+    )
+
+
+def look(store: Store, rule: Rule, at: datetime) -> tuple[GroupTruth, ...]:
+    """Evaluate one rule now without any consequence: each group's truth with every condition's value."""
+    (answers,) = ask(store, [questions(rule, at)])
+    return evaluate(rule, answers)
+
+
+def ask(store: Store, asked: Sequence[Sequence[Question]]) -> list[list[Answer]]:
+    """The answers to each rule's questions, from shared reads; where one fails, a Failure in its place.
+
+    Raises StoreUnavailable when the store itself is away.
+    """
+    flat = [question for part in asked for question in part]
+    try:
+        rest: list[Answer] = list(query.answers(store, flat))
+    except StoreUnavailable:
+        raise
+    except DataError:
+        rest = [_alone(store, question) for question in flat]
+    found = iter(rest)
+    return [[next(found) for _ in part] for part in asked]
+
+
+def _alone(store: Store, question: Question) -> Answer:
+    try:
+        return query.answer(store, question)
+    except StoreUnavailable:
+        raise
+    except DataError as error:
+        return Failure(f"{', '.join(question.metrics)} could not be read: {error}")
+
+
+def _step(one: Watched, known: Mapping[str, Instance], answers: Sequence[Answer], at: datetime) -> _Evaluated:
+    """One rule's evaluation and the steps it takes; a rule that cannot be evaluated takes none."""
+    caught = {key: instances.caught_up(one.rule, instance, at) for key, instance in known.items()}
+    try:
+        truths = evaluate(one.rule, answers, caught)
+        steps = state.advance(one.rule, caught, truths, at)
+    except Exception as error:  # noqa: BLE001 - one broken rule must stop no other
+        _log.exception("rule %s (%s) could not be evaluated", one.id, one.rule.name)
+        return _Evaluated(one, (), (), f"{type(error).__name__}: {error}")
+    by_key = {truth.key: truth for truth in truths}
+    moves = tuple(Move(key, known.get(key), step, by_key.get(key)) for key, step in steps.items())
+    return _Evaluated(one, truths, moves)
+
+
+def _consequences(
+    store: Store, evaluated: Sequence[_Evaluated], at: datetime, public_url: str, begun: float
+) -> dict[str, Changes]:
+    """By rule id, what each evaluation leaves behind."""
+    concerned = [one.watched for one in evaluated if any(_alerting(move) for move in one.moves)]
+    known = situations(store, concerned, at, public_url=public_url)
+    made: dict[str, Changes] = {}
+    for one in evaluated:
+        part = changes(one.watched, one.moves, known.get(one.watched.id, Situation()), at)
+        made[one.watched.id] = replace(part, health=(_health(one, at, begun),))
+    return made
+
+
+def _alerting(move: Move) -> bool:
+    return any(instance is not None and instance.alerting for instance in (move.stored, move.step.instance))
+
+
+def _health(one: _Evaluated, at: datetime, begun: float) -> dict[str, Any]:
+    elapsed_s = time.perf_counter() - begun
+    health, message = _verdict(one, elapsed_s)
+    return {
+        "rule_id": one.watched.id,
+        "version": one.watched.version,
+        "health": health.value,
+        "message": message[:1000],
+        "evaluated_at": at,
+        "duration_ms": elapsed_s * 1000,
+    }
+
+
+def _verdict(one: _Evaluated, elapsed_s: float) -> tuple[Health, str]:
+    failure = one.failure or next((truth.message for truth in one.truths if truth.message), "")
+    if failure:
+        return Health.ERROR, failure
+    if one.truths and all(truth.truth is Truth.NO_DATA for truth in one.truths):
+        return Health.NO_DATA, "there is nothing to measure"
+    if elapsed_s > one.watched.rule.every.total_seconds() * SLOW_SHARE:
+        return Health.SLOW, f"the evaluation took {elapsed_s:.1f} s"
+    return Health.OK, ""
+
+
+def _commit(store: Store, parts: Mapping[str, Changes], fence: Sequence[Statement]) -> list[str]:
+    """Write everything; returns the ids of rules left out because their rows changed since they were read."""
+    if not parts:
+        _hold(store, fence)
+        return []
+    try:
+        store.transact([*fence, *committing(parts.values())])
+    except ConflictError:
+        return [rule_id for rule_id, part in parts.items() if not _committed_alone(store, part, fence)]
+    return []
+
+
+def _committed_alone(store: Store, part: Changes, fence: Sequence[Statement]) -> bool:
+    _hold(store, fence)
+    try:
+        store.transact([*fence, *committing([part])])
+    except ConflictError:
+        return False
+    return True
+
+
+def _hold(store: Store, fence: Sequence[Statement]) -> None:
+    """Raise Fenced unless the lease is still ours."""
+    try:
+        store.transact(list(fence))
+    except ConflictError as error:
+        raise Fenced("another worker holds the lease") from error
+
+
+def fault(store: Store, rule_id: str, version: int, message: str, at: datetime) -> None:
+    """Say in a rule's health that its stored document cannot be read."""
+    health = {
+        "rule_id": rule_id,
+        "version": version,
+        "health": Health.ERROR.value,
+        "message": message[:1000],
+        "evaluated_at": at,
+        "duration_ms": 0.0,
+    }
+    try:
+        store.transact(committing([Changes(health=(health,))]))
+    except ConflictError:
+        _log.info("rule %s was changed before its fault was noted", rule_id)
