@@ -5,12 +5,12 @@ into instants: the database needs no time zone rules of its own.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import polars as pl
 
-from data.periods import Grain, Offset, offsets, to_utc, zone
+from data.periods import Grain, Offset, bucket_end, offsets, to_utc, zone
 from data.protocol import naive_utc
 
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -33,11 +33,19 @@ def in_utc(frame: pl.DataFrame, grain: Grain, tz: str) -> pl.DataFrame:
     if grain.fixed is not None:
         return frame.with_columns(pl.col("time").dt.replace_time_zone("UTC"))
     local = zone(tz)
-    naive = frame["time"].dt.replace_time_zone(None).unique()
-    starts = pl.Series([to_utc(at, local) for at in naive.to_list()], dtype=UTC_TIME)
-    return frame.with_columns(
-        pl.col("time").dt.replace_time_zone(None).replace_strict(naive, starts, return_dtype=UTC_TIME)
-    )
+    naive = frame["time"].dt.replace_time_zone(None)
+    each = naive.unique()
+    starts = pl.Series([to_utc(at, local) for at in each.to_list()], dtype=UTC_TIME)
+    # an empty frame would lose the time zone
+    return frame.with_columns(naive.replace_strict(each, starts, return_dtype=UTC_TIME).cast(UTC_TIME).alias("time"))
+
+
+def spans(frame: pl.DataFrame, grain: Grain, tz: str, start: datetime, end: datetime) -> tuple[pl.Series, pl.Series]:
+    """From when to when each row's bucket (column `time`) lies in [start, end), aware UTC."""
+    starts = frame["time"].unique()
+    ends = pl.Series([bucket_end(at, grain, tz) for at in starts.to_list()], dtype=UTC_TIME)
+    ended = frame["time"].replace_strict(starts, ends, return_dtype=UTC_TIME)
+    return frame["time"].clip(lower_bound=start.astimezone(UTC)), ended.clip(upper_bound=end.astimezone(UTC))
 
 
 def _cut(time: str, grain: Grain) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from data.errors import QueryRejected
+from data.errors import QueryRejected, UnknownMetric
 from data.metrics import Metric, dimension, metric
+from data.names import unknown
 from data.periods import Grain, zone
 
 
@@ -57,11 +58,16 @@ def check(question: Question) -> None:
         if twice:
             raise QueryRejected(f"the {what} {min(twice)} is asked for twice")
     if question.grain is not None:
-        Grain(question.grain)
+        _check_grain(question.grain)
     zone(question.tz)
     _check_range(question.start, question.end)
     if question.limit is not None and question.limit < 1:
         raise QueryRejected(f"the limit must be at least 1, not {question.limit}")
+
+
+def _check_grain(name: str) -> None:
+    if name not in set(Grain):
+        raise UnknownMetric(unknown("grain", name, list(Grain)))
 
 
 def _check_range(start: datetime, end: datetime) -> None:

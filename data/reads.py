@@ -5,15 +5,16 @@ Every frame has the question's columns [time], *by and one row a group; a questi
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Protocol
 
 import polars as pl
 
 from data import pieces
-from data.buckets import UTC_TIME, in_utc
+from data.buckets import UTC_TIME, in_utc, spans
 from data.finish import latency_ms, measures_of, sum_metric
 from data.metrics import Kind, Metric
-from data.periods import HOUR, bucket_end
+from data.periods import HOUR
 from data.pieces import Scope, Sql, quoted, union
 from data.question import Question
 
@@ -101,18 +102,15 @@ def _metric_sql(m: Metric) -> str:
 
 
 def _finish_sums(frame: pl.DataFrame, question: Question, metrics: Sequence[Metric]) -> pl.DataFrame:
-    hours = _hours(question)
-    return frame.select(pl.col(keys_of(question)), *(sum_metric(m, hours).alias(m.name) for m in metrics))
+    frame = frame.with_columns(_hours(frame, question).alias("hours"))
+    return frame.with_columns(sum_metric(m, pl.col("hours")) for m in metrics)
 
 
-def _hours(question: Question) -> pl.Expr:
+def _hours(frame: pl.DataFrame, question: Question) -> pl.Series | pl.Expr:
     """The hours of each row: of its bucket, as far as that lies in the range."""
     if question.grain is None:
         return pl.lit((question.end - question.start) / HOUR)
-    grain, tz = question.grain, question.tz
-    ends = pl.col("time").map_elements(lambda at: bucket_end(at, grain, tz), return_dtype=UTC_TIME)
-    last = pl.min_horizontal(ends, pl.lit(question.end).cast(UTC_TIME))
-    first = pl.max_horizontal(pl.col("time"), pl.lit(question.start).cast(UTC_TIME))
+    first, last = spans(frame, question.grain, question.tz, question.start, question.end)
     return (last - first).dt.total_microseconds() / _MICROSECONDS_AN_HOUR
 
 
@@ -158,12 +156,11 @@ def _age_statement(question: Question, metrics: Sequence[Metric]) -> Sql:
 
 
 def _finish_age(frame: pl.DataFrame, question: Question, metrics: Sequence[Metric]) -> pl.DataFrame:
-    end: pl.Expr = pl.lit(question.end).cast(UTC_TIME)
+    ends: pl.Series | pl.Expr = pl.lit(pl.Series([question.end.astimezone(UTC)], dtype=UTC_TIME)).first()
     if question.grain is not None:
-        grain, tz = question.grain, question.tz
-        ends = pl.col("time").map_elements(lambda at: bucket_end(at, grain, tz), return_dtype=UTC_TIME)
-        end = pl.min_horizontal(ends, end)
-    return frame.with_columns(age_s(end, pl.col(m.name)).alias(m.name) for m in metrics)
+        _, ends = spans(frame, question.grain, question.tz, question.start, question.end)
+    frame = frame.with_columns(ends.alias("ends"))
+    return frame.with_columns(age_s(pl.col("ends"), pl.col(m.name)).alias(m.name) for m in metrics)
 
 
 def age_s(end: pl.Expr, last: pl.Expr) -> pl.Expr:
