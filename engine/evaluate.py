@@ -91,26 +91,37 @@ def evaluate(
     """
     known = instances or {}
     readings = tuple(_readings(rule, answers))
+    failures = _failures(readings)
     return tuple(
-        truth_of(rule, group, [tuple(r.of(group) for r in part) for part in readings], _failures(readings), known)
-        for group in _groups(rule, readings, known)
+        truth_of(
+            rule, labels, [tuple(r.of(group) for r in part) for part in readings], failures, held_of(known, labels)
+        )
+        for group, labels in ((group, labels_of(rule, group)) for group in _groups(rule, readings, known))
     )
+
+
+def labels_of(rule: Rule, group: Group) -> dict[str, str]:
+    """A group's labels; none for the only group of an ungrouped rule, and for the one that tells a failure."""
+    return dict(zip(rule.group_by, group, strict=False))
+
+
+def held_of(instances: Mapping[str, Instance], labels: Mapping[str, str]) -> frozenset[int]:
+    """The conditions that a group's instance holds by their recovery thresholds."""
+    instance = instances.get(group_key(labels))
+    return instance.held if instance else frozenset()
 
 
 def truth_of(
     rule: Rule,
-    group: Group,
+    labels: Mapping[str, str],
     values: Sequence[Sequence[float | None]],
     failures: Sequence[str],
-    instances: Mapping[str, Instance],
+    held: frozenset[int],
 ) -> GroupTruth:
     """One group's truth from what was measured: per condition a value and, where it compares, the baseline."""
-    labels = dict(zip(rule.group_by, group, strict=False))
-    instance = instances.get(group_key(labels))
-    held = instance.held if instance else frozenset()
     conditions = tuple(
-        _condition_truth(path, condition, measured, failure, held=n in held)
-        for n, ((path, condition), measured, failure) in enumerate(zip(rule.placed, values, failures, strict=True))
+        _condition_truth(path, condition, values[n], failures[n], held=n in held)
+        for n, (path, condition) in enumerate(rule.placed)
     )
     return GroupTruth(labels, compose(rule.when, [c.truth for c in conditions]), conditions)
 

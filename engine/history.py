@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain, combinations
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -13,13 +14,16 @@ import polars as pl
 from engine.condition import CompareAs, Condition, written_value
 from engine.evaluate import Group, empty_value, shifts
 from engine.rule import Rule, scope
-from engine.truth import HOLDS
+from engine.truth import HOLDS, Truth, compose
 from engine.window import Window
 
 Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int8]
+Ticks = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 _US = timedelta(microseconds=1)
+#: With more recovery thresholds there are too many sets that may be held.
+_FEW = 4
 
 
 class Series(Protocol):
@@ -74,7 +78,7 @@ class Grid:
 class Points:
     """One series of one group, as it came: ticks and values (NaN: nothing measured)."""
 
-    ticks: npt.NDArray[np.int64]
+    ticks: Ticks
     values: Numbers
 
 
@@ -142,6 +146,34 @@ def codes(condition: Condition, values: Numbers) -> Codes:
     held = true if condition.recovery is None else holds(values, condition.recovery)
     known: Codes = 1 + true.astype(np.int8) + held.astype(np.int8)
     return np.where(np.isnan(values), np.int8(0), known)
+
+
+def composed(rule: Rule, said: Sequence[Codes]) -> Ticks:
+    """What the rule says at all ticks, from its conditions' codes: equal numbers mean equal truth and equal holding.
+
+    Every combination of codes that occurs is composed once for every set of conditions that may be held, by the same
+    function as in an evaluation.
+    """
+    packed = sum((code.astype(np.int64) << (2 * n) for n, code in enumerate(said)), start=np.int64(0))
+    _, first, where = np.unique(packed, return_index=True, return_inverse=True)
+    numbers: dict[tuple[object, ...], int] = {}
+    rows = [[int(code[tick]) for code in said] for tick in first]
+    meanings = [numbers.setdefault(_meaning(rule, row), len(numbers)) for row in rows]
+    return np.array(meanings, dtype=np.int64)[where]
+
+
+def _meaning(rule: Rule, row: Sequence[int]) -> tuple[object, ...]:
+    if len(rule.recovering) > _FEW:
+        return tuple(row)
+    sets = chain.from_iterable(combinations(rule.recovering, size) for size in range(len(rule.recovering) + 1))
+    truths = [compose(rule.when, [_truth(code, held=n in held) for n, code in enumerate(row)]) for held in sets]
+    return *(row[n] for n in rule.recovering), *truths
+
+
+def _truth(code: int, *, held: bool) -> Truth:
+    if code == 0:
+        return Truth.NO_DATA
+    return Truth.TRUE if code == 3 or (held and code == 2) else Truth.FALSE
 
 
 def _points(rule: Rule, condition: Condition, series: Series, grid: Grid, shift: timedelta) -> dict[Group, Points]:

@@ -33,6 +33,8 @@ from engine.errors import Fault, RuleError
 from engine.faults import faults
 
 _ZERO = timedelta(0)
+#: As many as two bits each leave room for in one word (`engine.history.composed`).
+MOST_CONDITIONS = 30
 _SLOWEST = timedelta(days=1)
 
 
@@ -122,6 +124,11 @@ class Rule(Document):
         """Every condition, in document order."""
         return tuple(condition for _, condition in self.placed)
 
+    @cached_property
+    def recovering(self) -> tuple[int, ...]:
+        """The positions of the conditions with a recovery threshold."""
+        return tuple(n for n, condition in enumerate(self.conditions) if condition.recovery is not None)
+
 
 _MODELS = (Rule, Active, AllOf, AnyOf, Not, Condition, Compare)
 #: What can change the result of an evaluation. `for` and the other timers are obeyed by the next step as they are.
@@ -190,6 +197,8 @@ def _contradictions(rule: Rule) -> Iterator[Fault]:
     for label in rule.labels:
         if label in rule.group_by:
             yield Fault(f"labels.{label}", "is set by group_by; two groups would get the same labels")
+    if len(rule.conditions) > MOST_CONDITIONS:
+        yield Fault("when", f"has more than {MOST_CONDITIONS} conditions")
     if rule.every > _SLOWEST:
         yield Fault("every", "must be at most 1d")
     if rule.fallback and not rule.notify:

@@ -8,15 +8,14 @@ Nothing is saved and nothing is sent.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from engine.evaluate import Group, number, truth_of
-from engine.history import Codes, Flags, Grid, History, Numbers, Series, codes, compared_all, dense, load
+from engine.evaluate import Group, labels_of, number, truth_of
+from engine.history import Flags, Grid, History, Numbers, Series, Ticks, codes, compared_all, composed, dense, load
 from engine.rule import Rule
 from engine.simulated_notices import Notice, incidents, notices
 from engine.state import Instance, State, Transition, step
@@ -100,12 +99,11 @@ def replay(rule: Rule, history: History) -> Simulation:
 class _Track:
     """One group's measurements at every tick, and the ticks at which what they say changes."""
 
-    group: Group
     labels: Mapping[str, str]
     present: Flags
     measured: tuple[tuple[Numbers, ...], ...]
     values: tuple[Numbers, ...]
-    changes: npt.NDArray[np.int64]
+    changes: Ticks
 
 
 def _track(rule: Rule, history: History, group: Group) -> _Track:
@@ -117,16 +115,14 @@ def _track(rule: Rule, history: History, group: Group) -> _Track:
     measured = tuple(tuple(d.values for d in part) for part in parts)
     values = tuple(compared_all(c, m) for c, m in zip(rule.conditions, measured, strict=True))
     seen = np.any([d.present for part in parts for d in part], axis=0) if rule.group_by else np.ones(length, dtype=bool)
-    said = [codes(c, v) for c, v in zip(rule.conditions, values, strict=True)]
-    labels = dict(zip(rule.group_by, group, strict=True))
-    return _Track(group, labels, seen, measured, values, _changes(seen, said))
+    return _Track(labels_of(rule, group), seen, measured, values, _changes(rule, seen, values))
 
 
-def _changes(seen: Flags, said: Sequence[Codes]) -> npt.NDArray[np.int64]:
+def _changes(rule: Rule, seen: Flags, values: Sequence[Numbers]) -> Ticks:
     """Ticks that say something else than the one before, and a group's last before it vanishes: its value is shown."""
-    changed = seen[1:] != seen[:-1]
-    for code in said:
-        changed |= code[1:] != code[:-1]
+    said = [codes(c, v) for c, v in zip(rule.conditions, values, strict=True)]
+    meant = composed(rule, said)
+    changed = (seen[1:] != seen[:-1]) | (meant[1:] != meant[:-1])
     last = np.flatnonzero(seen[:-1] & ~seen[1:])
     return np.union1d(np.flatnonzero(changed) + 1, last)
 
@@ -149,13 +145,16 @@ def _truth(rule: Rule, track: _Track, tick: int, instance: Instance | None) -> G
     if not track.present[tick]:
         return None
     measured = [tuple(number(values[tick]) for values in part) for part in track.measured]
-    known = {} if instance is None else {group_key(track.labels): instance}
-    return truth_of(rule, track.group, measured, [""] * len(measured), known)
+    held = instance.held if instance else frozenset()
+    return truth_of(rule, track.labels, measured, [""] * len(measured), held)
 
 
-def _control(instance: Instance | None) -> Instance | None:
+def _control(instance: Instance | None) -> tuple[object, ...] | None:
     """What the next step depends on: all but what is only shown."""
-    return instance and replace(instance, value=None, threshold=None, evaluated_at=instance.since)
+    if instance is None:
+        return None
+    timers = instance.active_since, instance.recovering_since
+    return instance.state, instance.reason, *timers, instance.missing_evaluations, instance.held
 
 
 def _next_tick(rule: Rule, grid: Grid, track: _Track, tick: int, instance: Instance | None) -> int:

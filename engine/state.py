@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from engine.rule import NoData, OnError, Rule
 from engine.truth import GroupTruth, Truth
@@ -55,7 +56,6 @@ WORST: tuple[State, ...] = (
     State.NORMAL,
     State.PAUSED,
 )
-_UNKNOWN = (State.NO_DATA, State.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,7 @@ class Instance:
     @property
     def alerting(self) -> bool:
         """Whether an incident is open for it."""
-        firing = self.state in (State.FIRING, State.RECOVERING)
-        return firing or (self.state in _UNKNOWN and self.active_since is not None)
+        return _alerting(self.state, self.active_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +115,15 @@ def step(rule: Rule, instance: Instance | None, truth: GroupTruth | None, now: d
     before = instance or Instance(truth.labels, State.NORMAL, Reason.CONDITION, since=now, evaluated_at=now)
     if before.state is State.PAUSED:
         return Step(before, None)
-    after = replace(
-        _moved(rule, before, truth.truth, now),
-        evaluated_at=now,
-        missing_evaluations=0,
+    move = _move(rule, before, truth.truth, now)
+    after = _after(
+        before,
+        move,
+        now,
         value=truth.value,
         threshold=truth.threshold,
+        held=_held(rule, before, move, truth),
     )
-    after = replace(after, held=_held(rule, after, truth))
     return Step(after, _transition(before, after, now))
 
 
@@ -159,7 +159,26 @@ def worst(states: Iterable[State]) -> State:
     return min(states, key=WORST.index, default=State.NORMAL)
 
 
-def _moved(rule: Rule, before: Instance, truth: Truth, now: datetime) -> Instance:
+class _Move(NamedTuple):
+    """Where an instance goes."""
+
+    state: State
+    reason: Reason
+    active_since: datetime | None = None
+    recovering_since: datetime | None = None
+
+    @property
+    def alerting(self) -> bool:
+        return _alerting(self.state, self.active_since)
+
+
+def _alerting(state: State, active_since: datetime | None) -> bool:
+    if state is State.FIRING or state is State.RECOVERING:
+        return True
+    return active_since is not None and (state is State.NO_DATA or state is State.ERROR)
+
+
+def _move(rule: Rule, before: Instance, truth: Truth, now: datetime) -> _Move:
     if truth is Truth.TRUE:
         return _active(rule, before, Reason.CONDITION, now)
     if truth is Truth.FALSE:
@@ -167,67 +186,59 @@ def _moved(rule: Rule, before: Instance, truth: Truth, now: datetime) -> Instanc
     policy = rule.no_data if truth is Truth.NO_DATA else rule.on_error
     reason = Reason.NO_DATA if truth is Truth.NO_DATA else Reason.ERROR
     if policy in (NoData.KEEP, OnError.KEEP):
-        return before
+        return _Move(before.state, before.reason, before.active_since, before.recovering_since)
     if policy in (NoData.FIRING, OnError.FIRING):
         return _active(rule, before, reason, now)
     if policy is NoData.OK:
         return _clear(rule, before, reason, now)
-    return _unknown(before, State.NO_DATA if truth is Truth.NO_DATA else State.ERROR, reason, now)
+    state = State.NO_DATA if truth is Truth.NO_DATA else State.ERROR
+    return _Move(state, reason, before.active_since if before.alerting else None)
 
 
-def _active(rule: Rule, before: Instance, reason: Reason, now: datetime) -> Instance:
+def _active(rule: Rule, before: Instance, reason: Reason, now: datetime) -> _Move:
     active_since = before.active_since or now
     if now - active_since >= rule.for_:
-        return _in(State.FIRING, before, reason, now, active_since=active_since)
-    demoted = Reason.UPDATED if before.alerting else reason
-    return _in(State.PENDING, before, demoted, now, active_since=active_since)
+        return _Move(State.FIRING, reason, active_since)
+    return _Move(State.PENDING, Reason.UPDATED if before.alerting else reason, active_since)
 
 
-def _clear(rule: Rule, before: Instance, reason: Reason, now: datetime) -> Instance:
+def _clear(rule: Rule, before: Instance, reason: Reason, now: datetime) -> _Move:
     recovering_since = before.recovering_since or now
     if before.alerting and now - recovering_since < rule.keep_firing_for:
-        return _in(
-            State.RECOVERING,
-            before,
-            reason,
-            now,
-            active_since=before.active_since,
-            recovering_since=recovering_since,
-        )
-    return _in(State.NORMAL, before, reason, now)
+        return _Move(State.RECOVERING, reason, before.active_since, recovering_since)
+    return _Move(State.NORMAL, reason)
 
 
-def _unknown(before: Instance, state: State, reason: Reason, now: datetime) -> Instance:
-    return _in(state, before, reason, now, active_since=before.active_since if before.alerting else None)
-
-
-def _in(
-    state: State,
-    before: Instance,
-    reason: Reason,
-    now: datetime,
-    *,
-    active_since: datetime | None = None,
-    recovering_since: datetime | None = None,
-) -> Instance:
-    return replace(
-        before,
-        state=state,
-        reason=reason,
-        since=before.since if state is before.state else now,
-        active_since=active_since,
-        recovering_since=recovering_since,
+def _held(rule: Rule, before: Instance, move: _Move, truth: GroupTruth) -> frozenset[int]:
+    if not rule.recovering or not move.alerting:
+        return frozenset()
+    truths = [condition.truth for condition in truth.conditions]
+    return frozenset(
+        n for n in rule.recovering if truths[n] is Truth.TRUE or (truths[n] is not Truth.FALSE and n in before.held)
     )
 
 
-def _held(rule: Rule, after: Instance, truth: GroupTruth) -> frozenset[int]:
-    if not after.alerting:
-        return frozenset()
-    return frozenset(
-        n
-        for n, (condition, found) in enumerate(zip(rule.conditions, truth.conditions, strict=True))
-        if condition.recovery is not None
-        and (found.truth is Truth.TRUE or (found.truth is not Truth.FALSE and n in after.held))
+def _after(
+    before: Instance,
+    move: _Move,
+    now: datetime,
+    *,
+    value: float | None,
+    threshold: float | None,
+    held: frozenset[int] = frozenset(),
+) -> Instance:
+    return Instance(
+        labels=before.labels,
+        state=move.state,
+        reason=move.reason,
+        since=before.since if move.state is before.state else now,
+        evaluated_at=now,
+        active_since=move.active_since,
+        recovering_since=move.recovering_since,
+        value=value,
+        threshold=threshold,
+        held=held,
+        alert_id=before.alert_id,
     )
 
 
@@ -237,12 +248,14 @@ def _missing(before: Instance | None, now: datetime) -> Step:
     missing = before.missing_evaluations + 1
     if missing < MISSING_LIMIT:
         return Step(replace(before, missing_evaluations=missing, evaluated_at=now), None)
-    gone = _in(State.NORMAL, before, Reason.MISSING_GROUP, now)
-    return Step(None, _transition(before, gone, now))
+    gone = _Move(State.NORMAL, Reason.MISSING_GROUP)
+    return Step(
+        None, _transition(before, _after(before, gone, now, value=before.value, threshold=before.threshold), now)
+    )
 
 
 def _forced(before: Instance, state: State, reason: Reason, now: datetime) -> Step:
-    after = replace(_in(state, before, reason, now), missing_evaluations=0, held=frozenset())
+    after = _after(before, _Move(state, reason), now, value=before.value, threshold=before.threshold)
     return Step(after, _transition(before, after, now))
 
 
