@@ -1,0 +1,84 @@
+"""A made-up history of a team's calls, and its way into a store."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from data.demo.amounts import amounts
+from data.demo.draws import draw
+from data.demo.rhythm import calls, first_hour
+from data.demo.rows import table
+from data.demo.storyline import story
+from data.pricing import PriceBook
+
+DEFAULT_DAYS = 90
+DEFAULT_REQUESTS = 60_000
+_HOUR = timedelta(hours=1)
+_BATCH_ROWS = 20_000
+
+
+class Store(Protocol):
+    """The part of `data.store.Store` that loading needs."""
+
+    def put(self, rows: pa.Table, *, spool_id: str, first: int, last: int) -> int:
+        """Append rows that the spool numbered `first` to `last`; the last number now stored."""
+
+
+def generate(
+    *, days: int = DEFAULT_DAYS, requests: int = DEFAULT_REQUESTS, seed: int = 1, now: datetime
+) -> Iterator[pa.Table]:
+    """So many rows of `requests` in the order of `ended_at`, all in the `days` before `now` (aware), a table a day.
+
+    The same arguments give the same rows; `data.demo.story` tells what happened in them.
+    """
+    told = story(now=now, days=days)
+    counts = calls(told, requests, np.random.default_rng([seed, 0]))
+    begin = first_hour(told)
+    hours = [begin + index * _HOUR for index in range(len(counts))]
+    hours_us = np.array([round(hour.timestamp() * 1e6) for hour in hours], dtype=np.int64)
+    dates = np.array([hour.toordinal() for hour in hours])
+    prices = PriceBook()
+    for ordinal in np.unique(dates):
+        of_day = dates == ordinal
+        if counts[of_day].sum():
+            random = np.random.default_rng([seed, int(ordinal - dates[0]) + 1])
+            draws = draw(told, hours_us[of_day], counts[of_day], seed, random)
+            yield table(draws, amounts(told, draws, random), prices, random)
+
+
+def load(
+    store: Store,
+    *,
+    days: int = DEFAULT_DAYS,
+    requests: int = DEFAULT_REQUESTS,
+    seed: int = 1,
+    now: datetime | None = None,
+) -> int:
+    """Put a history that ends now (or at `now`, aware) into `store`; how many rows were new.
+
+    The spool is `demo-SEED` and its rows are numbered from 1: loading again adds nothing, and a load that was
+    interrupted goes on where it stopped. Raises what the store's `put` raises.
+    """
+    spool_id = f"demo-{seed}"
+    sent, stored, new = 0, 0, 0
+    for rows in _batched(generate(days=days, requests=requests, seed=seed, now=now or datetime.now(UTC))):
+        first, sent = sent + 1, sent + rows.num_rows
+        if stored < sent:
+            stored = store.put(rows, spool_id=spool_id, first=first, last=sent)
+            new += rows.num_rows
+    return new
+
+
+def _batched(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of about `_BATCH_ROWS`."""
+    kept: list[pa.Table] = []
+    for rows in tables:
+        kept.append(rows)
+        if sum(each.num_rows for each in kept) >= _BATCH_ROWS:
+            yield pa.concat_tables(kept)
+            kept = []
+    if kept:
+        yield pa.concat_tables(kept)
