@@ -1,0 +1,61 @@
+"""Signs for severities and states: always a word and an icon beside the colour."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import streamlit as st
+
+Hue = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """How one word looks: a Material icon and a colour of the theme."""
+
+    icon: str
+    hue: Hue
+
+
+SEVERITIES = {
+    "critical": Sign("emergency_home", "red"),
+    "high": Sign("error", "orange"),
+    "medium": Sign("warning", "yellow"),
+    "low": Sign("info", "blue"),
+    "info": Sign("info", "gray"),
+}
+
+STATES = {
+    "normal": Sign("check_circle", "green"),
+    "pending": Sign("hourglass_top", "yellow"),
+    "firing": Sign("local_fire_department", "red"),
+    "recovering": Sign("healing", "blue"),
+    "no_data": Sign("signal_disconnected", "gray"),
+    "error": Sign("error", "red"),
+    "paused": Sign("pause_circle", "gray"),
+    "open": Sign("local_fire_department", "red"),
+    "acknowledged": Sign("visibility", "violet"),
+    "resolved": Sign("check_circle", "green"),
+    "sent": Sign("check_circle", "green"),
+    "failed": Sign("error", "red"),
+    "silent": Sign("notifications_off", "gray"),
+}
+
+UNKNOWN = Sign("help", "gray")
+
+
+def sign(word: str) -> Sign:
+    """The sign of a severity or state."""
+    return SEVERITIES.get(word) or STATES.get(word.lower()) or UNKNOWN
+
+
+def text(word: str) -> str:
+    """A badge to put into any Markdown: icon, word and colour."""
+    looks = sign(word)
+    return f":{looks.hue}-badge[:material/{looks.icon}: {word.replace('_', ' ')}]"
+
+
+def badge(word: str, *, help_text: str | None = None) -> None:
+    """Draw the badge of a severity or state."""
+    looks = sign(word)
+    label = word.replace("_", " ")
+    st.badge(label, icon=f":material/{looks.icon}:", color=looks.hue, help=help_text)

@@ -1,0 +1,76 @@
+"""Frames made ready to be drawn: the largest values first, the rest folded, the range before moved onto this one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from tsdownsample import MinMaxLTTBDownsampler
+
+from data.metrics import Kind, Metric
+
+MAX_POINTS = 2_000  # a trace; more cannot be told apart on a screen
+OTHER = "Other"
+Floats = npt.NDArray[np.float64]
+
+
+def additive(metric: Metric) -> bool:
+    """Whether the metric's values over different requests add up to the one over all of them."""
+    return metric.kind in {Kind.SUM, Kind.RATE}
+
+
+def shifted(previous: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """`previous` with its buckets moved onto those of `now`, first onto first; what has no counterpart is dropped."""
+    ours, theirs = now["time"].unique().sort(), previous["time"].unique().sort()
+    shared = min(ours.len(), theirs.len())
+    clock = pl.DataFrame({"time": theirs.head(shared), "moved": ours.head(shared)})
+    return previous.join(clock, on="time").drop("time").rename({"moved": "time"})
+
+
+def folded(frame: pl.DataFrame, by: str, metrics: Sequence[Metric], keep: int = 8) -> tuple[pl.DataFrame, int]:
+    """The `keep` largest values of `by` (by the first metric); the rest becomes `Other` where all metrics are sums.
+
+    `frame`: [`time`], `by`, metrics. Returns it and how many values were left out of sight (0: they are in `Other`).
+    """
+    top = largest(frame, by, metrics[0].name)
+    if len(top) <= keep:
+        return frame, 0
+    if not all(additive(metric) for metric in metrics):
+        return frame.filter(pl.col(by).is_in(top[:keep])), len(top) - keep
+    name = pl.when(pl.col(by).is_in(top[: keep - 1])).then(pl.col(by)).otherwise(pl.lit(OTHER)).alias(by)
+    keys = [pl.col("time"), name] if "time" in frame.columns else [name]
+    return frame.group_by(keys).agg(pl.col(m.name).sum() for m in metrics).sort(frame.columns[0]), 0
+
+
+def largest(frame: pl.DataFrame, by: str, metric: str) -> list[str]:
+    """The values of `by`, the largest sum of the metric first, `Other` last; `['']` without a breakdown."""
+    if not by:
+        return [""]
+    sizes = frame.group_by(by).agg(pl.col(metric).cast(pl.Float64).sum().alias("size"))
+    return sizes.sort(pl.col(by) == OTHER, -pl.col("size"), pl.col(by))[by].to_list()
+
+
+def part(frame: pl.DataFrame, by: str, value: str) -> pl.DataFrame:
+    """The rows of one value, in order of time; all of them without a breakdown."""
+    return (frame.filter(pl.col(by) == value) if by else frame).sort("time")
+
+
+def points(frame: pl.DataFrame, metric: str, tz: str, divisor: float = 1) -> tuple[Floats, Floats]:
+    """Epoch milliseconds on the viewer's clock and values over `divisor`; thinned to `MAX_POINTS`, extremes kept."""
+    clock = frame["time"].dt.convert_time_zone(tz).dt.replace_time_zone(None).dt.epoch("ms")
+    x, y = clock.cast(pl.Float64).to_numpy(), numbers(frame[metric], divisor)
+    if len(x) <= MAX_POINTS:
+        return x, y
+    kept = MinMaxLTTBDownsampler().downsample(x, np.nan_to_num(y), n_out=MAX_POINTS)  # type: ignore[no-untyped-call]
+    return x[kept], y[kept]
+
+
+def numbers(values: pl.Series, divisor: float = 1) -> Floats:
+    """The values as floats over `divisor`, NaN where there is none."""
+    return values.cast(pl.Float64).to_numpy() / divisor
+
+
+def lonely(y: Floats) -> bool:
+    """Whether a point stands alone between holes, where a line alone would not show it."""
+    there = np.concatenate(([False], ~np.isnan(y), [False]))
+    return bool((there[1:-1] & ~there[:-2] & ~there[2:]).any())

@@ -1,0 +1,97 @@
+"""Tables: ranked lists with bars of share, and frames with every column in its unit."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from app.views import colors
+from app.views import format as form
+from data.metrics import Metric, dimension
+
+_FORMATS = {"usd": "dollar", "percent": "%.2f%%", "ms": "%,.0f ms", "s": "%,.1f s", "tokens/s": "%,.1f"}
+
+
+def ranked(frame: pl.DataFrame, by: str, metric: Metric, *, extra: Metric | None = None, total: float = 0.0) -> None:
+    """A list of `by`, largest first: dot of its colour, value, share of `total` as a bar.
+
+    `frame`: `by`, `metric`, [`extra`, shown small beneath].
+    """
+    rows = "".join(_ranked_row(row, by, metric, extra, total) for row in frame.iter_rows(named=True))
+    st.html(f'<table class="ranked"><tbody>{rows}</tbody></table>')
+
+
+def _ranked_row(row: Mapping[str, Any], by: str, metric: Metric, extra: Metric | None, total: float) -> str:
+    name, value = str(row[by]), row[metric.name]
+    size = float(value or 0)
+    share = 100 * size / total if total else 0.0
+    shade = colors.color(by, name) if by in colors.COLORED else colors.ACCENT
+    dot = f'<i style="background:{shade}"></i>' if by in colors.COLORED else ""
+    small = (
+        f"<small>{form.quantity(row[extra.name], extra.unit, short=True)} {escape(extra.label.lower())}</small>"
+        if extra
+        else ""
+    )
+    return (
+        f'<tr><th scope="row" title="{escape(name)}">{dot}{escape(name)}</th>'
+        f"<td>{escape(form.quantity(value, metric.unit))}{small}</td>"
+        f'<td class="share"><span>{share:.0f}%</span>'
+        f'<div><b style="width:{min(share, 100):.1f}%;background:{shade}"></b></div></td></tr>'
+    )
+
+
+def frame(
+    data: pl.DataFrame,
+    *,
+    key: str,
+    alt: str,
+    metrics: Sequence[Metric] = (),
+    labels: Mapping[str, str] | None = None,
+    height: int | None = None,
+) -> None:
+    """The frame as it is, numbers in their unit; times must already be in the viewer's zone."""
+    columns = {metric.name: number(metric.label, metric.unit, metric.definition) for metric in metrics}
+    columns |= {name: st.column_config.Column(label) for name, label in (labels or {}).items()}
+    st.dataframe(_plain(data), key=key, hide_index=True, column_config=columns, alt=alt, height=height or "content")
+
+
+def series(data: pl.DataFrame, metrics: Sequence[Metric], by: str, tz: str) -> None:
+    """The course over time as a table, newest first; with a breakdown of one metric, a column a value."""
+    local = data.with_columns(pl.col("time").dt.convert_time_zone(tz).dt.replace_time_zone(None))
+    columns: dict[str, Any] = {"time": st.column_config.DatetimeColumn("Time", format="YYYY-MM-DD HH:mm")}
+    if by and len(metrics) == 1:
+        wide = local.pivot(on=by, index="time", values=metrics[0].name).sort("time", descending=True)
+        columns |= {name: number(name, metrics[0].unit) for name in wide.columns if name != "time"}
+    else:
+        wide = local.sort("time", descending=True)
+        columns |= {each.name: number(each.label, each.unit, each.definition) for each in metrics}
+    st.dataframe(
+        _plain(wide), key="series", hide_index=True, column_config=columns, height=420, alt="The values over time"
+    )
+
+
+def totals(data: pl.DataFrame, whole: pl.DataFrame, metrics: Sequence[Metric], by: str, *, compare: bool) -> None:
+    """A row a value and, first, one over everything; beside each metric its value before and the change."""
+    columns: dict[str, Any] = {by: st.column_config.TextColumn(dimension(by).label)} if by else {}
+    for each in metrics:
+        columns[each.name] = number(each.label, each.unit, each.definition)
+        if compare:
+            columns[f"{each.name}_before"] = number(f"{each.label} before", each.unit)
+            columns[f"{each.name}_change"] = st.column_config.NumberColumn("Change", format="%+.1f%%")
+    if by:
+        everything = whole.with_columns(pl.lit("All").alias(by)).select(data.columns)
+        data = pl.concat([everything, data], how="vertical_relaxed")
+    st.dataframe(_plain(data), key="totals", hide_index=True, column_config=columns, alt="Totals over the whole range")
+
+
+def number(label: str, unit: str, definition: str | None = None) -> Any:
+    """A column of numbers in a metric's unit."""
+    style = _FORMATS.get("usd" if unit.startswith("usd") else unit, "localized")
+    return st.column_config.NumberColumn(label, format=style, help=definition)
+
+
+def _plain(data: pl.DataFrame) -> pl.DataFrame:
+    """Decimals as floats: the browser's table draws them as numbers."""
+    return data.with_columns(pl.selectors.decimal().cast(pl.Float64))

@@ -1,0 +1,49 @@
+"""Explore: any metric, by anything, over any range, against the range before."""
+
+import streamlit as st
+
+from app import context
+from app.controls import filters, pickers, ranges
+from app.inquiry import Inquiry, findings
+from app.views import chart, page, picture, tables
+from app.views.empty import no_data
+from app.views.format import moment
+from data.metrics import dimension
+from data.queries import ledger
+from data.query import sentence
+
+with context.standing():
+    with page.header("Explore"):
+        span = ranges.picker(context.now())
+        where = filters.picker(lambda name: context.fresh(ledger.values, name, span.start, span.end))
+    with st.grid(3, min_column_width=190, gap="small", key="explore-controls"):
+        metrics = pickers.metrics_picker()
+        by = pickers.breakdown_picker()
+        grain = pickers.grain_picker(span)
+    with st.container(horizontal=True, vertical_alignment="center", key="explore-looks"):
+        drawn = pickers.chart_picker()
+        compare = pickers.compare_toggle()
+
+    asked = Inquiry(metrics, span, by, grain, where, compare)
+    found = findings(asked)
+    question = asked.question(grain=grain)
+    st.caption(sentence(question))
+    if found.totals.is_empty() or (found.series is not None and found.series.is_empty()):
+        first, _ = context.fresh(ledger.extent)
+        no_data("explore", moment(first, span.tz) if first else None)
+        st.stop()
+
+    title = ", ".join(each.label for each in asked.measured) + (f" by {dimension(by).label.lower()}" if by else "")
+    both = ("csv", "json")
+    shown, hidden = picture.picture(found, asked, bars=drawn == "bars")
+    course = found.totals if found.series is None else found.series
+    note = f"the largest; {hidden} more in the totals" if hidden else ""
+    with page.section(title, key="picture", note=note, span=span, data=lambda: course, formats=both):
+        if drawn == "table" and found.series is not None:
+            tables.series(found.series, asked.measured, by, span.tz)
+        else:
+            st.plotly_chart(shown, key="picture", config=chart.CONFIG, alt=sentence(question))
+    with page.section(
+        "Totals", key="totals", subject=f"{title} totals", span=span, data=lambda: found.totals, formats=both
+    ):
+        tables.totals(found.totals, found.whole, asked.measured, by, compare=compare)

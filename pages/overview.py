@@ -1,0 +1,44 @@
+"""Overview: whether it runs, what it costs, who spends it, and whether anything is wrong."""
+
+import streamlit as st
+
+from app import context
+from app.controls import ranges
+from app.summary import summary
+from app.views import cards, chart, incidents, page, statusline, tables
+from app.views.empty import no_data
+from app.views.format import moment, money
+from app.views.shaping import folded
+from data.metrics import dimension, metric
+from data.queries import alerts, ledger
+
+with context.standing():
+    now = context.now()
+    with page.header("Overview"):
+        span = ranges.picker(now)
+    programs = context.programs()
+    first, last = context.fresh(ledger.extent)
+    statusline.statusline(programs, last, now)
+    if said := statusline.advice(programs):
+        st.warning(said, icon=":material/power_off:")
+    incidents.firing(context.fresh(alerts.active), now)
+
+    told = summary(span)
+    if not told.requests:
+        no_data("overview", moment(first, span.tz) if first else None)
+        st.stop()
+    cards.cards(told.cards)
+    st.caption(f"{span.label()}, against {span.previous().label()} ({span.tz})")
+
+    cost = metric("cost")
+    course, _ = folded(told.course, "model", [cost])
+    with page.section("Cost by model", key="course", note=f"per {told.grain}", span=span, data=lambda: told.course):
+        figure = chart.timeline(chart.Course(course, [cost], "model", span.tz), bars=True)
+        alt = f"Stacked bars: cost by model per {told.grain}, {money(told.cost)} in all, {span.label()}."
+        st.plotly_chart(figure, key="course", config=chart.CONFIG, alt=alt)
+
+    with st.grid(3, min_column_width=300, gap="small", key="ranked"):
+        for name, frame in told.ranked.items():
+            title = f"Top {dimension(name).label.lower()}s"
+            with page.section(title, key=name, note="by cost", span=span, data=lambda frame=frame: frame):
+                tables.ranked(frame, name, cost, extra=metric("requests"), total=told.cost)
