@@ -1,0 +1,280 @@
+from datetime import timedelta
+
+import pytest
+
+from data.queries import alerts, leases
+from engine import incidents, rules
+from engine.errors import Refused, StaleVersion
+from engine.tick import Fenced, look, tick
+from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, one, rows, spend, watch
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_breach_opens_an_incident_and_queues_its_notice_in_one_go(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2.5")
+
+    done = tick(store, [rule], NOON)
+
+    assert (done.transitions, done.notices, done.conflicted) == (1, 1, ())
+    assert rows(store, "alert_instances", "state", "value", "threshold") == [("firing", 2.5, 1.0)]
+    assert rows(store, "alerts", "status", "rule_name", "severity", "opened_at") == [
+        ("firing", "High cost", "high", NOON)
+    ]
+    assert rows(store, "notifications", "channel", "reason", "status") == [("in-app", "first", "pending")]
+    assert rows(store, "alert_events", "from_state", "to_state", "reason") == [("normal", "firing", "condition")]
+
+
+def test_nothing_is_told_twice_while_it_fires(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    for n in range(3):
+        tick(store, [rule], NOON + n * MINUTE)
+    assert rows(store, "notifications", "reason") == [("first",)]
+
+
+def test_the_end_of_a_breach_resolves_the_incident_and_says_so(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    tick(store, [rule], NOON + 6 * MINUTE)
+    assert rows(store, "alerts", "status", "resolved_at", "resolved_by") == [("resolved", NOON + 6 * MINUTE, "")]
+    assert rows(store, "notifications", "reason") == [("first",), ("resolved",)]
+    assert rows(store, "alert_instances", "state", "alert_id") == [("normal", "")]
+
+
+def test_a_pending_alert_resolves_silently(store):
+    rule = watch(store, **{"for": "10m"})
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    tick(store, [rule], NOON + 6 * MINUTE)
+    assert rows(store, "alerts", "id") == []
+    assert rows(store, "alert_events", "to_state") == [("pending",), ("normal",)]
+
+
+def test_each_group_has_an_incident_of_its_own(store):
+    rule = watch(store, group_by=["model"])
+    spend(store, NOON - SECOND, "2", model="opus")
+    spend(store, NOON - SECOND, "3", model="sonnet")
+    spend(store, NOON - SECOND, "0.5", model="haiku")
+    tick(store, [rule], NOON)
+    assert sorted(rows(store, "alerts", "labels")) == [('{"model":"opus"}',), ('{"model":"sonnet"}',)]
+    assert len(rows(store, "alert_instances", "state")) == 3
+
+
+def test_the_same_tick_twice_changes_nothing(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    assert tick(store, [rule], NOON).rules == 0
+    assert len(rows(store, "notifications", "id")) == 1
+
+
+def test_two_workers_at_the_same_instant_open_one_incident(store, monkeypatch):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    read = alerts.instances
+
+    def read_then_lose_the_race(*args):
+        found = read(*args)
+        monkeypatch.setattr(alerts, "instances", read)
+        tick(store, [rule], NOON)
+        return found
+
+    monkeypatch.setattr(alerts, "instances", read_then_lose_the_race)
+    assert tick(store, [rule], NOON).conflicted == (rule.id,)
+    assert len(rows(store, "alerts", "id")) == len(rows(store, "notifications", "id")) == 1
+
+
+def test_a_stale_worker_writes_nothing(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    old = leases.acquire(store, "evaluator", "old", now=NOON - HOUR, until=NOON - MINUTE)
+    new = leases.acquire(store, "evaluator", "new", now=NOON, until=NOON + MINUTE)
+    assert old is not None and new == old + 1
+    with pytest.raises(Fenced):
+        tick(store, [rule], NOON, fence=[leases.holding("evaluator", old, until=NOON + HOUR)])
+    assert rows(store, "alerts", "id") == []
+    tick(store, [rule], NOON, fence=[leases.holding("evaluator", new, until=NOON + HOUR)])
+    assert len(rows(store, "alerts", "id")) == 1
+
+
+def test_a_lease_is_taken_by_one_until_it_runs_out(store):
+    assert leases.acquire(store, "evaluator", "a", now=NOON, until=NOON + MINUTE) == 1
+    assert leases.acquire(store, "evaluator", "b", now=NOON, until=NOON + MINUTE) is None
+    assert leases.acquire(store, "evaluator", "b", now=NOON + MINUTE, until=NOON + 2 * MINUTE) == 2
+
+
+def test_a_rule_edited_during_the_tick_is_left_to_the_next(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    rules.save(store, {**COSTLY, "name": "Other"}, rule_id=rule.id, by="ada")
+    assert tick(store, [rule], NOON).conflicted == (rule.id,)
+    assert rows(store, "alerts", "id") == []
+
+
+def test_one_rules_conflict_leaves_the_others_in_peace(store):
+    stale, fresh = watch(store), watch(store, name="Fresh")
+    spend(store, NOON - SECOND, "2")
+    rules.toggle(store, stale.id, by="ada")
+    assert tick(store, [stale, fresh], NOON).conflicted == (stale.id,)
+    assert rows(store, "alerts", "rule_name") == [("Fresh",)]
+
+
+def test_a_rule_that_fails_is_in_bad_health_and_the_others_go_on(store, monkeypatch):
+    broken, fine = watch(store, name="Broken"), watch(store, name="Fine")
+    spend(store, NOON - SECOND, "2")
+    from engine import tick as module
+
+    evaluate = module.evaluate
+
+    def evaluate_or_fail(rule, *args):
+        if rule.name == "Broken":
+            raise ZeroDivisionError("made up")
+        return evaluate(rule, *args)
+
+    monkeypatch.setattr(module, "evaluate", evaluate_or_fail)
+    tick(store, [broken, fine], NOON)
+    assert rules.get(store, broken.id).health == "error"
+    assert "made up" in rules.get(store, broken.id).health_message
+    assert rules.get(store, fine.id).state == "firing"
+
+
+def test_a_question_that_cannot_be_answered_spoils_only_its_own_rule(store):
+    odd = watch(
+        store, name="Odd", when={"metric": "cost", "window": "5m", "op": ">", "value": 1, "where": {"tag:x": "y"}}
+    )
+    fine = watch(store, name="Fine")
+    spend(store, NOON - SECOND, "2")
+    tick(store, [odd, fine], NOON)
+    assert rules.get(store, fine.id).state == "firing"
+
+
+def test_pending_does_not_run_while_nobody_watches(store):
+    rule = watch(store, **{"for": "3m"})
+    for n in range(0, 60, 2):
+        spend(store, NOON + n * MINUTE - SECOND, "2")
+    tick(store, [rule], NOON)
+    tick(store, [rule], NOON + MINUTE)
+    tick(store, [rule], NOON + 30 * MINUTE)
+    assert rows(store, "alert_instances", "state") == [("pending",)]
+    tick(store, [rule], NOON + 31 * MINUTE)
+    assert rows(store, "alert_instances", "state") == [("firing",)]
+
+
+def test_a_silence_is_recorded_once_with_its_reason(store):
+    rule = watch(store, cooldown="1h")
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    tick(store, [rule], NOON + 6 * MINUTE)
+    spend(store, NOON + 10 * MINUTE - SECOND, "2")
+    for n in (10, 11, 12):
+        tick(store, [rule], NOON + n * MINUTE)
+    assert rows(store, "notifications", "reason", "status") == [
+        ("first", "pending"),
+        ("resolved", "pending"),
+        ("cooldown", "silent"),
+    ]
+
+
+def test_repeats_stop_when_acknowledged(store):
+    rule = watch(store, repeat="2m")
+    for n in range(0, 20, 2):
+        spend(store, NOON + n * MINUTE - SECOND, "2")
+    tick(store, [rule], NOON)
+    tick(store, [rule], NOON + 2 * MINUTE)
+    alert_id = one(rows(store, "alerts", "id"))[0]
+    incidents.acknowledge(store, [alert_id], by="grace", comment="on it", at=NOON + 3 * MINUTE)
+    for n in (4, 6, 8):
+        tick(store, [rule], NOON + n * MINUTE)
+    sent = [reason for reason, status in rows(store, "notifications", "reason", "status") if status == "pending"]
+    assert sent == ["first", "repeat"]
+    assert rows(store, "alerts", "status", "acknowledged_by", "comment") == [("acknowledged", "grace", "on it")]
+
+
+def test_resolving_by_hand_ends_the_episode_and_a_lasting_breach_opens_a_new_one_after_its_for(store):
+    rule = watch(store, **{"for": "2m", "cooldown": "30m"})
+    for n in range(10):
+        spend(store, NOON + n * MINUTE - SECOND, "2")
+    for n in range(3):
+        tick(store, [rule], NOON + n * MINUTE)
+    first = one(rows(store, "alerts", "id"))[0]
+    incidents.resolve(store, [first], by="grace", comment="known", at=NOON + 2 * MINUTE + SECOND)
+    assert rows(store, "alerts", "status", "resolved_by", "comment") == [("resolved", "grace", "known")]
+    assert rows(store, "alert_events", "reason")[-1] == ("by_hand",)
+    tick(store, [rule], NOON + 3 * MINUTE)
+    assert rows(store, "alert_instances", "state") == [("pending",)]
+    for n in (4, 5):
+        tick(store, [rule], NOON + n * MINUTE)
+    assert rows(store, "alerts", "status") == [("resolved",), ("firing",)]
+    assert [r for (r,) in rows(store, "notifications", "reason")] == ["first", "resolved", "cooldown"]
+
+
+def test_a_resolved_incident_cannot_be_acknowledged_and_nothing_of_the_bulk_happens(store):
+    rule = watch(store, group_by=["model"])
+    spend(store, NOON - SECOND, "2", model="a")
+    spend(store, NOON - SECOND, "2", model="b")
+    tick(store, [rule], NOON)
+    (first,), (second,) = rows(store, "alerts", "id")
+    incidents.resolve(store, [first], by="ada", at=NOON + SECOND)
+    with pytest.raises(Refused):
+        incidents.acknowledge(store, [second, first], by="ada", at=NOON + SECOND)
+    assert {status for (status,) in rows(store, "alerts", "status")} == {"resolved", "firing"}
+    done = incidents.resolve(store, [first, second], by="ada", at=NOON + 2 * SECOND)
+    assert [(d.id, d.changed) for d in done] == [(first, False), (second, True)]
+
+
+@pytest.mark.parametrize("how", ["edit", "disable", "delete"])
+def test_an_incident_ends_with_its_rule(store, how):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    later = NOON + SECOND
+    if how == "edit":
+        when = {"metric": "cost", "window": "5m", "op": ">", "value": 100}
+        rules.save(store, {**COSTLY, "when": when}, rule_id=rule.id, by="ada", at=later)
+    elif how == "disable":
+        rules.toggle(store, rule.id, by="ada", at=later)
+    else:
+        rules.delete(store, rule.id, by="ada", at=later)
+    assert rows(store, "alerts", "status") == [("resolved",)]
+    assert [r for (r,) in rows(store, "notifications", "reason")] == ["first", "resolved"]
+    assert rows(store, "alert_instances", "state") == ([("paused",)] if how == "disable" else [])
+
+
+def test_an_edit_of_words_keeps_the_state(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    rules.save(store, {**COSTLY, "message": "hello"}, rule_id=rule.id, version=1, by="ada")
+    assert rows(store, "alerts", "status") == [("firing",)]
+    tick(store, [again(store, rule.id)], NOON + MINUTE)
+    assert [r for (r,) in rows(store, "notifications", "reason")] == ["first"]
+
+
+def test_of_two_edits_of_one_version_the_second_is_refused(store):
+    rule = watch(store)
+    rules.save(store, COSTLY, rule_id=rule.id, version=1, by="ada")
+    with pytest.raises(StaleVersion):
+        rules.save(store, COSTLY, rule_id=rule.id, version=1, by="grace")
+    assert [v for (v,) in store.sql("SELECT version FROM rule_versions ORDER BY version").rows()] == [1, 2]
+    assert [a for (a,) in rows(store, "audit_log", "action")] == ["create", "update"]
+
+
+def test_a_look_shows_each_condition_and_changes_nothing(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    (group,) = look(store, rule.rule, NOON)
+    assert (group.truth, group.value, group.conditions[0].path) == ("true", 2.0, "when")
+    assert rows(store, "alert_instances", "state") == []
+
+
+def test_rules_of_one_cadence_are_evaluated_together(store):
+    watched = [
+        watch(store, name=f"rule {n}", when={"metric": "cost", "window": "5m", "op": ">", "value": n})
+        for n in range(50)
+    ]
+    spend(store, NOON - SECOND, "20.5")
+    done = tick(store, watched, NOON)
+    assert (done.rules, done.transitions) == (50, 21)
