@@ -126,12 +126,12 @@ def latency(scope: Scope) -> Iterator[Sql]:
 
 
 def values(scope: Scope, name: str) -> Iterator[Sql]:
-    """One SELECT a piece: [time], the dimensions, `value`: each value of the dimension `name` that is not ''."""
+    """One SELECT a piece: [time], the dimensions, `value`: each value of the dimension `name`, '' too."""
     level = scope.finest if dimension(name).in_rollups else Level.ROWS
     for piece in cut(scope.start, scope.end, level):
         table = "requests" if piece.level is Level.ROWS else f"usage_{piece.level}"
         kept = [*_kept(scope, piece), f"{column(name)} AS value"]
-        yield _select(kept, table, scope, piece, [f"{column(name)} <> ''"])
+        yield _select(kept, table, scope, piece)
 
 
 def last_ended(scope: Scope) -> Iterator[Sql]:
