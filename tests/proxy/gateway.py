@@ -102,12 +102,12 @@ async def provider(*answers: bytes | Script) -> AsyncIterator[tuple[str, Seen]]:
 
 
 class NoStore:
-    """A store that is not there."""
+    """A store that is not there, and the function that connects to it."""
 
     def __call__(self) -> "NoStore":
         raise StoreUnavailable("no store in this test")
 
-    def put(self, rows: pa.Table, *, spool_id: str, first: int, last: int) -> int:
+    def put(self, rows: pa.Table, *, spool_id: str, first: int, last: int) -> int:  # noqa: ARG002
         raise StoreUnavailable("no store in this test")
 
     def ping(self) -> object:
@@ -123,7 +123,7 @@ class TakingStore(NoStore):
     def __call__(self) -> "TakingStore":
         return self
 
-    def put(self, rows: pa.Table, *, spool_id: str, first: int, last: int) -> int:
+    def put(self, rows: pa.Table, *, spool_id: str, first: int, last: int) -> int:  # noqa: ARG002
         self.rows += rows.to_pylist()
         return last
 

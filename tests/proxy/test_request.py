@@ -1,0 +1,57 @@
+"""What the proxy reads in a body, whatever the body is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.request import RequestFacts, clean, read_facts
+
+
+def test_the_facts_of_a_messages_body():
+    body = b'{"model":"claude-x","max_tokens":9,"stream":true,"metadata":{"user_id":"u1"},"messages":[{"content":"\\u00e9"}]}'
+    assert read_facts(body) == RequestFacts("claude-x", stream=True, max_tokens=9, user_id="u1")
+
+
+def test_the_facts_of_a_chat_body():
+    body = b'{"model":"gpt-x","max_completion_tokens":7,"stream":true,"stream_options":{"include_usage":true},"user":"ann"}'
+    assert read_facts(body) == RequestFacts("gpt-x", stream=True, max_tokens=7, user_id="ann", include_usage=True)
+
+
+def test_a_safety_identifier_wins_over_the_older_user_field():
+    assert read_facts(b'{"user":"old","safety_identifier":"new"}').user_id == "new"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"model":', b"[" * 100_000],
+    ids=["empty", "cut", "list", "null", "no UTF-8", "cut value", "deep"],
+)
+def test_what_is_no_json_object_is_unreadable_and_harmless(body: bytes):
+    assert read_facts(body) == RequestFacts(readable=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":5,"stream":"yes","max_tokens":"9","metadata":[],"stream_options":7,"user":{}}',
+        b'{"model":null,"stream":1,"max_tokens":-3,"metadata":{"user_id":4}}',
+        b'{"max_tokens":true,"metadata":null}',
+    ],
+)
+def test_wrong_types_are_as_good_as_nothing(body: bytes):
+    assert read_facts(body) == RequestFacts()
+
+
+def test_long_and_unprintable_names_are_cut_and_cleaned():
+    assert clean("a\x00b\r\nc" + "d" * 500, 8) == "a b  cdd"
+    assert clean("caf\u00e9 \ud800", 20) == "caf\u00e9 ?"
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise(body: bytes):
+    assert isinstance(read_facts(body), RequestFacts)
+
+
+@given(st.text(max_size=50) | st.integers() | st.none())
+def test_clean_text_can_always_be_stored(value: object):
+    assert clean(value, 30).encode("utf-8").decode().isprintable()
