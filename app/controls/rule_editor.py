@@ -1,0 +1,110 @@
+"""Making or changing a rule: the form, what it says in words, what it would have done, and saving it."""
+
+from datetime import timedelta
+
+import streamlit as st
+
+from app import context
+from app.controls import condition_form, rule_form, trial
+from app.controls.scopes import Values
+from app.rule_draft import Draft, draft, new_draft
+from data.errors import StoreError
+from data.queries import channels, ledger
+from engine import rules
+from engine.errors import EngineError, RuleError
+from engine.rule import Rule, parse, to_yaml
+from engine.rules import Stored
+from engine.sentence import sentence
+
+_DRAFT = "rule-draft"
+SAID = "rule-said"
+
+
+def begin(stored: Stored | None = None) -> None:
+    """Open the editor on a rule, or on a new one."""
+    made = draft(dict(stored.document), rule_id=stored.id, version=stored.version) if stored else new_draft()
+    st.session_state[_DRAFT] = made
+
+
+def close() -> None:
+    """Leave the editor; what was not saved is gone."""
+    st.session_state.pop(_DRAFT, None)
+
+
+def current() -> Draft | None:
+    """The draft in the editor, if it is open."""
+    return st.session_state.get(_DRAFT)
+
+
+def editor(made: Draft) -> None:
+    """The whole editor of one draft."""
+    values = _known_values()
+    with st.container(border=True, key="section-rule", gap="medium"):
+        rule_form.basics(made)
+        st.markdown("**Fire when**")
+        condition_form.conditions(made, values)
+        rule_form.scope(made, values)
+        with st.expander("Timing", key=f"timing-{made.id}"):
+            rule_form.timing(made)
+        with st.expander("Who is told", key=f"telling-{made.id}", expanded=True):
+            rule_form.telling(made, _channel_names())
+    rule = _judged(made)
+    _actions(made, rule)
+    if rule is not None:
+        trial.trial(rule)
+
+
+def _judged(made: Draft) -> Rule | None:
+    """The rule as words and as YAML, or what is wrong with it."""
+    document = rule_form.tidy(made.document())
+    try:
+        rule = parse(document)
+    except RuleError as error:
+        said = "\n".join(f"- {_place(fault.path)}{fault.message}" for fault in error.faults)
+        st.warning(f"Not a rule yet:\n{said}", icon=":material/edit_note:")
+        return None
+    st.info(sentence(rule), icon=":material/format_quote:")
+    with st.expander("As YAML", key=f"yaml-{made.id}"):
+        st.code(to_yaml(rule), language="yaml")
+    return rule
+
+
+def _place(path: str) -> str:
+    return f"`{path}` " if path else ""
+
+
+def _actions(made: Draft, rule: Rule | None) -> None:
+    with st.container(horizontal=True, key="rule-actions"):
+        if (
+            st.button("Save rule", type="primary", icon=":material/save:", disabled=rule is None, key="save-rule")
+            and rule
+        ):
+            _save(made, rule)
+        if st.button("Cancel", key="cancel-rule"):
+            close()
+            st.rerun()
+
+
+def _save(made: Draft, rule: Rule) -> None:
+    expected = made.version or None
+    try:
+        rules.save(context.store(), rule, by="app", rule_id=made.rule_id or None, version=expected)
+    except (EngineError, StoreError) as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    close()
+    st.session_state[SAID] = f"Saved “{rule.name}”. It is evaluated from now on."
+    st.rerun()
+
+
+def _channel_names() -> list[str]:
+    return [row.name for row in context.fresh(channels.every)]
+
+
+def _known_values() -> Values:
+    end = context.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+
+    def values(name: str) -> list[str]:
+        return [str(value) for value in context.fresh(ledger.values, name, end - trial.LONGEST, end)]
+
+    return values

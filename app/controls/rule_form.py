@@ -1,0 +1,108 @@
+"""The form of a rule around its conditions: what it is called, watches, waits for and tells.
+
+Every control writes into the draft at once; `engine.rule.parse` judges the whole.
+"""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.controls.scopes import Values, where_button
+from app.controls.terms import CADENCES, TIMES, choice, time_label
+from app.rule_draft import Document, Draft
+from data.metrics import DIMENSIONS, dimension
+from engine.rule import NoData, Severity
+
+GROUPINGS = tuple(each.name for each in DIMENSIONS if each.name != "tag")
+NO_DATA_LABELS = {
+    NoData.OK: "count as fine",
+    NoData.NO_DATA: "show as no data",
+    NoData.FIRING: "fire",
+    NoData.KEEP: "keep the last state",
+}
+#: Label, field, default, choices and help of every length of time a rule has.
+TIMERS: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
+    ("Look every", "every", "60s", CADENCES, "How often the rule is evaluated."),
+    ("Must hold for", "for", "0s", TIMES, "How long it must hold before it fires."),
+    ("Keep firing for", "keep_firing_for", "0s", TIMES, "How long it stays open after it last held."),
+    ("Quiet after firing", "cooldown", "0s", TIMES, "No new notice of the same alert for this long."),
+    ("Repeat every", "repeat", "0s", TIMES, "Tell again while it fires and nobody has acknowledged it."),
+)
+
+
+def basics(draft: Draft) -> None:
+    """Name and severity."""
+    fields = draft.fields
+    with st.container(horizontal=True, key="rule-basics"):
+        fields["name"] = st.text_input(
+            "Name", fields.get("name", ""), key=f"{draft.id}-name", placeholder="High cost on OpenAI", width=420
+        )
+        severities = [each.value for each in Severity]
+        fields["severity"] = st.selectbox(
+            "Severity",
+            severities,
+            index=severities.index(fields.get("severity", Severity.MEDIUM)),
+            key=f"{draft.id}-severity",
+            width=170,
+        )
+
+
+def scope(draft: Draft, values: Values) -> None:
+    """What all conditions look at, and what makes one alert each."""
+    fields = draft.fields
+    with st.container(horizontal=True, vertical_alignment="bottom", key="rule-scope"):
+        fields["group_by"] = st.multiselect(
+            "One alert for each",
+            GROUPINGS,
+            default=list(fields.get("group_by", [])),
+            format_func=lambda name: dimension(name).label,
+            key=f"{draft.id}-group",
+            placeholder="Nothing: one alert for all",
+            width=320,
+        )
+        where_button("Only where", fields, f"{draft.id}-where", values)
+
+
+def timing(draft: Draft) -> None:
+    """How often it looks, how long it waits, and how often it may speak."""
+    fields = draft.fields
+    with st.grid(4, min_column_width=170, gap="small", key="rule-timing"):
+        for label, name, default, options, help_text in TIMERS:
+            now = str(fields.get(name, default))
+            fields[name] = choice(label, now, options, f"{draft.id}-{name}", time_label, help_text=help_text)
+        policies = [each.value for each in NoData]
+        fields["no_data"] = st.selectbox(
+            "Without data",
+            policies,
+            index=policies.index(fields.get("no_data", NoData.OK)),
+            format_func=lambda name: NO_DATA_LABELS[NoData(name)],
+            key=f"{draft.id}-no-data",
+        )
+
+
+def telling(draft: Draft, channels: Sequence[str]) -> None:
+    """Whom it tells, and what."""
+    fields = draft.fields
+    known = list(dict.fromkeys([*channels, *fields.get("notify", []), *fields.get("fallback", [])]))
+    with st.container(horizontal=True, key="rule-telling"):
+        for label, name in (("Notify", "notify"), ("If that fails", "fallback")):
+            fields[name] = st.multiselect(
+                label,
+                known,
+                default=list(fields.get(name, [])),
+                key=f"{draft.id}-{name}",
+                placeholder="Nobody",
+                width=320,
+            )
+    fields["message"] = st.text_area(
+        "Message",
+        fields.get("message", ""),
+        key=f"{draft.id}-message",
+        placeholder="What the reader should know or do. Left empty, the notice says what happened.",
+        height=80,
+    )
+
+
+def tidy(document: Document) -> Document:
+    """The document without what the form left empty."""
+    return {name: value for name, value in document.items() if value not in ("", [], {}, None)}

@@ -1,0 +1,49 @@
+"""Filters inside a rule: what its conditions look at."""
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from app.rule_draft import Document
+from data.metrics import dimension
+
+SCOPES = ("provider", "model", "key", "project", "team", "user", "outcome", "status")
+#: Lists the values a dimension has.
+Values = Callable[[str], Sequence[str]]
+
+
+def where_button(label: str, fields: Document, key: str, values: Values) -> None:
+    """The filters of `fields` behind one button."""
+    active = len(fields.get("where", {}))
+    with st.popover(
+        f"{label} ({active})" if active else f"{label} …", icon=":material/filter_list:", key=f"{key}-open"
+    ):
+        scopes(fields, key, values)
+
+
+def scopes(said: Document, key: str, values: Values) -> None:
+    """Filters by dimension; those the form does not offer stay as they are."""
+    where = {name: _listed(wanted) for name, wanted in said.get("where", {}).items()}
+    for name in SCOPES:
+        chosen = st.multiselect(
+            dimension(name).label,
+            list(dict.fromkeys([*values(name), *where.get(name, [])])),
+            default=where.get(name, []),
+            key=f"{key}-{name}",
+            placeholder="Any",
+            accept_new_options=True,
+        )
+        put(where, name, chosen)
+    put(said, "where", where)
+
+
+def put(said: Document, name: str, value: object) -> None:
+    """Set a field, or take it out where the form left it empty."""
+    if value is None or value in ({}, []):
+        said.pop(name, None)
+    else:
+        said[name] = value
+
+
+def _listed(wanted: object) -> list[str]:
+    return [str(value) for value in wanted] if isinstance(wanted, list | tuple) else [str(wanted)]

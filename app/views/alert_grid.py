@@ -1,0 +1,122 @@
+"""The grid of incidents: sortable, selectable, and only the chosen ids come back from the browser."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+import pandas as pd
+import polars as pl
+from st_aggrid import AgGrid, DataReturnMode, JsCode
+
+#: The grid would send its whole table back with every click; this sends what is selected.
+_SELECTED = JsCode("""
+function({eventData}) {
+  return {selected: eventData.api.getSelectedNodes().map(node => node.id)};
+}
+""")
+_ROW_ID = JsCode("function(params) { return params.data.id; }")
+_RANK = JsCode("""
+function(a, b) {
+  const ranks = {critical: 5, high: 4, medium: 3, low: 2, info: 1};
+  return (ranks[a] || 0) - (ranks[b] || 0);
+}
+""")
+_SEVERITY_CLASS = JsCode("function(params) { return 'severity-' + params.value; }")
+_STATUS_CLASS = JsCode("function(params) { return 'status-' + params.value; }")
+_MARK = "'; margin-right: .45rem; font-size: .8em;"
+_STYLE = {
+    **{f".severity-{word}::before": {"content": f"'{sign}'"} for word, sign in (
+        ("critical", "▲▲ "), ("high", "▲ "), ("medium", "■ "), ("low", "▼ "), ("info", "· "),
+    )},
+    ".severity-critical": {"color": "#d0453f", "font-weight": "600"},
+    ".severity-high": {"color": "#c4641b", "font-weight": "600"},
+    ".status-firing": {"color": "#d0453f", "font-weight": "600"},
+    ".status-acknowledged": {"color": "#8a63c6", "font-weight": "600"},
+}  # fmt: skip
+_COLUMNS: tuple[dict[str, Any], ...] = (
+    {"field": "severity", "headerName": "Severity", "width": 125, "comparator": _RANK, "cellClass": _SEVERITY_CLASS},
+    {"field": "status", "headerName": "Status", "width": 135, "cellClass": _STATUS_CLASS},
+    {"field": "rule", "headerName": "Rule", "minWidth": 170, "flex": 2},
+    {"field": "summary", "headerName": "What", "minWidth": 220, "flex": 3, "tooltipField": "summary"},
+    {"field": "opened", "headerName": "Opened", "width": 165, "sort": "desc"},
+    {"field": "lasted", "headerName": "Lasted", "width": 115},
+    {"field": "acknowledged_by", "headerName": "Taken by", "width": 130},
+    {"field": "comment", "headerName": "Comment", "minWidth": 140, "flex": 2, "tooltipField": "comment"},
+)
+OPTIONS: dict[str, Any] = {
+    "columnDefs": list(_COLUMNS),
+    "defaultColDef": {"sortable": True, "resizable": True, "filter": True, "suppressMovable": True},
+    "getRowId": _ROW_ID,
+    "rowSelection": {"mode": "multiRow", "checkboxes": True, "headerCheckbox": True, "enableClickSelection": True},
+    "pagination": True,
+    "paginationPageSize": 25,
+    "paginationPageSizeSelector": [25, 100, 500],
+    "animateRows": False,
+    "tooltipShowDelay": 300,
+    "enableCellTextSelection": True,
+}
+
+
+def alert_grid(incidents: Sequence[Mapping[str, Any]], *, now: datetime, tz: str, key: str) -> list[str]:
+    """Draw the incidents (rows of `alerts`, `labels` unpacked); returns the ids that are selected."""
+    answer = AgGrid(
+        _frame(incidents, now, tz),
+        gridOptions=OPTIONS,
+        height=min(640, 150 + 42 * max(3, len(incidents))),
+        key=key,
+        data_return_mode=DataReturnMode.CUSTOM,
+        custom_jscode_for_grid_return=_SELECTED,
+        update_on=["selectionChanged"],
+        allow_unsafe_jscode=True,
+        enable_enterprise_modules=False,
+        server_sync_strategy="server_wins",
+        custom_css=_STYLE,
+        theme="streamlit",
+    )
+    chosen = (answer.raw_data or {}).get("selected", []) if isinstance(answer.raw_data, dict) else []
+    there = {row["id"] for row in incidents}
+    return [alert_id for alert_id in chosen if alert_id in there]
+
+
+def frame(incidents: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """The incidents as a frame to take away: the columns of `alerts`, labels as JSON text."""
+    return pl.DataFrame([{**row, "labels": orjson.dumps(row["labels"]).decode()} for row in incidents], strict=False)
+
+
+def _frame(incidents: Sequence[Mapping[str, Any]], now: datetime, tz: str) -> pd.DataFrame:
+    rows = [_row(incident, now, tz) for incident in incidents]
+    return pd.DataFrame(rows, columns=["id", *(column["field"] for column in _COLUMNS)], dtype="object")
+
+
+def _row(incident: Mapping[str, Any], now: datetime, tz: str) -> dict[str, str]:
+    lasted = (incident["resolved_at"] or now) - incident["opened_at"]
+    return {
+        "id": incident["id"],
+        "severity": incident["severity"],
+        "status": incident["status"],
+        "rule": incident["rule_name"],
+        "summary": incident["summary"],
+        "opened": stamp(incident["opened_at"], tz),
+        "lasted": elapsed(lasted),
+        "acknowledged_by": incident["acknowledged_by"],
+        "comment": incident["comment"],
+    }
+
+
+def stamp(at: datetime, tz: str) -> str:
+    """An instant on the viewer's clock, written so that it sorts as text."""
+    return f"{at.astimezone(ZoneInfo(tz)):%Y-%m-%d %H:%M:%S}"
+
+
+def elapsed(length: timedelta) -> str:
+    """`45 s`, `12 min`, `3 h 05 min`, `2 d 04 h`."""
+    minutes, seconds = divmod(int(length.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours:02d} h"
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"

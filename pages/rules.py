@@ -1,0 +1,47 @@
+"""Rules: what is watched, and making or changing a rule with a look at what it would have done."""
+
+import streamlit as st
+
+from app import context
+from app.controls import rule_editor
+from app.views import page, rule_list
+from app.views.empty import empty
+from engine import rules
+from engine.errors import EngineError
+from engine.rules import Stored
+
+
+def toggle(rule: Stored) -> None:
+    """Switch a rule on or off."""
+    attempt("Paused" if rule.enabled else "Resumed", lambda: rules.toggle(context.store(), rule.id, by="app"), rule)
+
+
+def delete(rule: Stored) -> None:
+    """Delete a rule as it was shown."""
+    attempt("Deleted", lambda: rules.delete(context.store(), rule.id, by="app", version=rule.version), rule)
+
+
+def attempt(said, act, rule: Stored) -> None:  # noqa: ANN001
+    """Do it, and say that it is done or why not."""
+    try:
+        act()
+        st.toast(f"{said} “{rule.name}”.")
+    except EngineError as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+with context.standing():
+    made = rule_editor.current()
+    with page.header("Rules" if made is None else "Edit rule" if made.rule_id else "New rule"):
+        if made is None:
+            st.button("New rule", icon=":material/add:", type="primary", key="new-rule", on_click=rule_editor.begin)
+    if said := st.session_state.pop(rule_editor.SAID, ""):
+        st.toast(said, icon=":material/check_circle:")
+    if made is not None:
+        rule_editor.editor(made)
+        st.stop()
+    found = rules.every(context.store())
+    if not found:
+        why = "A rule watches a number and tells you when it goes wrong. Make one; try it on history before it counts."
+        empty("No rules yet", why, icon="rule", key="rules")
+    rule_list.rule_list(found, context.now(), edit=rule_editor.begin, toggle=toggle, delete=delete)
