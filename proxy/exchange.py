@@ -115,7 +115,7 @@ class Exchange:
             await self._reply.begin()
         while True:
             self._wait(Phase.NEXT_BYTE, self._limits.idle_timeout_s)
-            chunk = await body.readany()
+            chunk = await self._next(body)
             at = perf_counter()
             if body.at_eof():
                 break
@@ -123,6 +123,15 @@ class Exchange:
         tail = self._seen(chunk, at) + (self._filter.flush() if self._filter else b"")
         self._account.close(self._left() if self._reply.gone else None)
         return await self._reply.finish(tail)
+
+    async def _next(self, body: aiohttp.StreamReader) -> bytes:
+        try:
+            return await body.readany()
+        except aiohttp.ClientError:
+            # what came just before the break is still there, though aiohttp no longer gives it out
+            if rest := body._read_nowait(-1):  # noqa: SLF001
+                await self._pass_on(rest, perf_counter())
+            raise
 
     async def _pass_on(self, chunk: bytes, at: float) -> None:
         self._phase = Phase.CLIENT
