@@ -26,6 +26,7 @@ from engine.window import Calendar, WindowText
 
 #: Deeper documents are mistakes, and would exhaust the stack.
 DEEPEST = 32
+LARGEST = 5000
 #: Metrics of the alerting vocabulary that have no data behind them so far.
 PLANNED_METRICS = frozenset({"budget_used", "budget_forecast"})
 
@@ -216,13 +217,17 @@ def placed_conditions(node: "AllOf | AnyOf | Not | Condition", path: str = "when
             yield from placed_conditions(member, f"{path}.{word}[{position}]")
 
 
-def depth(value: Any) -> int:
-    """How deeply a raw document nests."""
-    level, deepest = [value], 0
-    while level and deepest <= DEEPEST * 2:
-        deepest += 1
+def oversize(value: Any) -> str:
+    """Why a raw document is too large to look at closer; '' if it is not. Aliases count as often as they are used."""
+    level, seen = [value], 0
+    for _ in range(DEEPEST):
         level = [child for item in level for child in _children(item)]
-    return deepest
+        seen += len(level)
+        if seen > LARGEST:
+            return f"has more than {LARGEST} entries"
+        if not level:
+            return ""
+    return f"nests deeper than {DEEPEST} levels"
 
 
 def _children(value: Any) -> list[Any]:

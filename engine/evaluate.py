@@ -4,14 +4,15 @@
 then, where it compares, the window it compares with. Windows end `delay` before `at` and are half-open.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
 
-from data.metrics import Kind, metric
-from data.question import Question
+from data.metrics import metric
+from data.query import Question
 from engine.condition import CompareAs, Condition, written_value
 from engine.rule import Rule, scope
 from engine.state import Instance
@@ -19,7 +20,6 @@ from engine.truth import ConditionTruth, GroupTruth, Truth, compose, group_key, 
 from engine.window import Rolling, Span
 
 Group = tuple[str, ...]
-_COUNTED = (Kind.SUM, Kind.RATE, Kind.DISTINCT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,8 @@ def compared(condition: Condition, measured: float | None, baseline: float | Non
 
 
 def empty_value(name: str) -> float | None:
-    """What a metric is over no requests at all: zero for sums and counts, nothing for shares, averages and ranks."""
-    return 0.0 if metric(name).kind in _COUNTED else None
+    """What a metric is over no requests at all: zero for what is counted, nothing for shares, averages and ranks."""
+    return None if metric(name).empty is None else 0.0
 
 
 def _condition_truth(
@@ -170,7 +170,7 @@ def _reading(rule: Rule, condition: Condition, answer: Answer) -> Reading:
     if isinstance(answer, Failure):
         return Reading({}, None, answer.message)
     values: dict[Group, float | None] = {}
-    for row in answer.select(*rule.group_by, condition.metric).iter_rows():
+    for row in answer.select(*rule.group_by, pl.col(condition.metric).cast(pl.Float64)).iter_rows():
         group = tuple(written_value(v) for v in row[:-1])
         if group in values:
             return Reading({}, None, f"two groups have the labels {dict(zip(rule.group_by, group, strict=True))}")
@@ -178,12 +178,9 @@ def _reading(rule: Rule, condition: Condition, answer: Answer) -> Reading:
     return Reading(values, empty_value(condition.metric))
 
 
-def number(value: object) -> float | None:
-    """A cell as a float; None where it is null or NaN."""
-    if value is None:
-        return None
-    result = float(value)  # type: ignore[arg-type]  # a metric's column: int, float or Decimal
-    return None if result != result else result  # noqa: PLR0124
+def number(value: float | None) -> float | None:
+    """A value as a plain float; None where it is missing or NaN."""
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def _failures(readings: Sequence[Sequence[Reading]]) -> list[str]:

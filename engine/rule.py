@@ -13,7 +13,6 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from engine.active import Active, Zone
 from engine.condition import (
-    DEEPEST,
     AllOf,
     AnyOf,
     Compare,
@@ -24,7 +23,7 @@ from engine.condition import (
     Not,
     Placed,
     Where,
-    depth,
+    oversize,
     placed_conditions,
     written_value,
 )
@@ -138,8 +137,8 @@ _RESULT_FIELDS = ("where", "when", "group_by", "delay", "no_data", "on_error", "
 def parse(document: Mapping[str, Any] | str) -> Rule:
     """The rule a document (or its YAML or JSON text) describes; RuleError lists all of its faults."""
     raw = _read(document) if isinstance(document, str) else dict(document)
-    if depth(raw) > DEEPEST:
-        raise RuleError([Fault("when", f"nests deeper than {DEEPEST} levels")])
+    if why := oversize(raw):
+        raise RuleError([Fault("", why)])
     try:
         rule = Rule.model_validate(raw)
     except ValidationError as error:

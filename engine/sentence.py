@@ -60,8 +60,14 @@ def with_unit(value: float, unit: str) -> str:
     return f"{_digits(value)} {'%' if unit == 'percent' else unit}".rstrip()
 
 
+def rounded(value: float) -> float:
+    """A measured value as it is shown: four digits that matter, and never fewer than the whole number."""
+    return round(value) if abs(value) >= 1000 else float(f"{value:.4g}")
+
+
 def _digits(value: float) -> str:
-    return f"{value:,.0f}" if value.is_integer() else f"{value:,.10g}"
+    text = f"{value:,.10f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 def _baseline(condition: Condition) -> str:

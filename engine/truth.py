@@ -6,6 +6,7 @@ settles an `any`, whatever the others would have said; nothing else is concluded
 """
 
 import json
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def threshold(condition: Condition, *, held: bool) -> float:
 
 def judge(condition: Condition, value: float | None, *, held: bool) -> Truth:
     """Whether one value meets one condition; no value is no data."""
-    if value is None or value != value:  # noqa: PLR0124 - NaN: nothing was measured
+    if value is None or math.isnan(value):
         return Truth.NO_DATA
     return Truth.TRUE if HOLDS[condition.op](value, threshold(condition, held=held)) else Truth.FALSE
 

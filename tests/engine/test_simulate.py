@@ -2,8 +2,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,8 +9,8 @@ from engine.evaluate import evaluate, questions
 from engine.history import Grid, load
 from engine.notify import Alert, Reason, Sent, decide
 from engine.rule import Rule, parse
-from engine.simulate import Simulation, replay, simulate
-from engine.state import Instance, State, Transition, advance
+from engine.simulate import replay
+from engine.state import Instance, Transition, advance
 from tests.engine.worlds import START, World
 
 MINUTE = timedelta(minutes=1)

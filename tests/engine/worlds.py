@@ -1,6 +1,5 @@
 """Made-up histories that answer as the store does: the same value for one window, asked for alone or in a series."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -42,7 +41,6 @@ class World:
         metric: str,
         window: Window,
         by: tuple[str, ...],
-        where: Mapping[str, tuple[str, ...]],
         start: datetime,
         end: datetime,
         step: timedelta,
