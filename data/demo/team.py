@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 
 from data.model import Endpoint, Protocol
 
@@ -71,7 +72,7 @@ class Member:
     """One person or service. `weight` is its share of the calls in its busiest hours; `models` shares add up to 1."""
 
     user: str
-    key: str
+    secret: str  # the made-up credential it calls with
     team: str
     projects: tuple[str, ...]
     client: Client
@@ -80,6 +81,11 @@ class Member:
     hours: Hours = Hours.OFFICE
     env: str = "dev"
     writes_1h: bool = False  # its cache writes live for an hour
+
+    @property
+    def key(self) -> str:
+        """How the gateway names its credential: `key-` and 8 hex digits of the SHA-256."""
+        return "key-" + sha256(self.secret.encode()).hexdigest()[:8]
 
     @property
     def traits(self) -> ClientTraits:
@@ -99,23 +105,33 @@ _MIXED = {SONNET: 0.55, OPUS_BEFORE: 0.22, HAIKU: 0.23}
 _LIGHT = {SONNET: 0.62, HAIKU: 0.38}
 
 TEAM: tuple[Member, ...] = (
-    Member("ana", "ana-laptop", "platform", ("gateway", "billing"), Client.CLAUDE_CODE, _DEEP, 1.6),
-    Member("ben", "ben-laptop", "platform", ("gateway",), Client.CLAUDE_CODE, _MIXED, 1.3),
-    Member("chloe", "chloe-desktop", "platform", ("billing",), Client.CLAUDE_CODE, _LIGHT, 0.8),
+    Member("ana", "demo-ana-laptop", "platform", ("gateway", "billing"), Client.CLAUDE_CODE, _DEEP, 1.6),
+    Member("ben", "demo-ben-laptop", "platform", ("gateway",), Client.CLAUDE_CODE, _MIXED, 1.3),
+    Member("chloe", "demo-chloe-desktop", "platform", ("billing",), Client.CLAUDE_CODE, _LIGHT, 0.8),
     Member(
-        "dev", "dev-laptop", "product", ("mobile-app",), Client.CLAUDE_CODE, _MIXED, 1.2, Hours.LATE, writes_1h=True
+        "dev",
+        "demo-dev-laptop",
+        "product",
+        ("mobile-app",),
+        Client.CLAUDE_CODE,
+        _MIXED,
+        1.2,
+        Hours.LATE,
+        writes_1h=True,
     ),
-    Member("elif", "elif-laptop", "product", ("mobile-app", "search"), Client.CLAUDE_CODE, _DEEP, 1.4),
-    Member("finn", "finn-laptop", "product", ("search",), Client.CLAUDE_CODE, _LIGHT, 0.7),
-    Member("grace", "grace-laptop", "data", ("warehouse",), Client.CLAUDE_CODE, _MIXED, 1.0, writes_1h=True),
-    Member("hugo", "hugo-desktop", "data", ("warehouse", "search"), Client.CLAUDE_CODE, _LIGHT, 0.6),
-    Member("ines", "ines-laptop", "research", ("evals",), Client.CLAUDE_CODE, _DEEP, 1.1, Hours.LATE),
-    Member("jonas", "jonas-laptop", "research", ("evals",), Client.ANTHROPIC_SDK, {SONNET: 0.97, UNLISTED: 0.03}, 0.6),
-    Member("kemal", "kemal-notebook", "data", ("warehouse",), Client.OPENAI_SDK, {GPT: 0.4, GPT_MINI: 0.6}, 0.5),
-    Member("lena", "lena-shell", "product", ("mobile-app",), Client.CURL, {HAIKU: 0.8, SONNET: 0.2}, 0.2),
+    Member("elif", "demo-elif-laptop", "product", ("mobile-app", "search"), Client.CLAUDE_CODE, _DEEP, 1.4),
+    Member("finn", "demo-finn-laptop", "product", ("search",), Client.CLAUDE_CODE, _LIGHT, 0.7),
+    Member("grace", "demo-grace-laptop", "data", ("warehouse",), Client.CLAUDE_CODE, _MIXED, 1.0, writes_1h=True),
+    Member("hugo", "demo-hugo-desktop", "data", ("warehouse", "search"), Client.CLAUDE_CODE, _LIGHT, 0.6),
+    Member("ines", "demo-ines-laptop", "research", ("evals",), Client.CLAUDE_CODE, _DEEP, 1.1, Hours.LATE),
+    Member(
+        "jonas", "demo-jonas-laptop", "research", ("evals",), Client.ANTHROPIC_SDK, {SONNET: 0.97, UNLISTED: 0.03}, 0.6
+    ),
+    Member("kemal", "demo-kemal-notebook", "data", ("warehouse",), Client.OPENAI_SDK, {GPT: 0.4, GPT_MINI: 0.6}, 0.5),
+    Member("lena", "demo-lena-shell", "product", ("mobile-app",), Client.CURL, {HAIKU: 0.8, SONNET: 0.2}, 0.2),
     Member(
         "search-api",
-        "search-prod",
+        "demo-search-prod",
         "product",
         ("search",),
         Client.OPENAI_SDK,
@@ -126,7 +142,7 @@ TEAM: tuple[Member, ...] = (
     ),
     Member(
         "support-bot",
-        "support-prod",
+        "demo-support-prod",
         "product",
         ("mobile-app",),
         Client.OPENAI_RESPONSES,
@@ -136,15 +152,23 @@ TEAM: tuple[Member, ...] = (
         "prod",
     ),
     Member(
-        "etl", "etl-nightly", "data", ("warehouse",), Client.ANTHROPIC_SDK, {HAIKU: 1.0}, 1.2, Hours.NIGHTLY, "prod"
+        "etl",
+        "demo-etl-nightly",
+        "data",
+        ("warehouse",),
+        Client.ANTHROPIC_SDK,
+        {HAIKU: 1.0},
+        1.2,
+        Hours.NIGHTLY,
+        "prod",
     ),
-    Member("ci", "ci-runner", "platform", ("gateway",), Client.ANTHROPIC_SDK, {SONNET: 1.0}, 0.5, env="ci"),
+    Member("ci", "demo-ci-runner", "platform", ("gateway",), Client.ANTHROPIC_SDK, {SONNET: 1.0}, 0.5, env="ci"),
 )
 
 #: Who caused the spike: an evaluation that ran over night with whole repositories as prompts.
 CULPRIT = Member(
     "evals-batch",
-    "evals-batch",
+    "demo-evals-batch",
     "research",
     ("evals",),
     Client.ANTHROPIC_SDK,
