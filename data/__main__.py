@@ -25,6 +25,7 @@ FAILED, BAD_CONFIGURATION, ALREADY_SERVED = 1, 2, 3
 
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM, SIGINT, a shutdown call or a fatal database error; the exit status."""
+    os.umask(0o077)
     signalled = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: signalled.set())

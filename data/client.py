@@ -38,7 +38,7 @@ class FlightStore:
     then, and `StoreUnavailable` says so.
     """
 
-    def __init__(self, location: str | flight.Location, token: str) -> None:
+    def __init__(self, location: flight.Location, token: str) -> None:
         self._location = location
         self._headers = [(b"authorization", f"Bearer {token}".encode())]
         self._lock = threading.Lock()

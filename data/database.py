@@ -147,6 +147,8 @@ def _undo(cursor: duckdb.DuckDBPyConnection) -> None:
 
 
 def _open(path: Path, settings: StoreConfig) -> duckdb.DuckDBPyConnection:
+    if "?" in str(path):  # DuckDB takes what follows for options, and would put the log elsewhere
+        raise StoreUnavailable(f"{path} has a question mark in it; choose another home folder")
     spill = path.with_name("spill")
     spill.mkdir(mode=0o700, exist_ok=True)
     options: dict[str, str | bool | int | float | list[str]] = {
@@ -164,6 +166,7 @@ def _open(path: Path, settings: StoreConfig) -> duckdb.DuckDBPyConnection:
         options["threads"] = settings.threads
     try:
         connection = duckdb.connect(path, config=options)
+        path.chmod(0o600)
     except duckdb.Error as error:
         raise StoreUnavailable(f"{path} cannot be opened: {error}") from error
     for setting in ("TimeZone = 'UTC'", "enable_external_access = false", "lock_configuration = true"):

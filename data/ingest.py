@@ -54,10 +54,13 @@ def store_batch(cursor: duckdb.DuckDBPyConnection, rows: pa.Table, batch: Batch,
     if batch.last - batch.first + 1 != rows.num_rows:
         raise QueryRejected(f"the batch numbers {batch.first} to {batch.last} do not fit its {rows.num_rows} rows")
     stored = stored_offset(cursor, batch.spool_id)
-    fresh = _conformed(rows).slice(max(0, stored - batch.first + 1))
+    known = min(rows.num_rows, max(0, stored - batch.first + 1))
+    # copied, not sliced: what comes off the wire lies unaligned in memory
+    fresh = _conformed(rows).take(pa.array(range(known, rows.num_rows), pa.int64()))
     if not fresh.num_rows:
         return stored, fresh
-    cursor.register("batch", fresh)
+    cursor.register("arriving", fresh)
+    cursor.execute("CREATE TEMP TABLE batch AS SELECT * FROM arriving")
     cursor.execute("INSERT INTO requests BY NAME SELECT * FROM batch")
     rollups.append(cursor, "batch")
     cursor.execute(

@@ -70,7 +70,7 @@ REFUSED_FUNCTIONS: frozenset[str] = frozenset(
 _TABLE_REFERENCES = frozenset(
     {"BASE_TABLE", "EMPTY", "EXPRESSION_LIST", "JOIN", "PIVOT", "SUBQUERY", "TABLE_FUNCTION", "COLUMN_DATA"},
 )
-_MAX_DEPTH = 200
+_MAX_DEPTH = 400
 
 
 def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -91,9 +91,8 @@ def check_reader(connection: duckdb.DuckDBPyConnection, sql: str, catalog: froze
     `catalog` names every table and view there is: no common table expression may hide behind one of those names.
     """
     check_select(connection, sql)
-    tree = _parse_tree(connection, sql)
     try:
-        nodes = list(_nodes(tree, 0))
+        nodes = list(_nodes(_parse_tree(connection, sql), 0))
     except RecursionError as error:
         raise QueryRejected("the statement is nested too deeply") from error
     expressions = {str(entry["key"]).lower() for node in nodes for entry in _cte_entries(node)}

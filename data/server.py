@@ -42,7 +42,7 @@ class _Door(flight.ServerMiddlewareFactory):  # type: ignore[misc] # pyarrow has
 class FlightDoor(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has no types
     """Listens at one location from its construction on; several doors may share a service."""
 
-    def __init__(self, location: str | flight.Location, service: Service, tokens: dict[Role, str]) -> None:
+    def __init__(self, location: flight.Location, service: Service, tokens: dict[Role, str]) -> None:
         self._service = service
         super().__init__(location, middleware={"door": _Door(tokens)})
 

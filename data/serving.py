@@ -13,15 +13,13 @@ from pyarrow import flight
 from data.config import Config
 from data.database import Database
 from data.errors import StoreUnavailable
+from data.location import tcp_location, unix_location
 from data.maintenance import Maintenance
 from data.migrations import migrate
 from data.roles import Role
 from data.server import FlightDoor
 from data.service import Service
 from data.tokens import create_tokens
-
-#: The path must fit into `sockaddr_un`.
-_LONGEST_SOCKET_PATH = 107
 
 
 class AlreadyServed(StoreUnavailable):
@@ -57,19 +55,21 @@ class RunningStore:
 
     def _open_doors(self, config: Config, tokens: dict[Role, str]) -> None:
         self.addresses = [f"unix:{config.socket}"]
-        self._open_door(_unix_location(config), tokens)
+        location = unix_location(config.socket)
+        config.socket.unlink(missing_ok=True)  # left by a store that was killed: the home's lock is ours now
+        self._open_door(location, tokens)
         self._home.callback(config.socket.unlink, missing_ok=True)
         if config.store.tcp:
-            door = self._open_door(f"grpc://{config.store.tcp}", tokens)
+            door = self._open_door(tcp_location(config.store.tcp), tokens)
             self.addresses.append(f"tcp:{config.store.tcp.rpartition(':')[0]}:{door.port}")
 
-    def _open_door(self, location: str | flight.Location, tokens: dict[Role, str]) -> FlightDoor:
+    def _open_door(self, location: flight.Location, tokens: dict[Role, str]) -> FlightDoor:
         # the socket is born with these rights: there is no moment in which others may open it
         before = os.umask(0o177)
         try:
             door = FlightDoor(location, self.service, tokens)
         except OSError as error:
-            raise StoreUnavailable(f"cannot listen at {location}: {error}") from error
+            raise StoreUnavailable(f"cannot listen at {location.uri.decode()}: {error}") from error
         finally:
             os.umask(before)
         self._home.callback(door.shutdown)
@@ -113,13 +113,3 @@ def _locked(config: Config) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
-
-
-def _unix_location(config: Config) -> flight.Location:
-    path = str(config.socket)
-    if len(path.encode()) > _LONGEST_SOCKET_PATH:
-        raise StoreUnavailable(
-            f"the socket path {path} is longer than {_LONGEST_SOCKET_PATH} bytes; choose a shorter home folder",
-        )
-    config.socket.unlink(missing_ok=True)  # left by a store that was killed; its lock is ours now
-    return flight.Location.for_grpc_unix(path)

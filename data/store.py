@@ -17,6 +17,7 @@ from sqlalchemy import Executable
 from data.client import DEADLINE_S, MAX_ROWS, FlightStore
 from data.config import Config
 from data.errors import StoreUnavailable
+from data.location import tcp_location, unix_location
 from data.protocol import StoreStatus
 from data.roles import Role
 from data.statement import Statement, compiled
@@ -91,10 +92,10 @@ def ensure_running(config: Config) -> None:
         time.sleep(0.05)
 
 
-def _location(config: Config) -> flight.Location | str:
+def _location(config: Config) -> flight.Location:
     if config.store.tcp and not config.socket.exists():
-        return f"grpc://{config.store.tcp}"
-    return flight.Location.for_grpc_unix(str(config.socket))
+        return tcp_location(config.store.tcp)
+    return unix_location(config.socket)
 
 
 def _answers(config: Config) -> bool:

@@ -1,16 +1,23 @@
 """Fixtures of every package: a configuration on a folder of its own, and a store that runs there."""
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from data.client import FlightStore
 from data.config import Config, StoreConfig
 from data.serving import RunningStore
 from data.store import Role, connect
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -24,6 +31,43 @@ def home() -> Iterator[Path]:
 @pytest.fixture
 def config(home) -> Config:
     return Config(home=home, store=StoreConfig(memory_limit="512MB", threads=2))
+
+
+@dataclass(frozen=True)
+class StoreProcess:
+    """`python -m data` on a home of its own."""
+
+    config: Config
+    process: subprocess.Popen[str]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@contextmanager
+def store_process(config: Config, *wrapper: str) -> Iterator[StoreProcess]:
+    """A store in a process of its own, ready; killed at the end if it still runs. `wrapper` goes before the command."""
+    settings = msgspec.json.encode(config.store).decode()
+    command = [*wrapper, sys.executable, "-m", "data", "--home", str(config.home), "--settings", settings]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("store ready"), process.stderr.read()
+            yield StoreProcess(config, process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def served(config) -> Iterator[StoreProcess]:
+    """A store in a process of its own."""
+    with store_process(config) as process:
+        yield process
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+import msgspec
+import pyarrow as pa
+import pytest
+
+from data.errors import QueryRejected
+from data.ingest import SCHEMA, record_table
+from data.model import LedgerRecord
+from data.schema import requests
+from tests.data.ledger import record
+
+
+def batch(first, last):
+    return record_table([record(number) for number in range(first, last + 1)])
+
+
+def ids(store):
+    return store.sql("SELECT id FROM requests ORDER BY rowid")["id"].to_list()
+
+
+def test_a_record_has_a_column_for_each_field():
+    assert set(LedgerRecord.__struct_fields__) == set(requests.columns.keys()) == set(SCHEMA.names)
+
+
+def test_a_record_is_stored_as_it_is(store):
+    original = record(4, usage='{"input_tokens": 4}', error_message="zu spät ☕")
+    store.put(record_table([original]), spool_id="s", first=1, last=1)
+    row = store.sql("SELECT * FROM requests").row(0, named=True)
+    expected = msgspec.structs.asdict(original) | {"tags": '{"branch":"b0"}'}
+    for name in ("started_at", "ended_at"):
+        assert int(row.pop(name).timestamp() * 1_000_000) == expected.pop(name)
+    assert row == expected
+
+
+def test_no_records_are_no_rows():
+    assert record_table([]).num_rows == 0
+
+
+def test_text_with_half_a_surrogate_pair_is_repaired_not_lost(store):
+    rows = record_table([record(1, error_message="bad \ud83d end", tags={"k": "fine"})])
+    store.put(rows, spool_id="s", first=1, last=1)
+    assert store.sql("SELECT error_message FROM requests").item() == "bad ? end"
+
+
+def test_money_is_rounded_to_the_nanodollar():
+    from decimal import Decimal
+
+    rows = record_table([record(1, cost_usd=Decimal("0.12345678949"))])
+    assert rows["cost_usd"].to_pylist() == [Decimal("0.123456789")]
+
+
+def test_a_batch_that_comes_again_is_dropped(store):
+    for _ in range(3):
+        assert store.put(batch(1, 3), spool_id="s", first=1, last=3) == 3
+    assert ids(store) == ["id-1", "id-2", "id-3"]
+
+
+def test_only_the_new_part_of_an_overlapping_batch_is_stored(store):
+    store.put(batch(1, 3), spool_id="s", first=1, last=3)
+    assert store.put(batch(2, 5), spool_id="s", first=2, last=5) == 5
+    assert ids(store) == ["id-1", "id-2", "id-3", "id-4", "id-5"]
+
+
+def test_an_old_batch_does_not_move_the_offset_back(store):
+    store.put(batch(1, 5), spool_id="s", first=1, last=5)
+    assert store.put(batch(1, 2), spool_id="s", first=1, last=2) == 5
+
+
+def test_each_spool_has_its_own_numbers(store):
+    store.put(batch(1, 2), spool_id="a", first=1, last=2)
+    store.put(batch(3, 4), spool_id="b", first=1, last=2)
+    assert ids(store) == ["id-1", "id-2", "id-3", "id-4"]
+
+
+def test_numbers_that_do_not_fit_the_rows_are_refused(store):
+    with pytest.raises(QueryRejected, match="do not fit"):
+        store.put(batch(1, 3), spool_id="s", first=1, last=2)
+    assert ids(store) == []
+
+
+def test_rows_of_another_shape_are_refused_and_the_offset_stays(store):
+    with pytest.raises(QueryRejected, match="not rows of requests"):
+        store.put(pa.table({"id": ["x"]}), spool_id="s", first=1, last=1)
+    assert store.put(batch(1, 1), spool_id="s", first=1, last=1) == 1
+
+
+def test_a_missing_value_undoes_the_whole_batch(store):
+    rows = batch(1, 2)
+    index = rows.schema.get_field_index("provider")
+    field = pa.field("provider", pa.string())
+    rows = rows.set_column(index, field, pa.array(["anthropic", None]))
+    with pytest.raises(QueryRejected):
+        store.put(rows, spool_id="s", first=1, last=2)
+    assert ids(store) == []
+    assert store.sql("SELECT count(*) FROM usage_minute").item() == 0

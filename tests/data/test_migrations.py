@@ -1,0 +1,61 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from data.database import Database
+from data.errors import QueryRejected
+from data.migrations import MIGRATIONS, migrate
+from data.schema import METADATA
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(config):
+    database = Database(config.database, config.store)
+    yield database
+    database.close()
+
+
+def applied(database):
+    with database.reading() as cursor:
+        return [name for (name,) in cursor.execute("SELECT name FROM schema_migrations ORDER BY name").fetchall()]
+
+
+def test_the_first_start_makes_every_declared_table_with_its_columns(database):
+    migrate(database, NOW)
+    with database.reading() as cursor:
+        rows = cursor.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal").fetchall()
+    assert set(rows) == {(table.name, column.name) for table in METADATA.tables.values() for column in table.columns}
+
+
+def test_a_step_is_applied_once(database):
+    assert migrate(database, NOW) == [name for name, _ in MIGRATIONS]
+    assert migrate(database, NOW) == []
+    assert applied(database) == sorted(name for name, _ in MIGRATIONS)
+
+
+def test_steps_run_in_order_each_after_the_ones_before(database):
+    steps = (
+        ("1", lambda cursor: cursor.execute("CREATE TABLE t (a INTEGER)")),
+        ("2", lambda cursor: cursor.execute("ALTER TABLE t ADD COLUMN b INTEGER")),
+    )
+    assert migrate(database, NOW, steps[:1]) == ["1"]
+    assert migrate(database, NOW, steps) == ["2"]
+
+
+def test_a_step_that_fails_leaves_nothing_and_the_next_start_tries_again(database):
+    def half(cursor):
+        cursor.execute("CREATE TABLE t (a INTEGER)")
+        cursor.execute("nonsense")
+
+    with pytest.raises(QueryRejected):
+        migrate(database, NOW, (("1", half),))
+    with database.reading() as cursor:
+        assert cursor.execute("SELECT table_name FROM duckdb_tables()").fetchall() == []
+    assert migrate(database, NOW, (("1", lambda cursor: cursor.execute("CREATE TABLE t (a INTEGER)")),)) == ["1"]
+
+
+def test_names_are_unique_and_in_order():
+    names = [name for name, _ in MIGRATIONS]
+    assert names == sorted(set(names))
