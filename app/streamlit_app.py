@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,4 +29,14 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
     yield
 
 
-app = st.App(Path(__file__).with_name("main.py"), lifespan=lifespan)
+def unforeseen(error: Exception) -> bool:
+    """What a page says when it fails in a way nobody thought of; the details go to the log, not to the visitor."""
+    logging.getLogger("app").error("a page failed", exc_info=error)
+    st.error(
+        "Something went wrong on this page. The app's log says what; the other pages still work.",
+        icon=":material/error:",
+    )
+    return True
+
+
+app = st.App(Path(__file__).with_name("main.py"), lifespan=lifespan, on_script_error=unforeseen)

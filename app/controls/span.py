@@ -23,9 +23,9 @@ class Preset(StrEnum):
 
 LABELS = {
     Preset.TODAY: "Today",
-    Preset.WEEK: "7 days",
-    Preset.MONTH: "30 days",
-    Preset.QUARTER: "90 days",
+    Preset.WEEK: "7d",
+    Preset.MONTH: "30d",
+    Preset.QUARTER: "90d",
     Preset.CUSTOM: "Custom",
 }
 

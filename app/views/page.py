@@ -56,7 +56,7 @@ def download(
     data: Callable[[], pl.DataFrame],
     *,
     key: str,
-    formats: Sequence[str],
+    formats: Sequence[str] = tuple(each.name for each in FORMATS),
 ) -> None:
     """A button a format; the file is made when it is asked for, and nothing reruns."""
     for each in (f for f in FORMATS if f.name in formats):
