@@ -67,6 +67,7 @@ ENDINGS: tuple[Ending, ...] = (
     Ending(Outcome.PARTIAL, 0.002, streamed_only=True, message="the provider's stream broke off"),
 )
 ANSWERED, OVERLOADED = 0, 1
+_STREAMED_ONLY: Flags = np.array([each.streamed_only for each in ENDINGS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,12 @@ def draw(story: Story, hours_us: Ints, counts: Ints, seed: int, random: np.rando
     ended, member = ended[order], member[order]
     model = _models(story, ended, member, random)
     stream = random.random(len(ended)) < np.array([each.traits.stream_share for each in MEMBERS])[member]
-    ending = _endings(story, ended, member, stream, random)
+    ending = _endings(story, ended, member, random)
     again = _retries(ending, random)
     # a second attempt is the same call: same member, same model, same kind
     for drawn in (member, model, stream):
         drawn[again] = drawn[np.flatnonzero(again) - 1]
+    ending[~stream & _STREAMED_ONLY[ending]] = ANSWERED
     session, project, position = _sessions(ended, member, seed)
     return Draws(ended, member, session, project, position, model, ending, stream, again)
 
@@ -136,11 +138,10 @@ def _models(story: Story, ended: Ints, member: Ints, random: np.random.Generator
     return np.where((model == _INDEX[OPUS_BEFORE]) & moved, _INDEX[OPUS_AFTER], model).astype(np.int64)
 
 
-def _endings(story: Story, ended: Ints, member: Ints, stream: Flags, random: np.random.Generator) -> Ints:
+def _endings(story: Story, ended: Ints, member: Ints, random: np.random.Generator) -> Ints:
     shares = np.cumsum([ending.share for ending in ENDINGS[1:]])
     ending = 1 + np.searchsorted(shares, random.random(len(ended)), side="right")
     ending[ending == len(ENDINGS)] = 0
-    ending[~stream & np.array([each.streamed_only for each in ENDINGS])[ending]] = 0
     since_burst = ended - _microseconds(story.burst.timestamp())
     in_burst = (since_burst >= 0) & (since_burst < 3_600 * _SECOND) & ~is_openai()[member]
     ending[in_burst & (random.random(len(ended)) < _BURST_SHARE)] = OVERLOADED

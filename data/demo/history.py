@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+from sqlalchemy import select
 
 from data.demo.amounts import amounts
 from data.demo.draws import draw
@@ -13,18 +13,13 @@ from data.demo.rhythm import calls, first_hour
 from data.demo.rows import table
 from data.demo.storyline import story
 from data.pricing import PriceBook
+from data.schema import ingest_offsets
+from data.store import Store
 
 DEFAULT_DAYS = 90
 DEFAULT_REQUESTS = 60_000
 _HOUR = timedelta(hours=1)
 _BATCH_ROWS = 20_000
-
-
-class Store(Protocol):
-    """The part of `data.store.Store` that loading needs."""
-
-    def put(self, rows: pa.Table, *, spool_id: str, first: int, last: int) -> int:
-        """Append rows that the spool numbered `first` to `last`; the last number now stored."""
 
 
 def generate(
@@ -59,17 +54,25 @@ def load(
 ) -> int:
     """Put a history that ends now (or at `now`, aware) into `store`; how many rows were new.
 
-    The spool is `demo-SEED` and its rows are numbered from 1: loading again adds nothing, and a load that was
-    interrupted goes on where it stopped. Raises what the store's `put` raises.
+    The spool is `demo-SEED` and its rows are numbered from 1: loading again adds nothing, a load that was interrupted
+    goes on where it stopped, and one of more requests adds the rows beyond. Raises what the store raises.
     """
     spool_id = f"demo-{seed}"
-    sent, stored, new = 0, 0, 0
+    stored = before = _stored(store, spool_id)
+    if stored >= requests:
+        return 0
+    sent = 0
     for rows in _batched(generate(days=days, requests=requests, seed=seed, now=now or datetime.now(UTC))):
         first, sent = sent + 1, sent + rows.num_rows
-        if stored < sent:
+        if sent > stored:
             stored = store.put(rows, spool_id=spool_id, first=first, last=sent)
-            new += rows.num_rows
-    return new
+    return stored - before
+
+
+def _stored(store: Store, spool_id: str) -> int:
+    """The number of the spool's last row in the store; 0 for none."""
+    found = store.frame(select(ingest_offsets.c.sequence).where(ingest_offsets.c.spool_id == spool_id))
+    return int(found.item()) if found.height else 0
 
 
 def _batched(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
