@@ -66,8 +66,10 @@ def rounded(value: float) -> float:
 
 
 def _digits(value: float) -> str:
-    text = f"{value:,.10f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+    """Up to six digits that matter, and never fewer than the whole number and cents."""
+    text = f"{value:,.2f}" if abs(value) >= 1000 else f"{float(f'{value:.6g}'):,.12f}"
+    short = text.rstrip("0").rstrip(".")
+    return "0" if short == "-0" else short
 
 
 def _baseline(condition: Condition) -> str:

@@ -1,0 +1,182 @@
+"""Who is told what, as time lines: what was firing when, and the reason then."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.notify import Alert, Listener, Reason, Sent, decide, next_look
+from engine.rule import Rule, parse
+from tests.engine.test_rule import with_fields
+
+NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)  # a Thursday
+A, B = frozenset("a"), frozenset("b")
+AB, NONE = A | B, frozenset[str]()
+#: minute, incident, what fires, and why (not) told
+Line = Sequence[tuple[int, str, frozenset[str], str]]
+
+
+def rule_with(**fields: Any) -> Rule:
+    return parse(with_fields(notify=["x"], **fields))
+
+
+def at(minute: int) -> datetime:
+    return NOON + timedelta(minutes=minute)
+
+
+def play(rule: Rule, line: Line, listener: Listener | None = None) -> list[str]:
+    log: list[Sent] = []
+    told = []
+    for minute, incident, firing, _ in line:
+        why = decide(rule, log, Alert(incident, firing), at(minute), listener or Listener())
+        log += [Sent(at(minute), incident, why, firing)] if why.notifies else []
+        told.append(why.value)
+    return told
+
+
+LINES: dict[str, tuple[dict[str, Any], Line]] = {
+    "once, then silence, then the end": (
+        {},
+        [(0, "1", A, "first"), (1, "1", A, "nothing_new"), (2, "1", NONE, "resolved"), (3, "1", NONE, "nothing_new")],
+    ),
+    "an end nobody was told the beginning of": ({}, [(0, "1", NONE, "nothing_new")]),
+    "new groups join": (
+        {},
+        [(0, "1", A, "first"), (1, "1", AB, "new_groups"), (2, "1", AB, "nothing_new"), (3, "1", B, "nothing_new")],
+    ),
+    "it repeats": (
+        {"repeat": "10m"},
+        [
+            (0, "1", A, "first"),
+            (9, "1", A, "nothing_new"),
+            (10, "1", A, "repeat"),
+            (15, "1", A, "nothing_new"),
+            (20, "1", A, "repeat"),
+            (30, "1", NONE, "resolved"),
+        ],
+    ),
+    "cooldown over a resolve and a new incident": (
+        {"cooldown": "30m"},
+        [
+            (0, "1", A, "first"),
+            (5, "1", NONE, "resolved"),
+            (10, "2", A, "cooldown"),
+            (29, "2", A, "cooldown"),
+            (30, "2", A, "first"),
+            (31, "2", NONE, "resolved"),
+        ],
+    ),
+    "an incident wholly inside the cooldown is not told, nor is its end": (
+        {"cooldown": "30m"},
+        [(0, "1", A, "first"), (5, "1", NONE, "resolved"), (10, "2", A, "cooldown"), (12, "2", NONE, "nothing_new")],
+    ),
+    "cooldown is by group": (
+        {"cooldown": "30m"},
+        [(0, "1", A, "first"), (1, "2", B, "first"), (2, "3", A, "cooldown"), (3, "4", AB, "cooldown")],
+    ),
+    "a group not yet told breaks another's cooldown": (
+        {"cooldown": "30m"},
+        [(0, "1", A, "first"), (3, "1", AB, "new_groups"), (4, "2", AB, "cooldown")],
+    ),
+    "cooldown holds back repeats": (
+        {"cooldown": "30m", "repeat": "10m"},
+        [(0, "1", A, "first"), (10, "1", A, "cooldown"), (30, "1", A, "repeat"), (40, "1", A, "cooldown")],
+    ),
+    "outside the active hours it waits": (
+        {"active": {"hours": "13:00-14:00"}},
+        [(0, "1", A, "inactive_hours"), (59, "1", A, "inactive_hours"), (60, "1", A, "first")],
+    ),
+    "an end is told outside the active hours": (
+        {"active": {"hours": "12:00-13:00"}},
+        [(59, "1", A, "first"), (61, "1", NONE, "resolved")],
+    ),
+    "cooldown is named before inactive hours": (
+        {"active": {"hours": "12:00-12:10"}, "cooldown": "30m"},
+        [(0, "1", A, "first"), (1, "1", NONE, "resolved"), (20, "2", A, "cooldown"), (40, "2", A, "inactive_hours")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_time_line_gives_its_reasons(name: str):
+    fields, line = LINES[name]
+
+    assert play(rule_with(**fields), line) == [why for *_, why in line]
+
+
+def test_a_channel_that_wants_it_hears_of_partial_ends():
+    line: Line = [(0, "1", AB, "first"), (1, "1", B, "some_resolved"), (2, "1", NONE, "resolved")]
+
+    assert play(rule_with(), line, Listener(wants_some_resolved=True)) == [why for *_, why in line]
+
+
+FIRST = [Sent(NOON, "1", Reason.FIRST, A)]
+
+
+@pytest.mark.parametrize(
+    ("log", "alert", "listener", "expected"),
+    [
+        pytest.param([], Alert("1", A, silenced=True), Listener(), "silenced", id="silenced"),
+        pytest.param(
+            FIRST, Alert("1", NONE, silenced=True), Listener(), "resolved", id="a silence does not hide the end"
+        ),
+        pytest.param([], Alert("1", A), Listener(limited=True), "rate_limited", id="limited"),
+        pytest.param(FIRST, Alert("1", NONE), Listener(limited=True), "rate_limited", id="limited end"),
+        pytest.param(
+            [], Alert("1", A, acknowledged=True), Listener(), "first", id="acknowledged before this channel heard"
+        ),
+        pytest.param(
+            FIRST, Alert("1", A, acknowledged=True), Listener(), "acknowledged", id="acknowledge stops repeats"
+        ),
+        pytest.param(FIRST, Alert("1", NONE, acknowledged=True), Listener(), "resolved", id="acknowledged, then over"),
+        pytest.param(
+            FIRST, Alert("1", A, acknowledged=True, acknowledged_until=at(61)), Listener(), "acknowledged", id="snoozed"
+        ),
+        pytest.param(
+            FIRST,
+            Alert("1", A, acknowledged=True, acknowledged_until=at(60)),
+            Listener(),
+            "repeat",
+            id="the snooze is over",
+        ),
+    ],
+)
+def test_what_holds_a_notice_back(log: list[Sent], alert: Alert, listener: Listener, expected: str):
+    assert decide(rule_with(repeat="60m"), log, alert, at(60), listener) == expected
+
+
+def test_what_is_held_back_is_told_when_nothing_holds_it_any_more():
+    rule, log = rule_with(), list[Sent]()
+
+    assert decide(rule, log, Alert("1", A, silenced=True), at(0)) is Reason.SILENCED
+    assert decide(rule, log, Alert("1", A), at(1)) is Reason.FIRST
+
+
+def test_only_reasons_to_speak_notify():
+    assert {why for why in Reason if why.notifies} == set(list(Reason)[:5])
+
+
+SPANS = st.sampled_from(["0s", "7m", "20m", "45m"])
+
+
+@given(
+    repeat=SPANS,
+    cooldown=SPANS,
+    before=st.lists(st.tuples(st.integers(0, 60), st.sampled_from("12")), max_size=4),
+    now=st.integers(61, 100),
+)
+def test_no_decision_changes_before_its_next_look(repeat: str, cooldown: str, before: list[tuple[int, str]], now: int):
+    rule = rule_with(repeat=repeat, cooldown=cooldown)
+    log = [Sent(at(minute), incident, Reason.FIRST, A) for minute, incident in sorted(before)]
+    alert = Alert("2", A)
+    why = decide(rule, log, alert, at(now))
+    log += [Sent(at(now), "2", why, A)] if why.notifies else []
+    settled = decide(rule, log, alert, at(now)) if why.notifies else why
+
+    look = next_look(rule, log, why, at(now))
+
+    quiet = [at(m) for m in range(now, 200) if look is None or at(m) < look]
+    assert {decide(rule, log, alert, moment) for moment in quiet} <= {settled}
