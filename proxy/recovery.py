@@ -29,6 +29,7 @@ class Recovered:
     next_sequence: int = 1
     shipped: int = 0
     newest: int = 0  # the highest segment number ever seen
+    readable: bool = False  # any frame at all could be read, so the sequence numbers are known
 
 
 def interrupted(start: RequestStart, at_us: int, price: Pricer) -> LedgerRecord:
@@ -58,6 +59,7 @@ def recover(folder: Path) -> Recovered:
     for number, path in found:
         segment = Segment(number, path)
         for frame in _repaired(path, last=number == found[-1][0]):
+            result.readable = True
             _apply(frame, segment, result)
         segment.size = path.stat().st_size
         result.segments.append(segment)

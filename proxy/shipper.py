@@ -32,9 +32,16 @@ class RecordStore(Protocol):
         """Store rows once; return the spool's offset that is stored now."""
         ...
 
+    def close(self) -> None:
+        """Let go of the store."""
+        ...
+
 
 class Shipper:
-    """Ships one spool. `connect` gives the store, or raises StoreError; it is asked again after every failure."""
+    """Ships one spool.
+
+    `connect` gives a store of the shipper's own, or raises StoreError; it is asked again after every failure.
+    """
 
     def __init__(
         self,
@@ -65,7 +72,7 @@ class Shipper:
             shipped = await self._ship()
             if self._backoff_s:
                 await asyncio.sleep(self._backoff_s)
-            elif shipped < self._batch_records:
+            elif not (shipped and self._batch_waits()):
                 await self._pause()
 
     async def flush(self, deadline_s: float) -> bool:
@@ -81,11 +88,20 @@ class Shipper:
                 await asyncio.sleep(max(min(self._backoff_s or self._interval_s / _LOOKS, end - monotonic()), 0))
         return True
 
+    def close(self) -> None:
+        """Let go of the store; a later batch would connect again."""
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
     async def _pause(self) -> None:
         for _ in range(_LOOKS):
             await asyncio.sleep(self._interval_s / _LOOKS)
-            if self._spool.backlog().records >= self._batch_records:
+            if self._batch_waits():
                 return
+
+    def _batch_waits(self) -> bool:
+        return self._spool.backlog().records >= self._batch_records
 
     async def _ship(self) -> int:
         """One batch; the number of its records, 0 where none was there or it did not arrive."""
@@ -118,7 +134,7 @@ class Shipper:
         if not self.last_error:
             _log.warning("the store takes no records, they wait in the spool: %s", error)
         self.last_error = f"{type(error).__name__}: {error}"
-        self._store = None
+        self.close()
         self._backoff_s = min(self._backoff_s * 2 or FIRST_BACKOFF_S, LAST_BACKOFF_S)
 
 

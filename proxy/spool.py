@@ -66,6 +66,7 @@ class Spool:
         self._tail: deque[tuple[int, LedgerRecord]] = deque()
         self._waiting: deque[tuple[int, LedgerRecord]] = deque()  # ended, but the disk was full
         self._reader = SegmentReader()
+        self._trouble = ""
         self._dirty = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._sync_in_groups, name="spool-sync", daemon=True)
@@ -88,7 +89,7 @@ class Spool:
         lock = _locked(folder)
         try:
             recovered = recover(folder)
-            spool_id = _identity(folder, fresh=not recovered.segments)
+            spool_id = _identity(folder, fresh=not recovered.readable)
             log = SegmentLog(
                 folder,
                 recovered.segments,
@@ -119,6 +120,7 @@ class Spool:
                 self._write_waiting()
                 segment = self._append(Kind.START, 0, start)
             except OSError as error:
+                self._trouble = str(error)
                 raise SpoolFull(f"the spool in {self._folder} takes no more: {error}") from error
             segment.in_flight += 1
             self._flights[start.id] = segment
@@ -184,6 +186,11 @@ class Spool:
                 oldest_us=self._oldest_us(unshipped),
                 in_flight=len(self._flights),
             )
+
+    @property
+    def trouble(self) -> str:
+        """Why the disk takes nothing at the moment; '' while all is well."""
+        return self._trouble
 
     @property
     def shipped(self) -> int:
@@ -255,13 +262,15 @@ class Spool:
             written, waiting, work = self._written, bool(self._waiting), self._log.unsynced()
         try:
             work.sync()
-        except OSError:
+        except OSError as error:
             _log.exception("spool: the disk does not take what was written")
             with self._lock:
+                self._trouble = str(error)
                 self._log.not_synced(work)
             return False
         with self._lock:
             self._durable = written
+            self._trouble = self._trouble if waiting else ""
             self._log.synced(work)
         return not waiting
 
@@ -277,7 +286,7 @@ def _locked(folder: Path) -> int:
 
 
 def _identity(folder: Path, *, fresh: bool) -> str:
-    """The spool's id. A spool without segments does not know its sequence numbers, so it gets a new one."""
+    """The spool's id. Without readable segments the sequence numbers are not known, so it gets a new one."""
     path = folder / "id"
     if not fresh and path.exists() and (known := path.read_text().strip()):
         return known

@@ -107,9 +107,8 @@ ASKS = {
         '{"stream_options":{"include_usage":true}, "stream":true}',
     ),
     "the same name further in": (
-        '{"tools":[{"stream_options":{"include_usage":true}}],"stream":true,"n":1.50}',
-        '{"tools":[{"stream_options":{"include_usage":true}}],"stream":true,"n":1.50,'
-        '"stream_options":{"include_usage":true}}',
+        '{"tools":[{"stream_options":{"a":1}}],"stream":true,"n":1.50}',
+        '{"tools":[{"stream_options":{"a":1}}],"stream":true,"n":1.50,"stream_options":{"include_usage":true}}',
     ),
     "the same name in a text": (
         '{"stream":true,"x":"\\"stream_options\\":{}","stream_options":{"x":"}"}}',
