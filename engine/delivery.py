@@ -14,7 +14,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class Sender:
-    """The outbox's loop. `wake()` makes it look at once; it looks every second anyway."""
+    """The outbox's loop. `wake()`, or setting `woken`, makes it look at once; it looks every second anyway."""
 
     def __init__(
         self,
@@ -57,12 +57,13 @@ class Sender:
         *,
         now: Callable[[], datetime] = clock,
         timeout_s: float = SEND_TIMEOUT_S,
+        woken: asyncio.Event | None = None,
     ) -> None:
         self._store, self._box, self._wire, self._now = store, box, wire, now
         self._timeout_s = timeout_s
         self._tasks = Tasks()
         self._sending: dict[str, str] = {}
-        self._woken = asyncio.Event()
+        self._woken = woken or asyncio.Event()
         self._stopping = asyncio.Event()
         self.counts: Counter[str] = Counter()
 
@@ -129,12 +130,17 @@ async def attempt_now(
     *,
     now: Callable[[], datetime] = clock,
     timeout_s: float = SEND_TIMEOUT_S,
+    queue: Sequence[Statement] = (),
+    final: bool = False,
 ) -> AttemptRow | None:
-    """One attempt from claim to record; None when another sender was faster or the store is away."""
+    """One attempt from claim to record; None when another sender was faster or the store is away.
+
+    `queue` is committed with the claim (it may be what puts `row` into the outbox); `final`: there is no second try.
+    """
     started = now()
     attempt = AttemptRow(new_id(), row.id, row.channel, row.attempts + 1, started)
     try:
-        await asyncio.to_thread(store.transact, rows.claiming(row, attempt, until=started + CLAIM))
+        await asyncio.to_thread(store.transact, [*queue, *rows.claiming(row, attempt, until=started + CLAIM)])
     except ConflictError:
         return None
     except StoreError as error:
@@ -142,6 +148,8 @@ async def attempt_now(
         return None
     begun = time.perf_counter()
     receipt, failure = await _send(store, box, wire, row, attempt, timeout_s)
+    if failure and final:
+        failure.permanent = True
     finished = replace(
         attempt,
         finished_at=now(),
@@ -173,7 +181,7 @@ async def _send(  # noqa: PLR0917 - the shell's own values, in the order of thei
     except TimeoutError:
         return Receipt(), DeliveryError(f"no answer within {timeout_s:g} s")
     except Exception as error:  # noqa: BLE001 - a channel's own fault must not leave its notice without a result
-        _log.error("channel %r failed with %s", row.channel, type(error).__name__)  # noqa: TRY400 - traces hold secrets
+        _log.error("channel %r failed with %s", row.channel, type(error).__name__)
         return Receipt(), DeliveryError(f"the channel failed: {type(error).__name__}")
     return replace(receipt, answer=redacted(receipt.answer, secrets)), None
 

@@ -64,6 +64,11 @@ def watched(row: RuleRow) -> Watched:
     return Watched(row.id, row.version, parse(row.document))
 
 
+def watched_by_id(store: Store, rule_id: str) -> Watched:
+    """The stored rule, ready to evaluate; raises NotFound or RuleError."""
+    return watched(_row(store, rule_id))
+
+
 def save(
     store: Store,
     source: Mapping[str, Any] | str | Rule,

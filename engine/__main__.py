@@ -1,0 +1,76 @@
+"""`python -m engine [--home DIR]`: run the worker in the foreground.
+
+Exit status: 0 after SIGTERM or SIGINT, 2 for a bad configuration, 1 when the API's address is taken.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from data.config import Config
+from data.errors import ConfigError
+from data.settings import load
+from engine.worker import run
+
+FAILED, BAD_CONFIGURATION = 1, 2
+
+
+def main(arguments: list[str]) -> int:
+    """Work until SIGTERM or SIGINT; the exit status."""
+    os.umask(0o077)
+    try:
+        config = _config(arguments)
+        _log_to(config.home / "logs" / "worker.log")
+        asyncio.run(_main(config))
+    except ConfigError as error:
+        return _failed(str(error), BAD_CONFIGURATION)
+    except OSError as error:
+        return _failed(str(error), FAILED)
+    return 0
+
+
+def _config(arguments: list[str]) -> Config:
+    parser = argparse.ArgumentParser(prog="python -m engine", description="Run the worker.")
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--port", type=int)
+    options = parser.parse_args(arguments)
+    overrides: dict[str, object] = {"home": options.home} if options.home else {}
+    overrides |= {"worker.port": options.port} if options.port else {}
+    return load(os.environ, overrides=overrides)
+
+
+def _log_to(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handler = RotatingFileHandler(path, maxBytes=8 * 1024 * 1024, backupCount=3, encoding="utf-8")
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, handlers=[handler])
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+
+
+async def _main(config: Config) -> None:
+    loop = asyncio.get_running_loop()
+    stopping, ready = asyncio.Event(), loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    ready.add_done_callback(_say)
+    await run(config, stopping, ready)
+
+
+def _say(ready: "asyncio.Future[str]") -> None:
+    if not ready.cancelled():
+        sys.stdout.write(f"worker ready {ready.result()}\n")
+        sys.stdout.flush()
+
+
+def _failed(message: str, status: int) -> int:
+    sys.stderr.write(f"worker: {message}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

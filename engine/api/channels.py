@@ -1,0 +1,114 @@
+"""/api/notifications/channels."""
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from engine import channel_store, trial
+from engine.api.reading import actor, answer, body, posted
+from engine.api.routes import DESK, Route
+from engine.audit import clock
+from engine.channel_store import Channel, ChannelDocument
+from engine.channels import CHANNELS
+from engine.notice import Notice
+from engine.rules import watched_by_id
+
+
+class TrialBody(BaseModel):
+    """The rule whose message is sent; without one a plain test message."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rule_id: str = ""
+
+
+async def listing(request: web.Request) -> web.Response:
+    """Every channel, secrets masked."""
+    found = await asyncio.to_thread(channel_store.every, request.app[DESK].store)
+    return answer({"items": [_shown(channel) for channel in found], "next": None})
+
+
+async def kinds(_: web.Request) -> web.Response:
+    """The kinds of channel and the form of each (JSON Schema)."""
+    items = [
+        {
+            "kind": kind.name,
+            "label": kind.label,
+            "secrets": sorted(kind.secrets),
+            "form": kind.config.model_json_schema(),
+        }
+        for kind in CHANNELS.values()
+    ]
+    return answer({"items": items, "next": None})
+
+
+async def one(request: web.Request) -> web.Response:
+    """One channel, secrets masked."""
+    found = await asyncio.to_thread(channel_store.get, request.app[DESK].store, request.match_info["id"])
+    return answer(_shown(found))
+
+
+async def create(request: web.Request) -> web.Response:
+    """Add a channel; a signing secret that was generated is in the answer, this once."""
+    desk, document = request.app[DESK], await body(request)
+    made = await asyncio.to_thread(channel_store.create, desk.store, desk.box, document, by=actor(request))
+    return answer(_shown(made), 201)
+
+
+async def replace(request: web.Request) -> web.Response:
+    """Change a channel; secrets that are left out or sent back masked stay."""
+    desk, document = request.app[DESK], await body(request)
+    saved = await asyncio.to_thread(
+        channel_store.update, desk.store, desk.box, request.match_info["id"], document, by=actor(request)
+    )
+    return answer(_shown(saved))
+
+
+async def remove(request: web.Request) -> web.Response:
+    """Delete a channel that no rule uses."""
+    store = request.app[DESK].store
+    await asyncio.to_thread(channel_store.delete, store, request.match_info["id"], by=actor(request))
+    return web.Response(status=204)
+
+
+async def test(request: web.Request) -> web.Response:
+    """Send a test and show what the receiver answered."""
+    desk, asked = request.app[DESK], await posted(request, TrialBody)
+    notice = await _notice(request, asked.rule_id)
+    return answer(await trial.send(desk.store, desk.box, desk.hub, request.match_info["id"], notice))
+
+
+async def _notice(request: web.Request, rule_id: str) -> Notice:
+    if not rule_id:
+        return trial.sample(clock())
+    desk = request.app[DESK]
+    watched = await asyncio.to_thread(watched_by_id, desk.store, rule_id)
+    return await asyncio.to_thread(trial.of_rule, desk.store, watched, clock(), desk.public_url)
+
+
+def _shown(channel: Channel) -> dict[str, Any]:
+    shown = {
+        "id": channel.id,
+        "name": channel.name,
+        "kind": channel.kind,
+        "enabled": channel.enabled,
+        "disabled_reason": channel.disabled_reason,
+        "config": dict(channel.shown),
+        "created_at": channel.created_at,
+        "updated_at": channel.updated_at,
+    }
+    return {**shown, "new_secret": channel.new_secret} if channel.new_secret else shown
+
+
+_BASE = "/api/notifications/channels"
+ROUTES = (
+    Route("GET", _BASE, listing, "Every channel, secrets masked"),
+    Route("GET", "/api/notifications/kinds", kinds, "Kinds of channel and their forms"),
+    Route("POST", _BASE, create, "Add a channel", ChannelDocument),
+    Route("GET", _BASE + "/{id}", one, "One channel, secrets masked"),
+    Route("PUT", _BASE + "/{id}", replace, "Change a channel", ChannelDocument),
+    Route("DELETE", _BASE + "/{id}", remove, "Delete a channel that no rule uses"),
+    Route("POST", _BASE + "/{id}/test", test, "Send a test and show the receiver's answer", TrialBody),
+)

@@ -1,0 +1,47 @@
+"""/health: how the worker is, in its own words."""
+
+import asyncio
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from data.errors import StoreError
+from data.queries import leases
+from data.queries import notifications as outbox
+from engine.api.reading import answer
+from engine.api.routes import DESK, Route
+from engine.audit import clock
+from engine.desk import Desk
+from engine.evaluator import LEASE
+
+#: A notification overdue for this long means that the outbox stands still.
+OVERDUE_S = 60.0
+
+
+async def health(request: web.Request) -> web.Response:
+    """`ok` or `degraded` with a check each of store, evaluator and outbox; 200 in both cases."""
+    desk = request.app[DESK]
+    try:
+        checks = await asyncio.to_thread(_checks, desk)
+    except StoreError as error:
+        evaluator = {"ok": False, **asdict(desk.status)}
+        checks = {"store": {"ok": False, "message": str(error)}, "evaluator": evaluator}
+    good = all(check["ok"] for check in checks.values())
+    return answer({"status": "ok" if good else "degraded", "time": clock(), "checks": checks})
+
+
+def _checks(desk: Desk) -> dict[str, dict[str, Any]]:
+    store, now = desk.store, clock()
+    status = store.ping()
+    leader = leases.holder(store, LEASE)
+    waiting = outbox.backlog(store, now)
+    evaluator = {**asdict(desk.status), "leader": leader[0] if leader and leader[1] > now else ""}
+    return {
+        "store": {"ok": True, "version": status.version, "uptime_s": status.uptime_s},
+        "evaluator": {"ok": not desk.status.last_error and bool(evaluator["leader"]), **evaluator},
+        "outbox": {"ok": waiting["overdue_s"] < OVERDUE_S, **waiting},
+    }
+
+
+ROUTES = (Route("GET", "/health", health, "How the worker is"),)

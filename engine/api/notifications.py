@@ -1,0 +1,101 @@
+"""/api/notifications/{history,inbox} and the WebSocket of the inbox."""
+
+import asyncio
+from typing import Annotated
+
+import orjson
+from aiohttp import WSMsgType, web
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.queries import notifications as queries
+from data.store import Store
+from engine import incidents
+from engine.api.reading import answer, listed, page, paged, posted
+from engine.api.routes import DESK, SOCKETS, Route
+from engine.audit import clock
+
+HEARTBEAT_S = 20.0
+
+
+class ReadBody(BaseModel):
+    """Messages to mark as read; without `ids` all of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: Annotated[list[str], Field(max_length=1000)] | None = None
+
+
+async def history(request: web.Request) -> web.Response:
+    """Notifications with their attempts, newest first; the silent ones too, with the reason of their silence."""
+    limit, cursor = page(request)
+    store, query = request.app[DESK].store, request.query
+    found = await asyncio.to_thread(
+        queries.history,
+        store,
+        before=cursor,
+        limit=limit + 1,
+        status=listed(request, "status"),
+        channel=listed(request, "channel"),
+        alert_id=query.get("alert", ""),
+        rule_id=query.get("rule", ""),
+    )
+    return answer(paged(await asyncio.to_thread(incidents.with_attempts, store, found), limit))
+
+
+async def inbox(request: web.Request) -> web.Response:
+    """The app's messages, newest first, and how many are unread."""
+    limit, cursor = page(request)
+    store, unread_only = request.app[DESK].store, request.query.get("unread", "") in {"1", "true"}
+    found = await asyncio.to_thread(queries.messages, store, unread_only=unread_only, before=cursor, limit=limit + 1)
+    return answer({**paged(found.to_dicts(), limit), "unread": await asyncio.to_thread(queries.unread, store)})
+
+
+async def read(request: web.Request) -> web.Response:
+    """Mark messages as read."""
+    desk, asked = request.app[DESK], await posted(request, ReadBody)
+    await asyncio.to_thread(desk.store.transact, [queries.reading(asked.ids, clock())])
+    unread = await asyncio.to_thread(queries.unread, desk.store)
+    desk.hub.publish({"type": "unread", "unread": unread})
+    return answer({"unread": unread})
+
+
+async def socket(request: web.Request) -> web.WebSocketResponse:
+    """First `{"type": "unread", "unread": n}`, then each message as it arrives."""
+    desk = request.app[DESK]
+    store = desk.store
+    connection = web.WebSocketResponse(heartbeat=HEARTBEAT_S)
+    await connection.prepare(request)
+    with desk.hub.listening() as queue:
+        await connection.send_str(await _unread(store))
+        telling = request.app[SOCKETS].start(_tell(connection, queue), name="tell a listener")
+        try:
+            async for message in connection:
+                if message.type is WSMsgType.ERROR:
+                    break
+        finally:
+            telling.cancel()
+    return connection
+
+
+async def _unread(store: Store) -> str:
+    return orjson.dumps({"type": "unread", "unread": await asyncio.to_thread(queries.unread, store)}).decode()
+
+
+async def _tell(connection: web.WebSocketResponse, queue: "asyncio.Queue[dict[str, object]]") -> None:
+    while not connection.closed:
+        message = await queue.get()
+        await connection.send_str(orjson.dumps(message, option=orjson.OPT_UTC_Z).decode())
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/api/notifications/history",
+        history,
+        "Notifications and their attempts, newest first",
+        query=("status", "channel", "alert", "rule", "limit", "cursor"),
+    ),
+    Route("GET", "/api/notifications/inbox", inbox, "The app's messages", query=("unread", "limit", "cursor")),
+    Route("POST", "/api/notifications/inbox/read", read, "Mark messages as read", ReadBody),
+    Route("GET", "/ws/notifications", socket, "Messages as they arrive (WebSocket)"),
+)

@@ -1,0 +1,114 @@
+"""What comes in and goes out: JSON bodies, query parameters, and answers with exact money."""
+
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+
+from engine.api.problems import BadRequest
+from engine.durations import duration
+
+M = TypeVar("M", bound=BaseModel)
+
+LARGEST_PAGE = 500
+
+
+def answer(value: Any, status: int = 200) -> web.Response:
+    """JSON. Times are ISO 8601 in UTC (`Z`); money is a number with all of its digits, never a rounded float."""
+    options = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+    body = orjson.dumps(value, default=_plain, option=options)
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f").encode()) if value.is_finite() else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, frozenset | set | tuple):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+async def body(request: web.Request) -> dict[str, Any]:
+    """The JSON object that was posted; {} without a body. Raises BadRequest."""
+    raw = await request.read()
+    if not raw:
+        return {}
+    if request.content_type not in {"application/json", "application/octet-stream"}:
+        raise web.HTTPUnsupportedMediaType(text="post JSON, with Content-Type: application/json")
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadRequest("the body must be a JSON object")
+    return value
+
+
+async def posted(request: web.Request, model: type[M]) -> M:
+    """The body as `model`; a ValidationError lists its faults."""
+    return model.model_validate(await body(request))
+
+
+def actor(request: web.Request, named: str = "") -> str:
+    """Who acts: as the body says, else the `X-Actor` header, else `api`."""
+    return (named or request.headers.get("X-Actor", "") or "api")[:200]
+
+
+def listed(request: web.Request, name: str) -> tuple[str, ...]:
+    """A parameter that may be repeated or hold several values separated by commas."""
+    parts = [part.strip() for value in request.query.getall(name, []) for part in value.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def page(request: web.Request, default: int = 50) -> tuple[int, str]:
+    """`limit` and `cursor`; raises BadRequest for a limit that is none."""
+    text = request.query.get("limit", str(default))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LARGEST_PAGE):
+        raise BadRequest(f"limit must be a number from 1 to {LARGEST_PAGE}, not {text!r}")
+    return int(text), request.query.get("cursor", "")
+
+
+def paged(rows: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+    """`{"items", "next"}` of rows of which one more than `limit` was asked for; the cursor is the last shown id."""
+    shown = rows[:limit]
+    return {"items": shown, "next": shown[-1]["id"] if len(rows) > limit else None}
+
+
+def moment(text: str, name: str) -> datetime:
+    """An ISO 8601 time, UTC where it names no zone, or `now`; raises BadRequest."""
+    if text == "now":
+        return datetime.now(UTC)
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError as error:
+        raise BadRequest(f"{name} must be a time like 2026-01-31T14:00:00Z, not {text!r}") from error
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def span(request: web.Request, default: str) -> tuple[datetime, datetime]:
+    """The half-open range asked for by `from` and `to`, or by `range=7d` up to `to` (now); raises BadRequest."""
+    query = request.query
+    end = moment(query["to"], "to") if "to" in query else datetime.now(UTC)
+    start = moment(query["from"], "from") if "from" in query else end - length(query.get("range", default))
+    if start >= end:
+        raise BadRequest(f"the range must start before it ends: {start.isoformat()} to {end.isoformat()}")
+    return start, end
+
+
+def length(text: str) -> timedelta:
+    """A duration like `7d`; raises BadRequest."""
+    try:
+        found = duration(text)
+    except ValueError as error:
+        raise BadRequest(f"range {error}") from error
+    if found <= timedelta(0):
+        raise BadRequest("range must be longer than nothing")
+    return found

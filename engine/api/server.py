@@ -1,0 +1,45 @@
+"""The worker's API: every route in one place."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from data.tasks import Tasks
+from engine.api import analytics, channels, health, incidents, notifications, openapi, rules
+from engine.api.problems import problems
+from engine.api.reading import answer
+from engine.api.routes import DESK, SOCKETS, Route
+from engine.desk import Desk
+
+MAX_BODY_BYTES = 1024 * 1024
+
+
+async def describe(_: web.Request) -> web.Response:
+    """The OpenAPI document."""
+    return answer(openapi.description(ROUTES))
+
+
+ROUTES: tuple[Route, ...] = (
+    *rules.ROUTES,
+    *incidents.ROUTES,
+    *channels.ROUTES,
+    *notifications.ROUTES,
+    *analytics.ROUTES,
+    *health.ROUTES,
+    Route("GET", "/api/openapi.json", describe, "This description"),
+)
+
+
+def make_app(desk: Desk) -> web.Application:
+    """The application; `desk` says where the store is once it has answered."""
+    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
+    app[DESK], app[SOCKETS] = desk, Tasks()
+    app.cleanup_ctx.append(_sockets)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)
+    return app
+
+
+async def _sockets(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[SOCKETS].stop()

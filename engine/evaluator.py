@@ -1,0 +1,214 @@
+"""The clock: which rules are evaluated when, by the one worker that holds the lease."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from data.errors import ConflictError, StoreError
+from data.queries import leases
+from data.queries import rules as rule_rows
+from data.queries.rules import RuleRow
+from data.store import Statement
+from engine.audit import clock, new_id
+from engine.desk import Desk
+from engine.episode import Watched
+from engine.errors import RuleError
+from engine.rules import watched
+from engine.tick import Fenced, fault, tick
+
+LEASE = "evaluator"
+#: A worker that has not prolonged the lease for this long is taken for dead.
+LEASE_FOR = timedelta(seconds=10)
+#: How often rules are looked through for changes, and the lease is prolonged or asked for.
+LOOK_S = 1.0
+#: Rows may take this long from the end of a request to the store; ticks look at the ledger as it was then.
+LEDGER_DELAY = timedelta(seconds=1)
+_EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+_log = logging.getLogger(__name__)
+
+
+def instant(now: datetime) -> datetime:
+    """The instant to evaluate at: whole seconds, late enough for the ledger to be complete."""
+    return (now - LEDGER_DELAY).replace(microsecond=0)
+
+
+class Evaluator:
+    """Keeps one job a cadence and evaluates the rules of a cadence together; stands by while another worker leads."""
+
+    def __init__(self, desk: Desk, *, now: Callable[[], datetime] = clock) -> None:
+        self._desk, self._now = desk, now
+        self._status = desk.status
+        self._status.holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
+        self._token = 0
+        self._rules: dict[str, Watched] = {}
+        self._unreadable: dict[str, int] = {}
+        self._fresh: set[str] = set()
+        self._stopping = asyncio.Event()
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+
+    async def run(self) -> None:
+        """Evaluate until stopped. Everything that can fail is logged and tried again a second later."""
+        self._scheduler.start()
+        try:
+            while not self._stopping.is_set():
+                await self._guarded(self._look())
+                await self._pause()
+        finally:
+            self._scheduler.shutdown(wait=False)
+            await self._release()
+
+    def stop(self) -> None:
+        """End `run` after what it does now."""
+        self._stopping.set()
+        self._desk.rules_changed.set()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await self._desk.rules_changed.wait()
+        except TimeoutError:
+            return
+        self._desk.rules_changed.clear()
+
+    async def _look(self) -> None:
+        """Hold the lease, learn of changed rules, and evaluate the new ones at once."""
+        if not await self._lead():
+            return
+        await self._learn()
+        fresh = [self._rules[rule_id] for rule_id in self._fresh & self._rules.keys()]
+        self._fresh.clear()
+        if fresh:
+            await self._evaluate(fresh)
+
+    async def _lead(self) -> bool:
+        now = self._now()
+        if self._token:
+            try:
+                await asyncio.to_thread(self._desk.store.transact, self._fence())
+            except ConflictError:
+                self._stand_by()
+        if not self._token:
+            until = now + LEASE_FOR
+            token = await asyncio.to_thread(
+                leases.acquire, self._desk.store, LEASE, self._status.holder, now=now, until=until
+            )
+            self._token = token or 0
+        self._status.leading, self._status.token = bool(self._token), self._token
+        return bool(self._token)
+
+    def _fence(self) -> list[Statement]:
+        return [leases.holding(LEASE, self._token, until=self._now() + LEASE_FOR)]
+
+    def _stand_by(self) -> None:
+        _log.warning("another worker evaluates now; this one stands by")
+        self._token = 0
+        self._rules.clear()
+        self._scheduler.remove_all_jobs()
+        self._status.leading = False
+
+    async def _release(self) -> None:
+        if not self._token:
+            return
+        statement = leases.releasing(LEASE, self._token, now=self._now())
+        try:
+            await asyncio.to_thread(self._desk.store.transact, [statement])
+        except StoreError as error:
+            _log.warning("the lease was not given back, it runs out by itself: %s", error)
+
+    async def _learn(self) -> None:
+        """Read the rules; new and changed ones become due at once, cadences nobody uses any more end."""
+        rows = await asyncio.to_thread(rule_rows.every, self._desk.store, enabled_only=True)
+        known = self._rules
+        self._rules = {}
+        for row in rows:
+            before = known.get(row.id)
+            rule = before if before and before.version == row.version else await self._read(row)
+            if rule is None:
+                continue
+            self._rules[row.id] = rule
+            if rule is not before:
+                self._fresh.add(row.id)
+        self._schedule()
+
+    async def _read(self, row: RuleRow) -> Watched | None:
+        try:
+            return watched(row)
+        except RuleError as error:
+            if self._unreadable.get(row.id) != row.version:
+                await asyncio.to_thread(fault, self._desk.store, row.id, row.version, str(error), instant(self._now()))
+                self._unreadable[row.id] = row.version
+            return None
+
+    def _schedule(self) -> None:
+        wanted = sorted({int(rule.rule.every.total_seconds()) for rule in self._rules.values()})
+        for job in self._scheduler.get_jobs():
+            if int(job.id) not in wanted:
+                job.remove()
+        for seconds in wanted:
+            if self._scheduler.get_job(str(seconds)) is None:
+                self._add_job(seconds)
+        self._status.rules, self._status.cadences_s = len(self._rules), tuple(wanted)
+
+    def _add_job(self, seconds: int) -> None:
+        self._scheduler.add_job(
+            self._beat,
+            # a second after the full period, so that the windows end on it and the ledger is complete up to there
+            IntervalTrigger(seconds=seconds, start_date=_EPOCH + LEDGER_DELAY, timezone=UTC),
+            args=[seconds],
+            id=str(seconds),
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=max(seconds, 1),
+        )
+
+    async def _beat(self, seconds: int) -> None:
+        mine = [rule for rule in self._rules.values() if int(rule.rule.every.total_seconds()) == seconds]
+        if mine and self._token and not self._stopping.is_set():
+            await self._guarded(self._evaluate(mine))
+
+    async def _evaluate(self, rules: Sequence[Watched]) -> None:
+        done = await asyncio.to_thread(
+            tick,
+            self._desk.store,
+            rules,
+            instant(self._now()),
+            fence=self._fence(),
+            public_url=self._desk.public_url,
+        )
+        status = self._status
+        status.ticks += 1
+        status.last_tick_at, status.last_tick_ms, status.last_error = done.at, done.duration_ms, ""
+        for rule_id in done.conflicted:  # edited meanwhile: read again and evaluated at the next look
+            self._rules.pop(rule_id, None)
+        if done.notices:
+            self._desk.outbox.set()
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Fenced:
+            self._stand_by()
+        except StoreError as error:
+            self._failed(f"the store: {error}")
+        except Exception as error:  # noqa: BLE001 - the scheduler's tick: the next one tries again
+            _log.exception("a tick failed")
+            self._failed(f"{type(error).__name__}: {error}")
+
+    def _failed(self, message: str) -> None:
+        if message != self._status.last_error:
+            _log.warning("nothing was evaluated: %s", message)
+        self._status.failed_ticks += 1
+        self._status.last_error = message
+
+    def _missed(self, event: JobExecutionEvent) -> None:
+        self._status.missed_ticks += 1
+        _log.warning("a tick of the rules evaluated every %s s was missed", event.job_id)

@@ -1,0 +1,87 @@
+"""The worker program: evaluates rules, sends what they have to say, and answers the API.
+
+It serves its API from the first moment, waits for the store as long as it takes, then starts the sender and the
+evaluator; at the end it stops evaluating, lets sends finish, and closes the API last.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from data.config import Config
+from data.errors import StoreError
+from data.store import Store, connect
+from data.tasks import Tasks
+from engine.api.server import make_app
+from engine.channels.http import HttpSender
+from engine.delivery import Sender
+from engine.desk import Desk
+from engine.evaluator import Evaluator
+from engine.inbox import Wires
+from engine.secrets import SecretBox
+
+RETRY_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+async def run(config: Config, stopping: asyncio.Event, ready: asyncio.Future[str]) -> None:
+    """Work until `stopping` is set; `ready` gets the API's address once it listens. Raises OSError if it cannot."""
+    desk = Desk(config, SecretBox(config.home))
+    async with serving(desk) as address:
+        ready.set_result(address)
+        desk.connected = await _store(config, stopping)
+        if desk.connected is None:
+            return
+        try:
+            await _work(desk, desk.connected, stopping)
+        finally:
+            desk.connected.close()
+
+
+@asynccontextmanager
+async def serving(desk: Desk) -> AsyncIterator[str]:
+    """The API, while the context is open; gives its address."""
+    runner = web.AppRunner(make_app(desk), access_log=None, handle_signals=False, shutdown_timeout=2)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, desk.config.worker.host, desk.config.worker.port)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def _store(config: Config, stopping: asyncio.Event) -> Store | None:
+    """The store, as soon as it answers; None when told to stop before."""
+    said = ""
+    while not stopping.is_set():
+        try:
+            return await asyncio.to_thread(connect, config)
+        except (StoreError, OSError) as error:
+            if str(error) != said:
+                said = str(error)
+                _log.warning("waiting for the store: %s", said)
+        try:
+            async with asyncio.timeout(RETRY_S):
+                await stopping.wait()
+        except TimeoutError:
+            continue
+    return None
+
+
+async def _work(desk: Desk, store: Store, stopping: asyncio.Event) -> None:
+    tasks = Tasks()
+    async with HttpSender() as http:
+        sender = Sender(store, desk.box, Wires(store, http, desk.hub), woken=desk.outbox)
+        evaluator = Evaluator(desk)
+        evaluating = tasks.start(evaluator.run(), name="evaluate rules")
+        tasks.start(sender.run(), name="send notifications")
+        await stopping.wait()
+        evaluator.stop()
+        await asyncio.wait([evaluating], timeout=5)
+        await sender.stop()
+        await tasks.stop()
