@@ -1,11 +1,10 @@
 """What a rule's conditions would have measured at every instant of a stretch of time: the simulator's input."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain, combinations
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +42,7 @@ class Series(Protocol):
         start: datetime,
         end: datetime,
         step: timedelta,
-        zone: ZoneInfo,
+        tz: str,
     ) -> pl.DataFrame:
         """Ask for one series."""
 
@@ -66,6 +65,12 @@ class Grid:
     def tick(self, at: datetime) -> int:
         """The first tick at or after an instant."""
         return -((self.start - at) // self.step)
+
+    @classmethod
+    def full(cls, start: datetime, end: datetime, step: timedelta) -> "Grid":
+        """The instants in [start, end) on full multiples of `step`, as the worker's clock has them."""
+        epoch = datetime.fromtimestamp(0, UTC)
+        return cls(epoch - (epoch - start) // step * step, end, step)
 
     def times(self) -> pl.Series:
         """All instants, aware UTC."""
@@ -103,14 +108,20 @@ class History:
 
 
 def load(rule: Rule, series: Series, grid: Grid) -> History:
-    """Ask for all that is needed to replay the rule over the grid. Rules that measure the same may share it."""
-    return History(
-        grid,
-        tuple(
-            tuple(_points(rule, condition, series, grid, shift) for shift in shifts(rule, condition))
-            for condition in rule.conditions
-        ),
-    )
+    """Ask for all that is needed to replay the rule over the grid; what two conditions share is asked once.
+
+    A rule with other thresholds, timers or policies can be replayed over the same history.
+    """
+    asked: dict[Hashable, Mapping[Group, Points]] = {}
+
+    def points(condition: Condition, shift: timedelta) -> Mapping[Group, Points]:
+        scoped = tuple((name, tuple(wanted)) for name, wanted in scope(rule, condition).items())
+        same = condition.metric, condition.window, scoped, shift
+        if same not in asked:
+            asked[same] = _points(rule, condition, series, grid, shift)
+        return asked[same]
+
+    return History(grid, tuple(tuple(points(c, shift) for shift in shifts(rule, c)) for c in rule.conditions))
 
 
 def dense(condition: Condition, points: Points | None, length: int) -> Dense:
@@ -185,7 +196,7 @@ def _points(rule: Rule, condition: Condition, series: Series, grid: Grid, shift:
         start=grid.start - shift,
         end=grid.end - shift,
         step=grid.step,
-        zone=rule.zone,
+        tz=rule.tz,
     )
     placed = _placed(frame, grid, shift)
     parts = placed.partition_by(*rule.group_by, as_dict=True) if rule.group_by else {(): placed}

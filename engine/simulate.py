@@ -74,8 +74,11 @@ class Simulation:
 def simulate(
     rule: Rule, series: Series, start: datetime, end: datetime, step_by: timedelta | None = None
 ) -> Simulation:
-    """Replay the rule over [start, end), evaluated every `step_by` (default: as often as the rule says)."""
-    return replay(rule, load(rule, series, Grid(start, end, step_by or rule.every)))
+    """Replay the rule over [start, end) at the instants the worker evaluates it, or every `step_by`.
+
+    `series` is `engine.series.stored(store)` for the ledger; its errors pass through.
+    """
+    return replay(rule, load(rule, series, Grid.full(start, end, step_by or rule.every)))
 
 
 def replay(rule: Rule, history: History) -> Simulation:

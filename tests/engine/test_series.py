@@ -1,0 +1,86 @@
+"""The simulator over the real ledger says what the live engine says over the same ledger."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from data.client import FlightStore
+from data.ingest import record_table
+from data.query import answers
+from engine.evaluate import evaluate, questions
+from engine.history import Grid, load
+from engine.rule import Rule, parse
+from engine.series import stored
+from engine.simulate import replay, simulate
+from engine.state import Instance, Transition, advance
+from tests.data.ledger import NOON, record
+
+MINUTE = timedelta(minutes=1)
+LENGTH = 40
+
+
+@pytest.fixture
+def ledger(store: FlightStore) -> FlightStore:
+    """Requests in bursts, with pauses in which groups vanish."""
+    ends = [(n, NOON + timedelta(seconds=37 * n)) for n in range(60) if n // 7 % 3]
+    rows = [record(n, at=end) for n, end in ends]
+    store.put(record_table(rows), spool_id="test", first=1, last=len(rows))
+    return store
+
+
+def driven(rule: Rule, store: FlightStore, grid: Grid) -> list[Transition]:
+    instances: dict[str, Instance] = {}
+    transitions = []
+    for tick in range(len(grid)):
+        now = grid.at(tick)
+        made = advance(rule, instances, evaluate(rule, answers(store, questions(rule, now)), instances), now)
+        instances = {key: s.instance for key, s in made.items() if s.instance}
+        transitions += [s.transition for s in made.values() if s.transition]
+    return transitions
+
+
+COST = {"metric": "cost", "window": "5m", "op": ">", "value": 0.1}
+RULES: dict[str, dict[str, Any]] = {
+    "one condition": {"when": COST, "for": "2m"},
+    "groups that vanish": {"when": {**COST, "recovery": 0.02}, "group_by": ["model"], "keep_firing_for": "1m"},
+    "every kind of metric": {
+        "when": {
+            "any": [
+                {"all": [COST, {"metric": "latency_p95", "window": "10m", "op": ">", "value": 60_000}]},
+                {"metric": "error_rate", "window": "3m", "op": ">", "value": 60},
+                {"not": {"metric": "active_keys", "window": "2m", "op": ">=", "value": 1}},
+                {"metric": "ledger_lag", "window": "30m", "op": ">", "value": 100},
+                {"metric": "spend_rate", "window": "3m", "op": ">", "value": 4},
+            ]
+        },
+    },
+    "a comparison, late": {
+        "when": {"metric": "requests", "window": "5m", "op": "<", "value": -30, "compare": {"to": "previous"}},
+        "group_by": ["key", "tag:branch"],
+        "delay": "60s",
+    },
+    "the day so far": {"when": {**COST, "window": "today", "value": 0.8}, "tz": "America/St_Johns"},
+    "no data fires": {"when": {**COST, "metric": "cost_per_request"}, "where": {"team": "team-1"}, "no_data": "firing"},
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_simulated_is_live_over_the_same_ledger(ledger: FlightStore, name: str):
+    rule = parse({"name": name, **RULES[name]})
+    grid = Grid(NOON - 5 * MINUTE, NOON + LENGTH * MINUTE, MINUTE)
+
+    simulated = replay(rule, load(rule, stored(ledger), grid))
+
+    expected = driven(rule, ledger, grid)
+    assert expected
+    assert sorted(simulated.transitions, key=repr) == sorted(expected, key=repr)
+
+
+def test_an_empty_stretch_is_simulated_to_nothing(ledger: FlightStore):
+    rule = parse({"name": "r", "when": COST, "group_by": ["model"]})
+
+    simulated = simulate(rule, stored(ledger), NOON - timedelta(days=2), NOON - timedelta(days=1))
+
+    assert (simulated.transitions, simulated.bands, simulated.notices, len(simulated.values)) == ((), (), (), 0)
+    assert (simulated.totals.evaluations, simulated.totals.groups) == (1440, 0)
