@@ -47,12 +47,18 @@ class Scope:
     grain: Grain | None = None
     tz: str = "UTC"
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    moments: bool = False  # instead of a grain: every moment at which a request ended is a bucket
+
+    @property
+    def timed(self) -> bool:
+        """Whether what is read has a column `time`."""
+        return self.moments or self.grain is not None
 
     @property
     def finest(self) -> Level:
         """The coarsest level that can serve its dimensions and its buckets."""
         names = (*self.by, *self.where)
-        if not all(dimension(name).in_rollups for name in names):
+        if self.moments or not all(dimension(name).in_rollups for name in names):
             return Level.ROWS
         return _level(self)
 
@@ -166,8 +172,12 @@ def _measure(name: str, *, rows: bool) -> str:
 
 def _kept(scope: Scope, piece: Piece) -> list[str]:
     ended = "ended_at" if piece.level is Level.ROWS else '"time"'
-    time = [f'{bucket_sql(ended, g, scope.tz, scope.start, scope.end)} AS "time"' for g in (scope.grain,) if g]
-    return [*time, *(f"{column(name)} AS {quoted(name)}" for name in scope.by)]
+    kept = [f"{column(name)} AS {quoted(name)}" for name in scope.by]
+    if scope.moments:
+        return [f'{ended} AS "time"', *kept]
+    if scope.grain is None:
+        return kept
+    return [f'{bucket_sql(ended, scope.grain, scope.tz, scope.start, scope.end)} AS "time"', *kept]
 
 
 def _select(kept: Sequence[str], table: str, scope: Scope, piece: Piece, extra: Sequence[str] = ()) -> Sql:

@@ -18,6 +18,8 @@ from data.periods import HOUR
 from data.pieces import Scope, Sql, quoted, union
 from data.question import Question
 
+#: More rows than this are refused: a chart or a table of so many is no answer.
+MAX_ROWS = 1_000_000
 _FLOATS = frozenset({"duration_ms", "overhead_ms", "ttft_ms"})
 _MICROSECONDS_AN_HOUR = HOUR.total_seconds() * 1e6
 
@@ -25,7 +27,7 @@ _MICROSECONDS_AN_HOUR = HOUR.total_seconds() * 1e6
 class Reader(Protocol):
     """What can run a SELECT; `data.store.Store` can."""
 
-    def sql(self, text: str, params: Sequence[object] = ()) -> pl.DataFrame:
+    def sql(self, text: str, params: Sequence[object] = (), *, max_rows: int = MAX_ROWS) -> pl.DataFrame:
         """The answer; times are aware UTC."""
 
 
@@ -79,12 +81,12 @@ def _summed(name: str) -> str:
 
 def _keys(scope: Scope) -> list[str]:
     """The keys as the answer has them: every dimension as text."""
-    time = ['"time"'] if scope.grain else []
+    time = ['"time"'] if scope.timed else []
     return [*time, *(f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name in scope.by)]
 
 
 def _names(scope: Scope) -> list[str]:
-    return [*(['"time"'] if scope.grain else []), *map(quoted, scope.by)]
+    return [*(['"time"'] if scope.timed else []), *map(quoted, scope.by)]
 
 
 def _sums_statement(question: Question, metrics: Sequence[Metric]) -> Sql:
@@ -106,10 +108,11 @@ def _finish_sums(frame: pl.DataFrame, question: Question, metrics: Sequence[Metr
     return frame.with_columns(sum_metric(m, pl.col("hours")) for m in metrics)
 
 
-def _hours(frame: pl.DataFrame, question: Question) -> pl.Series | pl.Expr:
+def _hours(frame: pl.DataFrame, question: Question) -> pl.Series:
     """The hours of each row: of its bucket, as far as that lies in the range."""
     if question.grain is None:
-        return pl.lit((question.end - question.start) / HOUR)
+        # not a literal: that would be turned into a factor, and round otherwise
+        return pl.Series([(question.end - question.start) / HOUR] * frame.height, dtype=pl.Float64)
     first, last = spans(frame, question.grain, question.tz, question.start, question.end)
     return (last - first).dt.total_microseconds() / _MICROSECONDS_AN_HOUR
 
@@ -139,6 +142,19 @@ def _finish_latency(frame: pl.DataFrame, _question: Question, metrics: Sequence[
     return frame.with_columns(latency_ms(pl.col(m.name)).alias(m.name) for m in metrics)
 
 
+def values_sql(scope: Scope, name: str) -> Sql:
+    """Rows [time], *by (text), value: the different values of the dimension `name`, '' too."""
+    inner = union(pieces.values(scope, name))
+    return Sql(f"SELECT DISTINCT {', '.join([*_keys(scope), 'value'])} FROM ({inner.text})", inner.params)
+
+
+def last_sql(scope: Scope) -> Sql:
+    """Rows [time], *by (text), last: when the last request ended."""
+    inner = union(pieces.last_ended(scope))
+    kept = [*_keys(scope), "max(last) AS last"]
+    return Sql(f"SELECT {', '.join(kept)} FROM ({inner.text}) GROUP BY ALL", inner.params)
+
+
 def _distinct_statement(question: Question, metrics: Sequence[Metric]) -> Sql:
     """One metric a statement: each counts the values of another dimension."""
     (m,) = metrics
@@ -149,10 +165,9 @@ def _distinct_statement(question: Question, metrics: Sequence[Metric]) -> Sql:
 
 
 def _age_statement(question: Question, metrics: Sequence[Metric]) -> Sql:
-    scope = scope_of(question)
-    inner = union(pieces.last_ended(scope))
-    kept = [*_keys(scope), *(f"max(last) AS {m.name}" for m in metrics)]
-    return Sql(f"SELECT {', '.join(kept)} FROM ({inner.text}) GROUP BY ALL", inner.params)
+    read = last_sql(scope_of(question))
+    ages = [f"last AS {m.name}" for m in metrics]
+    return Sql(f"SELECT {', '.join([*_names(scope_of(question)), *ages])} FROM ({read.text})", read.params)
 
 
 def _finish_age(frame: pl.DataFrame, question: Question, metrics: Sequence[Metric]) -> pl.DataFrame:

@@ -231,6 +231,6 @@ class Counting:
     def __init__(self, store):
         self.store, self.reads = store, 0
 
-    def sql(self, text, params=()):
+    def sql(self, text, params=(), **limits):
         self.reads += 1
-        return self.store.sql(text, params)
+        return self.store.sql(text, params, **limits)

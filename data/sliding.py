@@ -1,0 +1,135 @@
+"""Windows that slide over sorted cells: what each holds, from one pass over the cells. Pure, in NumPy.
+
+A cell is a stretch of time with its sums; `cells` are their starts, ascending. Window i is [starts[i], ends[i]), both
+ascending, with every edge between two cells. All times are UTC microseconds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+_MICRO, _FINE = 1e3, 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """When each window starts and ends."""
+
+    starts: Ints
+    ends: Ints
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The cells each window holds: those from `first` up to but not including `last`."""
+
+    first: Ints
+    last: Ints
+
+    @property
+    def filled(self) -> Ints:
+        """The windows that hold any."""
+        return np.flatnonzero(self.last > self.first)
+
+    def take(self, which: Ints) -> "Held":
+        """The same for some of the windows."""
+        return Held(self.first[which], self.last[which])
+
+
+def held(windows: Windows, cells: Ints) -> Held:
+    """Which cells each window holds."""
+    return Held(_before(cells, windows.starts), _before(cells, windows.ends))
+
+
+def _before(cells: Ints, moments: Ints) -> Ints:
+    """How many cells lie before each moment (both ascending)."""
+    seen = np.bincount(np.searchsorted(moments, cells, side="right"), minlength=len(moments) + 1)
+    before: Ints = np.cumsum(seen)[:-1]
+    return before
+
+
+def sums(values: Ints, holds: Held) -> Ints:
+    """The sum of `values` (one a cell) in each window."""
+    running = _running(values)
+    return running[holds.last] - running[holds.first]
+
+
+def float_sums(values: Floats, holds: Held) -> Floats:
+    """The same for floats, without the rounding that differences of running sums would add."""
+    whole = np.floor(values * _MICRO)
+    rest = np.rint((values * _MICRO - whole) * _FINE)
+    coarse, fine = (sums(part.astype(np.int64), holds) for part in (whole, rest))
+    return coarse / _MICRO + fine / (_MICRO * _FINE)
+
+
+def _running(values: Ints) -> Ints:
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(values)])
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many requests (`counts`) fell into which latency bucket in which cell (its number), one entry each."""
+
+    cells: Ints
+    buckets: Ints
+    counts: Ints
+
+    def by_bucket(self) -> Iterator[tuple[int, Ints, Ints]]:
+        """Per bucket, smallest first: its cells, ascending, and their counts."""
+        order = np.lexsort((self.cells, self.buckets))
+        used, first = np.unique(self.buckets[order], return_index=True)
+        cells, counts = (np.split(part[order], first[1:]) for part in (self.cells, self.counts))
+        yield from zip(used.tolist(), cells, counts, strict=True)
+
+
+def percentile(counted: Counts, holds: Held, percent: int) -> tuple[Ints, Flags]:
+    """The bucket that holds each window's percentile, by nearest rank, and whether it has one."""
+    total = np.zeros(len(holds.last), dtype=np.int64)
+    found, so_far = total.copy(), total.copy()
+    lines = [(bucket, _within(cells, counts, holds)) for bucket, cells, counts in counted.by_bucket()]
+    for _, line in lines:
+        total += line
+    pending = total > 0
+    for bucket, line in lines:
+        so_far += line
+        here = pending & (so_far * 100 >= total * percent)
+        found[here] = bucket
+        pending &= ~here
+    return found, total > 0
+
+
+def _within(cells: Ints, counts: Ints, holds: Held) -> Ints:
+    """The sum of counts that stand at some cells alone, in each window."""
+    running = _running(counts)
+    return running[np.searchsorted(cells, holds.last)] - running[np.searchsorted(cells, holds.first)]
+
+
+def distinct(windows: Windows, cells: Ints, values: Ints) -> Ints:
+    """How many different `values` (one a cell, numbered) each window holds; the cells of a value ascend."""
+    order = np.lexsort((cells, values))
+    cells, values = cells[order], values[order]
+    since = np.searchsorted(windows.ends, cells, side="right")
+    until = np.searchsorted(windows.starts, cells, side="right")
+    again = np.append(values[1:] == values[:-1], False)
+    # a value counts once: from its next cell on, that one tells that it is there
+    until[:-1] = np.where(again[:-1], np.minimum(until[:-1], since[1:]), until[:-1])
+    until = np.maximum(until, since)
+    change = np.bincount(since, minlength=len(windows) + 1) - np.bincount(until, minlength=len(windows) + 1)
+    counted: Ints = np.cumsum(change)[: len(windows)]
+    return counted
+
+
+def runs(holds: Held) -> tuple[Held, Ints]:
+    """The different windows in a row, and for each window which of them it is."""
+    new = np.ones(len(holds.last), dtype=bool)
+    new[1:] = (np.diff(holds.first) != 0) | (np.diff(holds.last) != 0)
+    return holds.take(np.flatnonzero(new)), np.cumsum(new) - 1
