@@ -1,7 +1,9 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,9 +11,9 @@ from engine.evaluate import evaluate, questions
 from engine.history import Grid, load
 from engine.notify import Alert, Reason, Sent, decide
 from engine.rule import Rule, parse
-from engine.simulate import replay
-from engine.state import Instance, Transition, advance
-from tests.engine.worlds import START, World
+from engine.simulate import CHARTED_GROUPS, Simulation, Totals, replay, simulate
+from engine.state import Instance, State, Transition, advance
+from tests.engine.worlds import START, World, frame
 
 MINUTE = timedelta(minutes=1)
 LENGTHS = st.sampled_from(["0s", "30s", "2m", "5m", "7m"])
@@ -132,3 +134,133 @@ def test_the_simulator_moves_and_tells_exactly_as_the_live_engine(rule: Rule, se
 
 def rule_labels(key: str) -> Mapping[str, str]:
     return {} if key == "{}" else {"model": key.split('"')[3]}
+
+
+def given_line(*values: float | None, model: str = "a", step: timedelta = MINUTE) -> Callable[..., pl.DataFrame]:
+    """A source with one group whose value at each minute from START is given; None: no row."""
+
+    def series(*, by: tuple[str, ...], start: datetime, end: datetime, **_: object) -> pl.DataFrame:
+        rows = [(START + n * step, *((model,) if by else ()), value) for n, value in enumerate(values)]
+        return frame(["time", *by, "value"], [row for row in rows if row[-1] is not None and start <= row[0] < end])
+
+    return series
+
+
+def simulated(fields: dict[str, Any], *values: float | None) -> Simulation:
+    rule = parse({"name": "r", "when": COSTLY, **fields})
+    return simulate(rule, given_line(*values), START, START + len(values) * MINUTE)
+
+
+COSTLY = {"metric": "cost", "window": "5m", "op": ">", "value": 10}
+
+
+def minutes(at: datetime) -> int:
+    return (at - START) // MINUTE
+
+
+BANDS: list[Any] = [
+    pytest.param({}, [1, 11, 11, 1], ["normal 0-1", "firing 1-3", "normal 3-4"], id="fires"),
+    pytest.param({"for": "2m"}, [11] * 4, ["pending 0-2", "firing 2-4"], id="pends first"),
+    pytest.param(
+        {"keep_firing_for": "2m"}, [11, 1, 1, 1, 1], ["firing 0-1", "recovering 1-3", "normal 3-5"], id="recovers"
+    ),
+    pytest.param(
+        {"no_data": "no_data", "when": {**COSTLY, "metric": "error_rate"}},
+        [None, 11],
+        ["no_data 0-1", "firing 1-2"],
+        id="no data",
+    ),
+    pytest.param(
+        {"group_by": ["model"]}, [None, 11, None, None, 11], ["firing 1-3", "normal 3-4", "firing 4-5"], id="vanishes"
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "values", "expected"), BANDS)
+def test_bands_cover_the_time_a_group_is_known(fields: dict[str, Any], values: list[float | None], expected: list[str]):
+    bands = simulated(fields, *values).bands
+
+    assert [f"{b.state} {minutes(b.start)}-{minutes(b.end)}" for b in bands] == expected
+
+
+def test_notices_say_who_was_told_why_and_who_was_not():
+    fields = {"notify": ["mail", "chat"], "cooldown": "5m", "repeat": "6m"}
+
+    notices = simulated(fields, 11, 1, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 1).notices
+
+    assert [(minutes(n.time), n.alert, n.reason.value) for n in notices if n.channel == "mail"] == [
+        (0, 1, "first"),
+        (1, 1, "resolved"),
+        (2, 2, "cooldown"),
+        (5, 2, "first"),
+        (11, 2, "repeat"),
+        (12, 2, "resolved"),
+    ]
+    assert sum(n.channel == "chat" for n in notices) == 6
+
+
+def test_totals_count_how_many_how_long_and_how_noisy():
+    totals = simulated({"notify": ["mail"], "cooldown": "5m"}, 11, 11, 1, 11, 1, 1).totals
+
+    assert totals == Totals(
+        evaluations=6,
+        groups=1,
+        incidents=2,
+        longest_incident_s=120.0,
+        notifications=2,
+        sent={"mail": 2},
+        silent={"cooldown": 1},
+        seconds={State.FIRING: 180, State.NORMAL: 180},
+    )
+
+
+def test_values_are_those_of_every_evaluation():
+    when = {"all": [COSTLY, {**COSTLY, "metric": "error_rate", "value": 3}]}
+
+    values = simulated({"when": when, "group_by": ["model"]}, 1, None, 3).values
+
+    assert values.rows() == [
+        (START + n * MINUTE, '{"model":"a"}', path, float(value), float(threshold))
+        for path, threshold in (("when.all[0]", 10), ("when.all[1]", 3))
+        for n, value in ((0, 1), (2, 3))
+    ]
+
+
+def test_evaluations_happen_on_full_multiples_of_the_cadence():
+    rule = parse({"name": "r", "when": COSTLY})
+
+    made = simulate(rule, given_line(11, 11, 11), START + timedelta(seconds=20), START + timedelta(seconds=170))
+
+    assert made.values["time"].to_list() == [START + MINUTE, START + 2 * MINUTE]
+
+
+def test_only_the_worst_groups_are_charted_but_all_are_counted():
+    world = World(1, models=tuple(f"m{n:02}" for n in range(CHARTED_GROUPS + 9)))
+    rule = parse({"name": "r", "when": COSTLY, "group_by": ["model"]})
+
+    made = replay(rule, load(rule, world.series, Grid(START, START + 30 * MINUTE, MINUTE)))
+
+    assert made.values["group"].n_unique() == CHARTED_GROUPS
+    assert made.totals.groups == CHARTED_GROUPS + 9
+
+
+def test_a_history_serves_other_thresholds_and_timers():
+    rule = parse({"name": "r", "when": COSTLY})
+    history = load(rule, given_line(11, 21, 11), Grid(START, START + 3 * MINUTE, MINUTE))
+
+    stricter = parse({"name": "r", "when": {**COSTLY, "value": 20}, "for": "0s"})
+
+    assert [minutes(t.at) for t in replay(stricter, history).transitions] == [1, 2]
+
+
+def test_what_two_conditions_share_is_asked_once():
+    asked: list[str] = []
+
+    def series(*, metric: str, **_: object) -> pl.DataFrame:
+        asked.append(metric)
+        return frame(["time", "value"], [])
+
+    when = {"all": [COSTLY, {**COSTLY, "value": 20}, {**COSTLY, "where": {"model": "a"}}]}
+    load(parse({"name": "r", "when": when}), series, Grid(START, START + MINUTE, MINUTE))
+
+    assert asked == ["cost", "cost"]
