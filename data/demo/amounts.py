@@ -16,14 +16,12 @@ _EXPIRED = 0.05  # calls whose cache had expired
 _CACHE_STEP = 128
 _TIMEOUT_MS = 120_000.0
 _SLOWER = 0.5
-_COUNTING = 0.02  # of Claude Code's calls only count tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
     """Disjoint token counts and times of each call; `ttft_ms` is nan where there was no first token of a stream."""
 
-    counting: Flags  # a count_tokens call
     uncached: Ints
     cache_read: Ints
     cache_write_5m: Ints
@@ -39,8 +37,7 @@ def amounts(story: Story, draws: Draws, random: np.random.Generator) -> Amounts:
     member = draws.member
     coding = np.array([each.traits.has_sessions for each in MEMBERS])[member]
     main = coding & (draws.model != _index(HAIKU))
-    counting = coding & (random.random(len(draws)) < _COUNTING)
-    served = np.array([ending.statuses[0] == 200 for ending in ENDINGS])[draws.ending] & ~counting
+    served = np.array([ending.statuses[0] == 200 for ending in ENDINGS])[draws.ending] & ~draws.counting
     uncached, read, written = _input(draws, main, random)
     output = _output(draws, coding & ~main, random)
     writes_1h = np.array([each.writes_1h for each in MEMBERS])[member]
@@ -49,7 +46,6 @@ def amounts(story: Story, draws: Draws, random: np.random.Generator) -> Amounts:
     first = _first_token(draws, slower, uncached + written, random)
     whole = first + _writing(draws, slower, output, random)
     return Amounts(
-        counting=counting,
         uncached=uncached * served,
         cache_read=read * served,
         cache_write_5m=written * served * ~writes_1h,

@@ -19,6 +19,7 @@ _SESSION_S = 12_600  # a sitting at Claude Code, before the next session starts
 _SWITCH_DAYS = 6.0
 _BURST_SHARE = 0.55
 _RETRIED = 0.5
+_COUNTING = 0.02  # of Claude Code's calls
 _SECOND = 1_000_000
 
 
@@ -81,6 +82,7 @@ class Draws:
     position: Ints  # the how-manieth call of its session, from 0
     model: Ints  # index into MODELS
     ending: Ints  # index into ENDINGS
+    counting: Flags  # only count tokens
     stream: Flags
     second_attempt: Flags  # repeats the row before it, which had failed
 
@@ -99,17 +101,23 @@ def draw(story: Story, hours_us: Ints, counts: Ints, seed: int, random: np.rando
     stream = random.random(len(ended)) < np.array([each.traits.stream_share for each in MEMBERS])[member]
     ending = _endings(story, ended, member, random)
     again = _retries(ending, random)
+    counting = _coding()[member] & (random.random(len(ended)) < _COUNTING)
     # a second attempt is the same call: same member, same model, same kind
-    for drawn in (member, model, stream):
+    for drawn in (member, model, counting, stream):
         drawn[again] = drawn[np.flatnonzero(again) - 1]
+    stream &= ~counting
     ending[~stream & _STREAMED_ONLY[ending]] = ANSWERED
     session, project, position = _sessions(ended, member, seed)
-    return Draws(ended, member, session, project, position, model, ending, stream, again)
+    return Draws(ended, member, session, project, position, model, ending, counting, stream, again)
 
 
 def is_openai() -> Flags:
     """For each of MEMBERS whether it speaks OpenAI's protocol."""
     return np.array([each.traits.protocol is Protocol.OPENAI for each in MEMBERS])
+
+
+def _coding() -> Flags:
+    return np.array([each.traits.has_sessions for each in MEMBERS])
 
 
 def _grid(counts: Ints) -> tuple[Ints, Ints]:
@@ -157,7 +165,7 @@ def _retries(ending: Ints, random: np.random.Generator) -> Flags:
 
 def _sessions(ended: Ints, member: Ints, seed: int) -> tuple[list[str], list[str], Ints]:
     """Each row's session id, project and position. Members without sessions call for their first project."""
-    sits = np.array([each.traits.has_sessions for each in MEMBERS])[member]
+    sits = _coding()[member]
     window = np.where(sits, (ended // _SECOND + member * 997) // _SESSION_S, 0)
     both = np.stack([member, window], axis=1)
     unique, inverse = np.unique(both, axis=0, return_inverse=True)

@@ -27,10 +27,10 @@ def table(draws: Draws, amounts: Amounts, prices: PriceBook, random: np.random.G
     columns = {
         **_identity(started, draws, random),
         **_who(draws, random),
-        **_what(draws, amounts, random),
+        **_what(draws, random),
         **_ending(draws, amounts, priced, random),
         **_counts(amounts),
-        "usage": _usage(draws, amounts, tokens),
+        "usage": _usage(draws, tokens),
         **_sizes(amounts, random),
     }
     constants = {"source": Source.DEMO, "tool_units": 0, "speed": ""}
@@ -86,7 +86,7 @@ def _who(draws: Draws, random: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _what(draws: Draws, amounts: Amounts, random: np.random.Generator) -> dict[str, Any]:
+def _what(draws: Draws, random: np.random.Generator) -> dict[str, Any]:
     endpoints = [str(member.traits.endpoint) for member in MEMBERS]
     protocols = [str(member.traits.protocol) for member in MEMBERS]
     model = _chosen([each.name for each in MODELS], draws.model)
@@ -97,13 +97,13 @@ def _what(draws: Draws, amounts: Amounts, random: np.random.Generator) -> dict[s
         "protocol": _chosen(protocols, draws.member),
         "provider": _chosen(protocols, draws.member),
         "endpoint": _chosen(
-            [*endpoints, str(Endpoint.COUNT_TOKENS)], np.where(amounts.counting, len(MEMBERS), draws.member)
+            [*endpoints, str(Endpoint.COUNT_TOKENS)], np.where(draws.counting, len(MEMBERS), draws.member)
         ),
         "model_requested": model,
         "model": model,
-        "stream": draws.stream & ~amounts.counting,
-        "service_tier": _chosen(tiers, np.where(served & ~amounts.counting, openai * 1, 2)),
-        "inference_geo": _chosen(["", "global"], (served & ~openai & ~amounts.counting) * 1),
+        "stream": draws.stream,
+        "service_tier": _chosen(tiers, np.where(served & ~draws.counting, openai * 1, 2)),
+        "inference_geo": _chosen(["", "global"], (served & ~openai & ~draws.counting) * 1),
         "provider_request_id": [f"req_{number:024x}" for number in random.integers(0, 2**63, len(draws))],
     }
 
@@ -114,7 +114,7 @@ def _ending(draws: Draws, amounts: Amounts, priced: list[Priced], random: np.ran
     broken = np.array([ending.streamed_only for ending in ENDINGS])[draws.ending] & (amounts.output > 0)
     stops = [*_STOPS[0], *_STOPS[1], ""]
     kind = random.choice(3, len(draws), p=[0.52, 0.45, 0.03])
-    stopped = (draws.ending == ANSWERED) & ~amounts.counting
+    stopped = (draws.ending == ANSWERED) & ~draws.counting
     status = [
         CostStatus.ESTIMATED if cut and p.cost_usd is not None else p.status
         for p, cut in zip(priced, broken.tolist(), strict=True)
@@ -178,10 +178,10 @@ def _priced(draws: Draws, tokens: Sequence[Tokens], prices: PriceBook) -> list[P
     ]
 
 
-def _usage(draws: Draws, amounts: Amounts, tokens: Sequence[Tokens]) -> list[str]:
+def _usage(draws: Draws, tokens: Sequence[Tokens]) -> list[str]:
     """The provider's raw usage object of every call that was answered to its end."""
     writers = [_WRITERS[member.traits.endpoint] for member in MEMBERS]
-    answered = (draws.ending == ANSWERED) & ~amounts.counting
+    answered = (draws.ending == ANSWERED) & ~draws.counting
     return [
         writers[who](counts) if whole else ""
         for who, whole, counts in zip(draws.member.tolist(), answered.tolist(), tokens, strict=True)
