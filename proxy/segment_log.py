@@ -90,9 +90,10 @@ class SegmentLog:
         return done
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files; what is appended from now on fails."""
         for descriptor in [*self._full, self._descriptor]:
             os.close(descriptor)
+        self._full, self._descriptor = [], -1
 
     def _rotate(self, next_sequence: int) -> None:
         segment, descriptor = self._create(self.active.number + 1, next_sequence)

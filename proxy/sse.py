@@ -56,12 +56,14 @@ class SseParser:
         return [event] if event is not None else []
 
     def _complete(self, data: bytes) -> list[SseEvent]:
-        blocks = (b"".join(self._parts) + data).split(b"\n\n")
+        whole = b"".join(self._parts) + data
+        blocks = whole.split(b"\n\n")
         rest = blocks.pop()
         if self._skipping:
             del blocks[0]
         self._parts, self._size, self._skipping = [], 0, False
-        events = [event for block in blocks if (event := self._sized(block)) is not None]
+        parse = parse_block if len(whole) <= self._limit else self._sized
+        events = [event for block in blocks if (event := parse(block)) is not None]
         if rest:
             self._hold(rest)
         return events

@@ -19,6 +19,7 @@ _OPTIONS: Final = b'"stream_options"'
 _ASK: Final = b'"include_usage":true'
 _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
 _LINE_END: Final = re.compile(rb"\r\n?")
+_NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 #: A JSON string, or one character of structure.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]', re.DOTALL)
 
@@ -114,6 +115,8 @@ class UsageChunkFilter:
         """Take more of the stream; give what may go on."""
         searched = max(len(self._rest) - 3, 0)
         self._rest += data
+        if not (self._passing or self._after_cr or b"\r" in self._rest or _NO_CHOICES.search(self._rest)):
+            return self._plain()
         out = bytearray()
         if self._after_cr and data:
             self._line_feed(out)
@@ -129,6 +132,19 @@ class UsageChunkFilter:
         """Give what is left of a stream that ended within an event."""
         rest, self._rest = bytes(self._rest), bytearray()
         return b"" if not self._passing and is_usage_chunk(rest) else rest
+
+    def _plain(self) -> bytes:
+        """All whole events of a rest that holds none to hide, and no carriage return."""
+        found = self._rest.rfind(b"\n\n")
+        end = found + 2 if found >= 0 else 0
+        out = bytes(self._rest[:end])
+        del self._rest[:end]
+        self._hidden = False
+        if len(self._rest) <= self._limit:
+            return out
+        late = bytearray()
+        self._pass_on(late)
+        return out + bytes(late)
 
     def _event(self, end: int, out: bytearray) -> None:
         event = bytes(self._rest[:end])
@@ -159,7 +175,7 @@ class UsageChunkFilter:
 
 def is_usage_chunk(event: bytes) -> bool:
     """Whether the event carries counts and no choices."""
-    if b"usage" not in event:
+    if not _NO_CHOICES.search(event):
         return False
     block = parse_block(_LINE_END.sub(b"\n", event).strip(b"\n"))
     chunk = fields.mapping(fields.decode(block.data)) if block else {}

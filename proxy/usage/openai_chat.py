@@ -20,6 +20,8 @@ from proxy.usage.usage import Usage
 
 __all__ = ["ChatStream", "UsageChunkFilter", "ask_for_usage", "read_body"]
 
+_TEXT: Final = frozenset({"content", "refusal", "reasoning_content", "reasoning"})
+
 
 class _Finish(msgspec.Struct):
     finish_reason: msgspec.Raw = msgspec.Raw()
@@ -64,7 +66,14 @@ class ChatStream:
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             self._choice(fields.mapping(choice))
-        self._rest(chunk)
+        usage = fields.mapping(chunk.get("usage"))
+        if usage:
+            self._usage, self._garbled = usage, False
+            self._ended = self._ended or choices == []
+        if usage or not self._facts:
+            self._learn(chunk)
+        if chunk.get("error"):
+            self._error = fields.error_of(chunk["error"])
 
     def usage(self, *, damaged: bool) -> Usage:
         """Say what was read."""
@@ -85,23 +94,22 @@ class ChatStream:
             **self._facts,
         )
 
-    def _rest(self, chunk: Mapping[str, Any]) -> None:
+    def _learn(self, chunk: Mapping[str, Any]) -> None:
+        """Every chunk says the same of itself but for the tier, which the last one knows best."""
         for name, key in (("response_id", "id"), ("model", "model"), ("service_tier", "service_tier")):
             if value := fields.text(chunk.get(key)):
                 self._facts[name] = value
-        if usage := fields.mapping(chunk.get("usage")):
-            self._usage, self._garbled = usage, False
-            self._ended = self._ended or chunk.get("choices") == []
-        if chunk.get("error"):
-            self._error = fields.error_of(chunk["error"])
 
     def _choice(self, choice: Mapping[str, Any]) -> None:
         self._stop_reason = fields.text(choice.get("finish_reason")) or self._stop_reason
-        delta = fields.mapping(choice.get("delta"))
-        for name in ("content", "refusal", "reasoning_content", "reasoning"):
-            self._output(delta.get(name))
-        calls = delta.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
+        for name, value in fields.mapping(choice.get("delta")).items():
+            if name in _TEXT:
+                self._output(value)
+            elif name == "tool_calls" and isinstance(value, list):
+                self._calls(value)
+
+    def _calls(self, calls: list[Any]) -> None:
+        for call in calls:
             function = fields.mapping(fields.mapping(call).get("function"))
             self._output(function.get("name"))
             self._output(function.get("arguments"))

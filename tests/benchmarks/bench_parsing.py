@@ -1,0 +1,137 @@
+"""What reading an answer and writing it down cost. Run it: `python tests/benchmarks/bench_parsing.py`.
+
+Streams are fed in pieces of 16 KiB, as they come from a socket; each figure is the best of several runs.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter, process_time
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from data.model import Endpoint
+from proxy.spool import Spool
+from proxy.sse import SseParser
+from proxy.usage import parser_for
+from proxy.usage.include_usage import UsageChunkFilter, ask_for_usage
+from tests.proxy.spool_samples import NOW, ended, estimated, started
+from tests.proxy.sse_samples import events
+
+PIECE = 16 * 1024
+STREAM_BYTES = 4_000_000
+RUNS = 5
+RECORDS = 20_000
+
+
+def anthropic(size: int) -> bytes:
+    """A Messages stream whose deltas carry so many characters each."""
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x" * size}}
+    usage = {"input_tokens": 10, "output_tokens": 1}
+    first = {"type": "message_start", "message": {"id": "m", "model": "claude", "usage": usage}}
+    last = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 99}}
+    return events(first) + repeated(events(delta)) + events(last, {"type": "message_stop"})
+
+
+def chat(size: int) -> bytes:
+    """A Chat Completions stream whose chunks carry so many characters each."""
+    known = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt", "service_tier": "default"}
+    choice = {"index": 0, "delta": {"content": "x" * size}, "logprobs": None, "finish_reason": None}
+    last = {**known, "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 99}}
+    return repeated(events({**known, "choices": [choice], "usage": None})) + events(last, "data: [DONE]\n\n")
+
+
+def responses(size: int) -> bytes:
+    """A Responses stream whose deltas carry so many characters each."""
+    delta = {
+        "type": "response.output_text.delta",
+        "sequence_number": 1,
+        "item_id": "msg",
+        "output_index": 0,
+        "content_index": 0,
+        "delta": "x" * size,
+        "logprobs": [],
+    }
+    usage = {"input_tokens": 9, "output_tokens": 99}
+    return repeated(events(delta)) + events(
+        {"type": "response.completed", "response": {"id": "r", "model": "gpt", "usage": usage}}
+    )
+
+
+def repeated(event: bytes) -> bytes:
+    return event * (STREAM_BYTES // len(event))
+
+
+def fed(stream: bytes, make: Callable[[], Callable[[bytes], object]]) -> float:
+    """Megabytes a second."""
+    pieces = [stream[i : i + PIECE] for i in range(0, len(stream), PIECE)]
+    best = min(timed(pieces, make()) for _ in range(RUNS))
+    return len(stream) / best / 1e6
+
+
+def timed(pieces: list[bytes], feed: Callable[[bytes], object]) -> float:
+    # its own time alone: parsing waits for nothing
+    begin = process_time()
+    for piece in pieces:
+        feed(piece)
+    return process_time() - begin
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def streams() -> None:
+    shapes = (
+        (Endpoint.MESSAGES, anthropic),
+        (Endpoint.CHAT_COMPLETIONS, chat),
+        (Endpoint.RESPONSES, responses),
+    )
+    for endpoint, make in shapes:
+        for size in (12, 400, 8000):
+            stream = make(size)
+            speed = fed(stream, lambda endpoint=endpoint: parser_for(endpoint, stream=True).feed)
+            alone = fed(stream, lambda: SseParser().feed)
+            each = len(stream) / stream.count(b"\n\n") / speed
+            say(
+                f"{endpoint:<18}{size:>6} characters: {speed:7.0f} MB/s, {each:5.2f} µs an event (split: {alone:.0f} MB/s)"
+            )
+    for size in (12, 400, 8000):
+        say(f"usage chunk filter{size:>6} characters: {fed(chat(size), lambda: UsageChunkFilter().feed):7.0f} MB/s")
+
+
+def requests() -> None:
+    for size in (1_000, 1_000_000):
+        messages = [{"role": "user", "content": "x" * size}]
+        body = json.dumps({"model": "gpt", "messages": messages, "stream": True}).encode()
+        best = min(timed([body] * 20, ask_for_usage) for _ in range(RUNS)) / 20
+        say(f"asking for counts in {size:>9} bytes: {best * 1e6:7.1f} µs")
+
+
+def spool() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Spool.open(Path(folder), now_us=NOW, estimate=estimated)
+        starts = [started(session="s" * 36, user_agent="claude-cli/2.0 (external, cli)") for _ in range(RECORDS)]
+        ends = [ended(start.id, session="s" * 36, model="m" * 20, usage="u" * 300) for start in starts]
+        costs = [timed_call(log, pair) for pair in zip(starts, ends, strict=True)]
+        log.close()
+    costs.sort()
+    median, late = statistics.median(costs) * 1e6, costs[len(costs) * 99 // 100] * 1e6
+    say(f"spool, start and end of a request: median {median:.1f} µs, p99 {late:.1f} µs")
+
+
+def timed_call(log: Spool, pair: tuple[object, object]) -> float:
+    start, end = pair
+    begin = perf_counter()
+    log.start(start)
+    log.end(end)
+    return perf_counter() - begin
+
+
+if __name__ == "__main__":
+    streams()
+    requests()
+    spool()
