@@ -6,7 +6,7 @@ import numpy as np
 
 from data.demo.draws import ENDINGS, MODELS, Draws, Flags, Floats, Ints, is_openai
 from data.demo.storyline import Story
-from data.demo.team import CULPRIT, HAIKU, MEMBERS, OPUS_AFTER
+from data.demo_team import CULPRIT, HAIKU, MEMBERS, OPUS_AFTER
 from data.model import Outcome
 
 _CONTEXT_LIMIT = 170_000

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from data.demo.identifiers import uuid4_of
 from data.demo.storyline import Story
-from data.demo.team import GPT, GPT_MINI, HAIKU, MEMBERS, OPUS_AFTER, OPUS_BEFORE, SONNET, UNLISTED
+from data.demo_team import GPT, GPT_MINI, HAIKU, MEMBERS, OPUS_AFTER, OPUS_BEFORE, SONNET, UNLISTED
 from data.model import Outcome, Protocol
 
 Ints = NDArray[np.int64]

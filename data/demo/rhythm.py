@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.demo.storyline import Story
-from data.demo.team import CULPRIT, MEMBERS, Hours, Member
+from data.demo_team import CULPRIT, MEMBERS, Hours, Member
 from data.model import Protocol
 
 _HOUR = timedelta(hours=1)

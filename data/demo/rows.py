@@ -10,7 +10,7 @@ import pyarrow as pa
 from data.demo.amounts import Amounts
 from data.demo.draws import ANSWERED, ENDINGS, MODELS, Draws, Ints, is_openai
 from data.demo.identifiers import uuid7s
-from data.demo.team import MEMBERS
+from data.demo_team import MEMBERS
 from data.ingest import SCHEMA
 from data.model import CostStatus, Endpoint, Source, Tokens
 from data.pricing import PriceBook, Priced

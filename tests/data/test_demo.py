@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from data.demo import generate, load, story
-from data.demo.team import MEMBERS, OPUS_AFTER, OPUS_BEFORE, UNLISTED
+from data.demo_team import MEMBERS, OPUS_AFTER, OPUS_BEFORE, UNLISTED
 from data.ingest import SCHEMA
 from data.model import Tokens
 from data.pricing import price

@@ -1,4 +1,4 @@
-"""Who the demo's team is: people, services, what they call with, and which models they like."""
+"""Who the demo's team is: people, services, what they call with, and which models they like. Cheap to import."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
