@@ -37,13 +37,10 @@ def programs(config: Config, store: Callable[[], Store]) -> list[Program]:
     """Proxy, worker and store. Takes as long as the slowest answer, at most `LIMIT_S` for those over HTTP."""
     proxy = url(reachable(config.proxy.host), config.proxy.port)
     worker = url(reachable(config.worker.host), config.worker.port)
-    with ThreadPoolExecutor(3) as pool:
-        asked = [
-            pool.submit(_over_http, "Proxy", proxy),
-            pool.submit(_over_http, "Worker", worker),
-            pool.submit(_store, store),
-        ]
-        return [each.result() for each in asked]
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(_over_http, "Proxy", proxy), pool.submit(_over_http, "Worker", worker)]
+        own = _store(store)  # here, because the client belongs to the session's thread
+        return [*(each.result() for each in asked), own]
 
 
 def _over_http(name: str, address: str) -> Program:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import context
 from app.controls import ranges
+from app.controls.pickers import GRAIN_LABELS
 from app.summary import summary
 from app.views import cards, chart, incidents, page, statusline, tables
 from app.views.empty import no_data
@@ -30,11 +31,11 @@ with context.standing():
     cards.cards(told.cards)
     st.caption(f"{span.label()}, against {span.previous().label()} ({span.tz})")
 
-    cost = metric("cost")
+    cost, per = metric("cost"), f"per {GRAIN_LABELS[told.grain].lower()}"
     course, _ = folded(told.course, "model", [cost])
-    with page.section("Cost by model", key="course", note=f"per {told.grain}", span=span, data=lambda: told.course):
+    with page.section("Cost by model", key="course", note=per, span=span, data=lambda: told.course):
         figure = chart.timeline(chart.Course(course, [cost], "model", span.tz), bars=True)
-        alt = f"Stacked bars: cost by model per {told.grain}, {money(told.cost)} in all, {span.label()}."
+        alt = f"Stacked bars: cost by model {per}, {money(told.cost)} in all, {span.label()}."
         st.plotly_chart(figure, key="course", config=chart.CONFIG, alt=alt)
 
     with st.grid(3, min_column_width=300, gap="small", key="ranked"):

@@ -4,6 +4,7 @@ A model takes its colour from its maker's family (Anthropic warm, OpenAI cool, G
 models can be read by maker too. Every colour stands out at least 3:1 from both themes' backgrounds.
 """
 
+import re
 from collections.abc import Sequence
 from zlib import crc32
 
@@ -31,23 +32,21 @@ VIOLET = ("#8A63C6", "#A85AB8", "#6C6BD0", "#B65BA0")
 
 PROVIDERS = {"anthropic": "#CB6B43", "openai": "#23968A", "google": "#8A63C6", "gemini": "#8A63C6"}
 
-#: Beginnings of model names, the longest match wins.
-MODELS = {
-    "claude-opus": WARM[2],
-    "claude-sonnet": WARM[0],
-    "claude-haiku": WARM[1],
-    "claude-3-5-haiku": WARM[1],
-    "claude-3-opus": WARM[2],
-    "claude-fable": WARM[4],
-    "gpt-5": COOL[0],
-    "gpt-5-mini": COOL[1],
-    "gpt-5-nano": COOL[2],
-    "gpt-4o": COOL[3],
-    "gpt-4o-mini": COOL[4],
-    "gpt-4.1": COOL[5],
+#: Beginnings of model names, the longest match wins; a line's versions take turns with its three shades.
+LINES = {
+    "claude-opus": ("#B84A72", "#C45C95", "#9F4E6C"),
+    "claude-sonnet": ("#CB6B43", "#B5593A", "#C07A4A"),
+    "claude-haiku": ("#BB8A1C", "#97861F", "#AD7B3A"),
+    "gpt-5": ("#23968A", "#1F8A6F", "#3A9AA3"),
+    "gpt-5-mini": ("#3C8AC4", "#4A7FD0", "#5B8FB8"),
+    "gpt-5-nano": ("#55933F", "#6C9434", "#4A9A5C"),
+    "gpt-4o": ("#6F83A8", "#7C86B8", "#64899A"),
+    "gpt-4o-mini": ("#2C8FA8", "#3F86A0", "#2E9A9A"),
+    "gpt-4.1": ("#3F9A6B", "#528F6A", "#3E9680"),
+    "gemini": VIOLET,
 }
 
-FAMILIES = {"claude": WARM, "gpt": COOL, "o1": COOL, "o3": COOL, "o4": COOL, "gemini": VIOLET}
+FAMILIES = {"claude": WARM, "gpt": COOL, "o1": COOL, "o3": COOL, "o4": COOL}
 
 OUTCOMES = {
     "ok": "#55933F",
@@ -89,11 +88,17 @@ def faded(hex_color: str, opacity: float) -> str:
 
 
 def _model(name: str) -> str:
-    known = [prefix for prefix in MODELS if name.startswith(prefix)]
+    known = [prefix for prefix in LINES if name.startswith(prefix)]
     if known:
-        return MODELS[max(known, key=len)]
+        line = max(known, key=len)
+        return LINES[line][_version(name.removeprefix(line)) % len(LINES[line])]
     family = next((shades for prefix, shades in FAMILIES.items() if name.startswith(prefix)), PALETTE)
     return _slot(name, family)
+
+
+def _version(rest: str) -> int:
+    """A small number from a model's version, dates left out: `-4-5-20250929` → 9."""
+    return sum(int(part) for part in re.findall(r"\d+", rest) if len(part) <= 2)
 
 
 def _slot(value: str, shades: Sequence[str]) -> str:

@@ -37,9 +37,13 @@ def _ranked_row(row: Mapping[str, Any], by: str, metric: Metric, extra: Metric |
     return (
         f'<tr><th scope="row" title="{escape(name)}">{dot}{escape(name)}</th>'
         f"<td>{escape(form.quantity(value, metric.unit))}{small}</td>"
-        f'<td class="share"><span>{share:.0f}%</span>'
+        f'<td class="share"><span>{_share(share)}</span>'
         f'<div><b style="width:{min(share, 100):.1f}%;background:{shade}"></b></div></td></tr>'
     )
+
+
+def _share(percent: float) -> str:
+    return "&lt;1%" if 0 < percent < 0.5 else f"{percent:.0f}%"
 
 
 def frame(

@@ -43,6 +43,7 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("background", ["#FFFFFF", "#131417"])
 def test_every_series_colour_stands_out_in_light_and_dark(background):
     shades = {*colors.PALETTE, *colors.WARM, *colors.COOL, *colors.VIOLET, *colors.OUTCOMES.values(), colors.OTHER}
+    shades |= {shade for line in colors.LINES.values() for shade in line}
     assert {shade: round(contrast(shade, background), 2) for shade in shades if contrast(shade, background) < 3} == {}
 
 
@@ -51,6 +52,12 @@ def test_a_model_and_a_provider_keep_their_colour_whatever_stands_beside_them():
     assert colors.colors("model", ["gpt-5", "claude-sonnet-4-5", "zzz"])[1] == alone
     assert colors.color("provider", "openai") == colors.color("provider", "openai")
     assert colors.color("model", "claude-new-9") in colors.WARM
+
+
+def test_versions_of_one_line_of_models_are_told_apart():
+    shades = colors.colors("model", ["claude-opus-5", "claude-opus-5-5"])
+    assert shades == [colors.color("model", name) for name in ("claude-opus-5", "claude-opus-5-5")]
+    assert len(set(shades)) == 2
 
 
 def test_no_two_values_of_one_chart_look_alike():

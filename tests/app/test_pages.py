@@ -1,0 +1,104 @@
+"""Every page, without data and with it; what the link says is what the page shows."""
+
+import pytest
+
+PAGES = ("overview", "explore")
+
+
+def words(test) -> str:
+    """Everything a page says."""
+    parts = [*test.markdown, *test.caption, *test.title, *test.warning, *test.get("html")]
+    return " ".join(str(getattr(part, "value", None) or part.proto) for part in parts)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_without_data_says_why_and_what_next(app, page):
+    test = app(page)
+    assert not test.exception
+    assert "No requests yet" in words(test)
+    assert "claude-proxy demo load" in words(test)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_with_data_shows_it(app, full, page):
+    test = app(page)
+    assert not test.exception
+    assert "claude-sonnet-4-5" in words(test) or test.dataframe
+    assert test.get("plotly_chart")
+
+
+def test_the_overview_says_which_program_is_down_and_what_follows(app):
+    said = words(app("overview"))
+    assert "Proxy down" in said
+    assert "no rule is evaluated" in said
+    assert "Store up" in said
+
+
+def test_names_of_others_are_shown_not_run(app, full):
+    said = words(app("overview"))
+    assert "&lt;b&gt;docs&lt;/b&gt;" in said
+    assert "<b>docs</b>" not in said
+
+
+@pytest.mark.parametrize("by", ["none", "model", "session", "stream", "status"])
+def test_explore_answers_every_combination(app, full, by):
+    test = app("explore", metrics=["cost", "latency_p95", "active_keys"], by=by, compare="yes")
+    for grain in ("auto", "total"):
+        test.selectbox(key="grain").set_value(grain).run()
+        for chart in ("lines", "bars", "table"):
+            test.segmented_control(key="chart").set_value(chart).run()
+            assert not test.exception, (grain, chart)
+
+
+def test_a_link_is_what_the_page_shows(app, full):
+    test = app(
+        "explore", metrics=["requests", "error_rate"], by="team", range="30d", provider="openai", tz="Asia/Tokyo"
+    )
+    assert test.multiselect(key="metrics").value == ["requests", "error_rate"]
+    assert test.selectbox(key="by").value == "team"
+    assert test.session_state["range"] == "30d"
+    assert test.session_state["provider"] == ["openai"]
+    assert "Requests and error rate by team each day" in words(test)
+    assert "provider is openai" in words(test)
+    assert "Asia/Tokyo" in words(test)
+
+
+def test_a_link_with_nonsense_shows_the_default(app, full):
+    test = app("explore", metrics="nonsense", by="nonsense", range="1y", grain="eon", chart="pie", tz="Mars/Base")
+    assert not test.exception
+    assert test.multiselect(key="metrics").value == ["cost"]
+    assert not test.query_params
+
+
+def test_a_choice_is_in_the_link_and_survives_a_visit_to_another_page(app, full):
+    test = app("explore")
+    test.selectbox(key="by").set_value("team").run()
+    assert test.query_params["by"] == "team"
+    test.switch_page("../pages/overview.py").run()
+    test.switch_page("../pages/explore.py").run()
+    assert test.selectbox(key="by").value == "team"
+
+
+def test_a_filter_leaves_only_what_it_names(app, full):
+    test = app("explore", by="provider", provider="openai", grain="total")
+    assert test.dataframe[0].value["provider"].to_list() == ["All", "openai"]
+
+
+def test_a_range_without_requests_says_since_when_there_are_some(app, full):
+    test = app("explore", range="custom", **{"from": "2020-01-01T00:00", "to": "2020-01-02T00:00"})
+    assert not test.exception
+    assert "No requests in this range" in words(test)
+    assert "since" in words(test)
+
+
+def test_a_store_that_went_away_is_named_and_the_page_can_be_tried_again(app, full, running, monkeypatch):
+    test = app("overview")
+    running.stop()
+    monkeypatch.setattr("app.context.ensure_running", lambda _: None)
+    from app import context
+
+    context.forget()
+    test.run()
+    assert not test.exception
+    assert "The store is down" in words(test)
+    assert test.button(key="try-again")
