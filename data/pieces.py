@@ -184,16 +184,16 @@ def _select(kept: Sequence[str], table: str, scope: Scope, piece: Piece, extra: 
     ended = "ended_at" if piece.level is Level.ROWS else '"time"'
     conditions = [f"{ended} >= ?", f"{ended} < ?"]
     bound: list[object] = [naive_utc(piece.start), naive_utc(piece.end)]
-    for name, wanted in scope.where.items():
-        conditions.append(_among(name, wanted))
-        bound.extend(_native(name, wanted))
-    text = f"SELECT {', '.join(kept)} FROM {table} WHERE {' AND '.join([*conditions, *extra])} GROUP BY ALL"
-    return Sql(text, bound)
+    among = [condition(name, wanted) for name, wanted in scope.where.items()]
+    where = " AND ".join([*conditions, *(part.text for part in among), *extra])
+    bound += [value for part in among for value in part.params]
+    return Sql(f"SELECT {', '.join(kept)} FROM {table} WHERE {where} GROUP BY ALL", bound)
 
 
-def _among(name: str, wanted: Sequence[str]) -> str:
+def condition(name: str, wanted: Sequence[str]) -> Sql:
+    """That a dimension has one of these values (as text), over `requests` or a rollup."""
     values = _native(name, wanted)
-    return f"{column(name)} IN ({', '.join('?' * len(values))})" if values else "false"
+    return Sql(f"{column(name)} IN ({', '.join('?' * len(values))})" if values else "false", values)
 
 
 def _native(name: str, wanted: Sequence[str]) -> list[object]:

@@ -41,7 +41,7 @@ def one(store, metric, span, by=(), where=()):
     return {row[:-1]: row[-1] for row in answer(store, question).iter_rows()}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     metric=st.sampled_from([m.name for m in METRICS]),
     window=st.sampled_from(WINDOWS),

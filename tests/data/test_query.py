@@ -70,7 +70,7 @@ def assert_agrees(frame: pl.DataFrame, question: Question) -> None:
                 assert found[key][name] == value, (key, name)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(question=questions())
 def test_every_answer_equals_the_plain_sum_over_the_records(loaded, question):
     assert_agrees(answer(loaded, question), question)
