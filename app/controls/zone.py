@@ -1,5 +1,6 @@
 """The viewer's time zone: chosen once, used everywhere."""
 
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 import streamlit as st
@@ -12,13 +13,19 @@ KEY = "tz"
 def picker() -> str:
     """Draw the choice of zone and return its name; the browser's own zone unless another was chosen."""
     own = browser_zone()
-    names = [own, *sorted(available_timezones() - {own})]
+    names = [own, *(name for name in zones() if name != own)]
     link.one(KEY, names, own)
     chosen = st.selectbox(
         "Time zone", names, key=KEY, persist_state="session", help="Every time on every page is shown in this zone."
     )
     link.publish(KEY, [chosen], [own])
     return chosen
+
+
+@cache
+def zones() -> tuple[str, ...]:
+    """The names of all zones, sorted; read from disk once."""
+    return tuple(sorted(available_timezones()))
 
 
 def zone() -> str:
