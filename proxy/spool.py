@@ -5,7 +5,6 @@ makes them durable in groups. Only durable records are given out for shipping: a
 number that the store has seen is given away again.
 """
 
-import fcntl
 import logging
 import os
 import threading
@@ -18,14 +17,14 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
-import uuid_utils
 
 from data.model import LedgerRecord, RequestStart
 from proxy.recovery import Recovered, recover
-from proxy.segment_log import SegmentLog, Write, remove, sync_folder
+from proxy.segment_log import SegmentLog, Write, remove
 from proxy.segment_reader import SegmentReader
 from proxy.segments import Kind, Segment
 from proxy.spool_errors import SpoolBusy, SpoolFull
+from proxy.spool_folder import identity, lock_folder
 from proxy.storable import storable
 
 __all__ = ["Spool", "SpoolBacklog", "SpoolBusy", "SpoolFull"]
@@ -86,10 +85,10 @@ class Spool:
         `estimate` makes the row of such a request; it ends at `now_us`. Raises SpoolBusy, OSError.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _locked(folder)
+        lock = lock_folder(folder)
         try:
             recovered = recover(folder)
-            spool_id = _identity(folder, fresh=not recovered.readable)
+            spool_id = identity(folder, fresh=not recovered.readable)
             log = SegmentLog(
                 folder,
                 recovered.segments,
@@ -102,9 +101,13 @@ class Spool:
             os.close(lock)
             raise
         spool = cls(folder, lock, spool_id, recovered, log)
-        for start in recovered.starts.values():
-            spool.end(msgspec.structs.replace(estimate(start), ended_at=max(now_us, start.started_at)))
-        spool._sync()
+        try:
+            for start in recovered.starts.values():
+                spool.end(msgspec.structs.replace(estimate(start), ended_at=max(now_us, start.started_at)))
+            spool._sync()
+        except BaseException:
+            spool._release()
+            raise
         spool._thread.start()
         return spool
 
@@ -161,6 +164,8 @@ class Spool:
     def acknowledged(self, offset: int) -> None:
         """Note that the store has everything up to `offset`, and delete the segments that are done with."""
         with self._lock:
+            if self._closing.is_set():  # the folder may have another owner by now
+                return
             if offset > self._written:
                 _log.error("spool: the store has %d records, but only %d are known here", offset, self._written)
             if offset <= self._shipped:
@@ -205,6 +210,9 @@ class Spool:
         self._sync()
         if self._waiting:
             _log.error("spool: %d records were never written, the disk takes no more", len(self._waiting))
+        self._release()
+
+    def _release(self) -> None:
         self._log.close()
         os.close(self._folder_lock)
 
@@ -273,29 +281,3 @@ class Spool:
             self._trouble = self._trouble if waiting else ""
             self._log.synced(work)
         return not waiting
-
-
-def _locked(folder: Path) -> int:
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise SpoolBusy(f"the spool in {folder} is open in another process") from error
-    return descriptor
-
-
-def _identity(folder: Path, *, fresh: bool) -> str:
-    """The spool's id. Without readable segments the sequence numbers are not known, so it gets a new one."""
-    path = folder / "id"
-    if not fresh and path.exists() and (known := path.read_text().strip()):
-        return known
-    spool_id = str(uuid_utils.uuid7())
-    draft = path.with_suffix(".new")
-    with draft.open("w") as file:
-        file.write(spool_id)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(folder)
-    return spool_id

@@ -96,9 +96,7 @@ def streams() -> None:
             speed = fed(stream, lambda endpoint=endpoint: parser_for(endpoint, stream=True).feed)
             alone = fed(stream, lambda: SseParser().feed)
             each = len(stream) / stream.count(b"\n\n") / speed
-            say(
-                f"{endpoint:<18}{size:>6} characters: {speed:7.0f} MB/s, {each:5.2f} µs an event (split: {alone:.0f} MB/s)"
-            )
+            say(f"{endpoint:<18}{size:>6} characters: {speed:7.0f} MB/s, {each:5.2f} µs an event (split: {alone:.0f})")
     for size in (12, 400, 8000):
         say(f"usage chunk filter{size:>6} characters: {fed(chat(size), lambda: UsageChunkFilter().feed):7.0f} MB/s")
 

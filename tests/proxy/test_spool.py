@@ -3,13 +3,14 @@ import os
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data.model import Outcome
-from proxy.spool import Spool, SpoolBusy, SpoolFull
+from data.model import LedgerRecord, Outcome, RequestStart
+from proxy.spool import TAIL_RECORDS, Spool, SpoolBusy, SpoolFull
 from tests.proxy.spool_samples import NOW, durable, ended, estimated, ids, opened, started, until
 
 ROOT = Path(__file__).parents[2]
@@ -179,6 +180,68 @@ def test_text_that_is_no_unicode_is_repaired_and_stored(tmp_path):
         record, lost = durable(spool)
         assert (record.user_agent, record.tags, record.status) == ("curl ?", {"x?": "?"}, 2**63 - 1)
         assert lost.id == "lost"
+
+
+def test_a_spool_that_cannot_be_opened_is_free_again(tmp_path):
+    with opened(tmp_path) as spool:
+        spool.start(started("lost"))
+
+    def defect(start: RequestStart) -> LedgerRecord:
+        raise KeyError(start.id)
+
+    with pytest.raises(KeyError, match="lost"):
+        Spool.open(tmp_path, now_us=NOW, estimate=defect)
+    with opened(tmp_path) as spool:
+        assert ids(durable(spool)) == ["lost"]
+
+
+def test_a_closed_spool_takes_and_deletes_nothing(tmp_path, caplog):
+    with opened(tmp_path, segment_bytes=2000) as spool:
+        fill(spool, *(f"r{n}" for n in range(20)))
+    before = logs(tmp_path)
+    spool.acknowledged(20)
+    assert (logs(tmp_path), spool.shipped) == (before, 0)
+    with pytest.raises(SpoolFull):
+        spool.start(started("late"))
+    assert spool.end(ended("late")) == 21
+    assert "wait in memory" in caplog.text
+
+
+def test_memory_holds_the_newest_records_and_the_disk_all(tmp_path):
+    with opened(tmp_path) as spool:
+        names = [f"r{n}" for n in range(TAIL_RECORDS + 500)]
+        for name in names:
+            spool.end(ended(name))
+        assert len(spool._tail) == TAIL_RECORDS
+        until(lambda: spool.read(len(names) - 1, 1)[1])
+        read = list[str]()
+        while len(read) < len(names):
+            first, records = spool.read(len(read), 300)
+            assert first == len(read) + 1
+            read += ids(records)
+        assert read == names
+
+
+def test_many_threads_may_write_while_others_ship(tmp_path):
+    shipped = dict[int, str]()
+    with opened(tmp_path, segment_bytes=20_000) as spool, ThreadPoolExecutor(5) as pool:
+        names = [[f"t{thread}r{n}" for n in range(300)] for thread in range(4)]
+        jobs = [pool.submit(fill_one_by_one, spool, mine) for mine in names]
+
+        def ship() -> bool:
+            first, records = spool.read(spool.shipped, 50)
+            shipped.update(enumerate(ids(records), first))
+            spool.acknowledged(first + len(records) - 1)
+            return len(shipped) >= 1200
+
+        until(ship)
+        numbers = {name: sequence for job in jobs for name, sequence in job.result().items()}
+    assert numbers == {name: sequence for sequence, name in shipped.items()}
+    assert sorted(shipped) == list(range(1, 1201))
+
+
+def fill_one_by_one(spool: Spool, names: list[str]) -> dict[str, int]:
+    return {name: fill(spool, name)[0] for name in names}
 
 
 class Disk:
