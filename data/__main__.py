@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from importlib.abc import MetaPathFinder
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -23,8 +24,21 @@ from data.settings import load
 FAILED, BAD_CONFIGURATION, ALREADY_SERVED = 1, 2, 3
 
 
+class _WithoutPandas(MetaPathFinder):
+    """Keeps DuckDB and Arrow from loading pandas to recognise its types.
+
+    None occur here, and without it the store starts in half the time and takes less memory.
+    """
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:  # noqa: ARG002
+        """Say that pandas is not installed."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname, name=fullname)
+
+
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM, SIGINT, a shutdown call or a fatal database error; the exit status."""
+    sys.meta_path.insert(0, _WithoutPandas())
     os.umask(0o077)
     signalled = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

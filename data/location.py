@@ -23,5 +23,5 @@ def unix_location(socket: Path) -> flight.Location:
 
 
 def tcp_location(address: str) -> flight.Location:
-    """ "host:port", unencrypted: for loopback or a network that is trusted."""
+    """A `host:port`, unencrypted: for loopback or a network that is trusted."""
     return flight.Location(f"grpc://{address}")

@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,15 @@ from data.serving import RunningStore
 from data.store import Role, connect
 
 ROOT = Path(__file__).parents[1]
+
+
+def eventually(condition, seconds=10):
+    """Wait until `condition` holds and give its value; fail after `seconds`."""
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < until, "it did not happen in time"
+        threading.Event().wait(0.02)
+    return value
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,18 +15,10 @@ from data.errors import DeadlineExceeded, StoreUnavailable
 from data.ingest import record_table
 from data.serving import AlreadyServed, RunningStore
 from data.store import Role, Statement, connect, ensure_running
-from tests.conftest import ROOT, store_process
+from tests.conftest import ROOT, eventually, store_process
 from tests.data.ledger import record
 
 RUNAWAY = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE (a.range * b.range) % 7 = 3"
-
-
-def eventually(condition, seconds=10):
-    until = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < until, "it did not happen in time"
-        threading.Event().wait(0.02)
-    return value
 
 
 def idle(process):
