@@ -1,6 +1,5 @@
 """What a rule asks: a tree of all, any and not over conditions on metrics."""
 
-import math
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -27,6 +26,8 @@ from engine.window import Calendar, WindowText
 #: Deeper documents are mistakes, and would exhaust the stack.
 DEEPEST = 32
 LARGEST = 5000
+#: Beyond it floats have gaps that money does not have.
+LARGEST_NUMBER = 1e15
 #: Metrics of the alerting vocabulary that have no data behind them so far.
 PLANNED_METRICS = frozenset({"budget_used", "budget_forecast"})
 
@@ -96,9 +97,9 @@ def _short(values: tuple[str, ...]) -> str | list[str]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"must be a number, not {value!r}")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER:
+        return float(value)
+    raise ValueError(f"must be a number, not {value!r}")
 
 
 def _short_number(value: float) -> float | int:

@@ -11,6 +11,8 @@ from engine.errors import Fault
 #: Fields that are thought of but do nothing yet; writing one is refused instead of being ignored.
 PLANNED_FIELDS = frozenset({"escalation", "escalate", "digest", "rate_limit", "group_wait", "depends_on", "inhibit"})
 
+#: Messages quote what was written, which may be long.
+_LONGEST = 300
 _PLAIN: Mapping[str, str] = {
     "missing": "is required",
     "string_type": "must be a text",
@@ -30,12 +32,16 @@ def faults(error: ValidationError, known: Iterable[type[BaseModel]]) -> tuple[Fa
     """One fault a finding; `known` are the models whose field names may have been meant."""
     names = sorted({field.alias or name for model in known for name, field in model.model_fields.items()})
     found = [f for f in error.errors(include_url=False) if not (f["type"] == "too_short" and f["input"])]
-    return tuple(Fault(path(f["loc"]), _message(f, names)) for f in found)
+    return tuple(Fault(path(f["loc"]), _cut(_message(f, names))) for f in found)
 
 
 def path(location: Iterable[int | str]) -> str:
     """`('when', '<all>', 'all', 0, 'metric')` as `when.all[0].metric`."""
     return "".join(_steps(location)).removeprefix(".")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _steps(location: Iterable[int | str]) -> Iterator[str]:

@@ -180,7 +180,7 @@ def scope(rule: Rule, condition: Condition) -> dict[str, tuple[str, ...]]:
 def _read(text: str) -> dict[str, Any]:
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: 2026-02-30, or digits without end
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise RuleError([Fault("", f"is not valid YAML{where}: {getattr(error, 'problem', None) or error}")]) from error
