@@ -1,5 +1,6 @@
 """Appending to the spool's segments: one write a frame, a new file when one is full, durability in groups."""
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -127,6 +128,9 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems cannot sync a folder
+            raise
     finally:
         os.close(descriptor)
 

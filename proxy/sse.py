@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-#: An event larger than this is dropped: no event that carries counts comes near it.
-MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
+#: An event larger than this is dropped. A last event that repeats an answer with its images has several megabytes.
+MAX_EVENT_BYTES: Final = 32 * 1024 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
 

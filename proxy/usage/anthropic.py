@@ -105,7 +105,7 @@ class AnthropicStream:
         self.output_started = True
         try:
             delta = _DELTA_DECODER.decode(data).delta
-        except (msgspec.DecodeError, ValueError):
+        except fields.UNREADABLE:
             return  # content counts only where the provider's own count is missing
         self._seen.add(delta.text or delta.thinking or delta.partial_json)
 
@@ -121,7 +121,7 @@ def read_body(data: bytes) -> Usage:
     """The counts of a plain answer; an error answer bills nothing."""
     try:
         body = _BODY_DECODER.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except fields.UNREADABLE:
         return broken_body(data)
     usage = _valid(fields.decode(body.usage))
     error = fields.error_of(fields.decode(body.error))

@@ -15,7 +15,7 @@ def read_error(data: bytes) -> Usage:
 
 def broken_body(data: bytes) -> Usage:
     """What a plain answer that broke off says: its size, if it began as an answer at all."""
-    if not data.lstrip().startswith(b"{"):
-        return Usage(note="the answer is not JSON")
+    if not data[:100].lstrip().startswith(b"{"):
+        return Usage(note="the answer is not JSON" if data else "nothing of the answer was seen")
     tokens = Tokens(output=estimate_tokens(len(data)))
     return Usage(tokens=tokens, note=f"estimated from {len(data)} bytes of a broken answer")

@@ -11,6 +11,9 @@ MAX_TEXT: Final = 200
 MAX_MESSAGE: Final = 500
 MAX_RAW_BYTES: Final = 64 * 1024
 
+#: What decoding JSON that is none, or is nested without end, raises.
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+
 _DECODER: Final = msgspec.json.Decoder()
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -19,7 +22,7 @@ def decode(data: bytes | msgspec.Raw) -> Any:
     """The JSON value, or None where it is not JSON."""
     try:
         return _DECODER.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except UNREADABLE:
         return None
 
 

@@ -39,7 +39,7 @@ def ask_for_usage(body: bytes) -> bytes:
     """
     try:
         request = _DECODER.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except fields.UNREADABLE:
         return body
     options = fields.decode(request.stream_options)
     if fields.decode(request.stream) is not True or fields.mapping(options).get("include_usage") is True:

@@ -124,7 +124,7 @@ def read_body(data: bytes) -> Usage:
     """The counts of a plain answer; an error answer bills nothing."""
     try:
         body = _BODY_DECODER.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except fields.UNREADABLE:
         return broken_body(data)
     usage = fields.mapping(fields.decode(body.usage))
     error = fields.error_of(fields.decode(body.error))

@@ -69,7 +69,7 @@ class ResponsesStream:
             return
         try:
             value = _EVENT_DECODER.decode(event.data)
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except fields.UNREADABLE:
             return
         kind = fields.text(fields.decode(value.type)) or event.event
         if kind.endswith(".delta"):
@@ -94,7 +94,7 @@ class ResponsesStream:
             return
         try:
             delta = _DELTA_DECODER.decode(event.data).delta
-        except (msgspec.DecodeError, ValueError):
+        except fields.UNREADABLE:
             return
         self.output_started = True
         self._seen.add(delta)
@@ -114,7 +114,7 @@ def read_body(data: bytes) -> Usage:
     """The counts of a plain answer; an error answer bills nothing."""
     try:
         body = _BODY_DECODER.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except fields.UNREADABLE:
         return broken_body(data)
     result = _read(body)
     if result.error_class and not result.complete and not result.response_id:

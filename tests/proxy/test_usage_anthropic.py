@@ -340,7 +340,7 @@ def test_invalid_utf8_in_a_body_does_not_matter():
     [
         (json.dumps(ANSWER).encode()[:100], 25, "estimated from 100 bytes of a broken answer"),
         (b"<html>Bad gateway</html>", 0, "the answer is not JSON"),
-        (b"", 0, "the answer is not JSON"),
+        (b"", 0, "nothing of the answer was seen"),
         (b"[1, 2]", 0, "the answer is not JSON"),
         (b'{"id": 7, "model": [], "usage": "none"}', 0, "the answer told no counts"),
         (b'{"usage": {"input_tokens": 3}}', 0, "the answer told no counts"),
