@@ -65,6 +65,7 @@ class Sender:
         self._sending: dict[str, str] = {}
         self._woken = woken or asyncio.Event()
         self._stopping = asyncio.Event()
+        self._away = False
         self.counts: Counter[str] = Counter()
 
     def wake(self) -> None:
@@ -75,12 +76,7 @@ class Sender:
         """Send until stopped; a store that is away is asked again every second."""
         while not self._stopping.is_set():
             self._woken.clear()
-            try:
-                due = await asyncio.to_thread(rows.due, self._store, self._now())
-            except StoreError as error:
-                _log.warning("the outbox cannot be read: %s", error)
-                due = []
-            for row in due:
+            for row in await self._due():
                 self._start(row)
             await self._pause()
 
@@ -96,6 +92,17 @@ class Sender:
         except TimeoutError:
             _log.warning("%d sends were cut off; they are repeated at the next start", len(self._sending))
         await self._tasks.stop()
+
+    async def _due(self) -> list[NotificationRow]:
+        try:
+            due = await asyncio.to_thread(rows.due, self._store, self._now())
+        except StoreError as error:
+            if not self._away:
+                _log.warning("the outbox cannot be read: %s", error)
+            self._away = True
+            return []
+        self._away = False
+        return due
 
     async def _pause(self) -> None:
         try:

@@ -26,6 +26,7 @@ class EvaluatorStatus:
     last_tick_at: datetime | None = None
     last_tick_ms: float = 0.0
     last_error: str = ""
+    store_error: str = ""
 
 
 @dataclass(slots=True)

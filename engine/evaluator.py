@@ -88,6 +88,7 @@ class Evaluator:
         self._fresh.clear()
         if fresh:
             await self._evaluate(fresh)
+        self._status.store_error = ""
 
     async def _lead(self) -> bool:
         now = self._now()
@@ -198,14 +199,14 @@ class Evaluator:
         except Fenced:
             self._stand_by()
         except StoreError as error:
-            self._failed(f"the store: {error}")
+            if not self._status.store_error:
+                _log.warning("nothing is evaluated while the store is away: %s", error)
+            self._status.store_error = str(error)
         except Exception as error:  # noqa: BLE001 - the scheduler's tick: the next one tries again
             _log.exception("a tick failed")
             self._failed(f"{type(error).__name__}: {error}")
 
     def _failed(self, message: str) -> None:
-        if message != self._status.last_error:
-            _log.warning("nothing was evaluated: %s", message)
         self._status.failed_ticks += 1
         self._status.last_error = message
 

@@ -39,7 +39,10 @@ def _checks(desk: Desk) -> dict[str, dict[str, Any]]:
     evaluator = {**asdict(desk.status), "leader": leader[0] if leader and leader[1] > now else ""}
     return {
         "store": {"ok": True, "version": status.version, "uptime_s": status.uptime_s},
-        "evaluator": {"ok": not desk.status.last_error and bool(evaluator["leader"]), **evaluator},
+        "evaluator": {
+            "ok": not (desk.status.last_error or desk.status.store_error) and bool(evaluator["leader"]),
+            **evaluator,
+        },
         "outbox": {"ok": waiting["overdue_s"] < OVERDUE_S, **waiting},
     }
 

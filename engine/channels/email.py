@@ -1,6 +1,8 @@
 """Mail over SMTP: text and HTML side by side, one thread an incident."""
 
+import asyncio
 import socket
+from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
@@ -69,21 +71,42 @@ async def _hand_over(config: EmailConfig, message: EmailMessage, connected: sock
         hostname=config.host,
         sock=connected,
         use_tls=config.security == "tls",
-        start_tls=config.security == "starttls",
+        start_tls=False,
         validate_certs=config.verify_certificate,
-        username=config.username or None,
-        password=config.password or None,
         timeout=TIMEOUT_S,
     )
     try:
         await client.connect()
+        await _secure(client, config)
         refused, reply = await client.send_message(message)
-        await client.quit()
+        with suppress(aiosmtplib.SMTPException, OSError):  # the mail is accepted: a failed farewell changes nothing
+            await client.execute_command(b"QUIT")
     finally:
-        client.close()
-        connected.close()
+        await _close(client, connected)
     lost = "".join(f"; {who} refused: {why.code} {why.message}" for who, why in refused.items())
     return Receipt(250, (reply + lost)[:ANSWER_CHARS], str(message["Message-ID"]))
+
+
+async def _close(client: aiosmtplib.SMTP, connected: socket.socket) -> None:
+    """Close at once, without the farewells of TLS, so that nothing is left when the event loop ends after this."""
+    transport = client.transport
+    client.close()
+    if not isinstance(transport, asyncio.WriteTransport):
+        connected.close()
+        return
+    transport.abort()
+    await asyncio.sleep(0)
+
+
+async def _secure(client: aiosmtplib.SMTP, config: EmailConfig) -> None:
+    """Encrypt the connection where that is configured, and log in; never falls back to sending in the clear."""
+    await client.ehlo()
+    if config.security == "starttls":
+        if not client.supports_extension("starttls"):
+            raise DeliveryError("the mail server does not offer STARTTLS", permanent=True)
+        await client.starttls()
+    if config.username:
+        await client.login(config.username, config.password)
 
 
 def _refused(what: str, code: int, text: str) -> DeliveryError:

@@ -92,7 +92,8 @@ def test_a_stale_worker_writes_nothing(store):
     spend(store, NOON - SECOND, "2")
     old = leases.acquire(store, "evaluator", "old", now=NOON - HOUR, until=NOON - MINUTE)
     new = leases.acquire(store, "evaluator", "new", now=NOON, until=NOON + MINUTE)
-    assert old is not None and new == old + 1
+    assert old is not None
+    assert new == old + 1
     with pytest.raises(Fenced):
         tick(store, [rule], NOON, fence=[leases.holding("evaluator", old, until=NOON + HOUR)])
     assert rows(store, "alerts", "id") == []
