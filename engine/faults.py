@@ -21,6 +21,7 @@ _PLAIN: Mapping[str, str] = {
     "tuple_type": "must be a list",
     "dict_type": "must be an object with fields",
     "model_type": "must be an object with fields",
+    "is_instance_of": "must be an object with fields",
     "model_attributes_type": "must be an object with fields",
     "too_short": "needs at least one entry",
     "enum": "must be one of {expected}, not {input!r}",

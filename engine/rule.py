@@ -82,6 +82,7 @@ def _listed(value: Any) -> Any:
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
+Labels = Annotated[dict[Name, str], BeforeValidator(_texts)]
 
 
 class Rule(Document):
@@ -103,7 +104,7 @@ class Rule(Document):
     active: Active | None = None
     notify: Names = ()
     fallback: Names = ()
-    labels: Annotated[dict[Name, str], BeforeValidator(_texts)] = {}  # noqa: RUF012 - as above
+    labels: Labels = {}  # noqa: RUF012 - as above
     message: Annotated[str, Field(max_length=4000)] = ""
     runbook: Annotated[str, Field(max_length=2000)] = ""
     tz: Zone = "UTC"
@@ -136,7 +137,7 @@ _RESULT_FIELDS = ("where", "when", "group_by", "delay", "no_data", "on_error", "
 
 def parse(document: Mapping[str, Any] | str) -> Rule:
     """The rule a document (or its YAML or JSON text) describes; RuleError lists all of its faults."""
-    raw = _read(document) if isinstance(document, str) else dict(document)
+    raw = read_text(document) if isinstance(document, str) else dict(document)
     if why := oversize(raw):
         raise RuleError([Fault("", why)])
     try:
@@ -146,6 +147,19 @@ def parse(document: Mapping[str, Any] | str) -> Rule:
     if found := tuple(_contradictions(rule)):
         raise RuleError(found)
     return rule
+
+
+def read_text(text: str) -> dict[str, Any]:
+    """A YAML or JSON object; a RuleError if the text is none."""
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: 2026-02-30, or digits without end
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise RuleError([Fault("", f"is not valid YAML{where}: {getattr(error, 'problem', None) or error}")]) from error
+    if not isinstance(value, dict):
+        raise RuleError([Fault("", "must be an object with fields, not a text or a list")])
+    return value
 
 
 def document(rule: Rule) -> dict[str, Any]:
@@ -175,18 +189,6 @@ def scope(rule: Rule, condition: Condition) -> dict[str, tuple[str, ...]]:
         outer = scoped.get(dimension, wanted)
         scoped[dimension] = tuple(value for value in wanted if value in outer)
     return scoped
-
-
-def _read(text: str) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: 2026-02-30, or digits without end
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise RuleError([Fault("", f"is not valid YAML{where}: {getattr(error, 'problem', None) or error}")]) from error
-    if not isinstance(value, dict):
-        raise RuleError([Fault("", "must be an object with the fields of a rule: name, when, …")])
-    return value
 
 
 def _contradictions(rule: Rule) -> Iterator[Fault]:

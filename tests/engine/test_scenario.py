@@ -1,0 +1,84 @@
+from typing import Any
+
+import pytest
+
+from engine import scenario
+from engine.errors import RuleError
+from engine.scenario import Check, read, run
+
+DOCUMENT = scenario.__doc__.split("\n\n")[1]
+
+
+def test_the_documented_scenario_passes():
+    checks = run(read(DOCUMENT))
+
+    assert [check.what for check in checks] == ["at 3m", "at 4m", "mail at 4m", "mail at 6m"]
+    assert all(check.passed for check in checks)
+
+
+def test_a_notice_nobody_expected_is_found():
+    checks = run(read(DOCUMENT.replace("reason: resolved", "reason: repeat")))
+
+    assert [check for check in checks if not check.passed] == [Check("mail at 6m", "repeat", "resolved")]
+
+
+GROUPED: dict[str, Any] = {
+    "rule": {
+        "name": "r",
+        "when": {
+            "all": [
+                {"metric": "cost", "window": "5m", "op": ">", "value": 10},
+                {"metric": "cost", "window": "1h", "op": ">", "value": 50},
+            ]
+        },
+        "group_by": ["model"],
+    },
+    "series": [
+        {"metric": "cost", "window": "5m", "labels": {"model": "a"}, "values": "20x5"},
+        {"metric": "cost", "window": "1h", "labels": {"model": "a"}, "values": "40+10x5"},
+        {"metric": "cost", "labels": {"model": "b"}, "values": "100x2 _x3"},
+    ],
+    "expect": [
+        {"at": "1m", "labels": {"model": "a"}, "state": "normal"},
+        {"at": "2m", "labels": {"model": "a"}, "state": "firing"},
+        {"at": "0s", "labels": {"model": "b"}, "state": "firing"},
+        {"at": "3m", "labels": {"model": "b"}, "state": "normal"},
+    ],
+}
+
+
+def test_groups_and_windows_have_series_of_their_own():
+    assert [check for check in run(read(GROUPED)) if not check.passed] == []
+
+
+def test_a_wrong_expectation_says_what_was_found():
+    wrong = {**GROUPED, "expect": [{"at": "2m", "labels": {"model": "a"}, "state": "normal"}]}
+
+    (check,) = run(read(wrong))
+
+    assert (check.what, check.expected, check.found, check.passed) == ("model=a at 2m", "normal", "firing", False)
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "message"),
+    [
+        ({"series": []}, "series", "needs at least one entry"),
+        ({"series": [{"metric": "cost", "values": "1 two"}]}, "series[0].values", "'two' is not a value"),
+        ({"series": [{"metric": "cots", "values": "1"}]}, "series[0].metric", "unknown metric"),
+        ({"expect": [{"at": "1m", "state": "burning"}]}, "expect[0].state", "must be one of"),
+        ({"rule": {"name": "r"}}, "rule.when", "is required"),
+        ({"rule": 3}, "rule", "must be an object"),
+        ({"expectations": []}, "expectations", "there is no field"),
+    ],
+)
+def test_a_fault_names_its_field(change: dict[str, Any], path: str, message: str):
+    with pytest.raises(RuleError) as caught:
+        read({**GROUPED, **change})
+
+    assert message in dict(caught.value.faults)[path]
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a", ""])
+def test_a_text_that_is_no_scenario_is_refused(text: str):
+    with pytest.raises(RuleError):
+        read(text)
