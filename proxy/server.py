@@ -33,9 +33,10 @@ def make_app(parts: Parts, hosts: frozenset[str]) -> web.Application:
         app.router.add_route(asked.method, asked.path, partial(parts.forwarder.handle, asked))
     app.router.add_get("/health", parts.monitor.health)
     app.router.add_get("/metrics", parts.monitor.metrics)
-    for path, handler in _api(parts):
-        method = "*" if path.endswith("{rest:.*}") else "GET"
-        app.router.add_route(method, path, guarded(handler, hosts=hosts))
+    for path, handler in _own_api(parts):
+        app.router.add_get(path, guarded(handler, hosts=hosts))
+    app.router.add_route("*", "/api/system/{rest:.*}", not_found)
+    app.router.add_route("*", "/api/{rest:.*}", guarded(parts.worker_api.handle, hosts=hosts))
     app.router.add_route("*", "/{rest:.*}", not_found)
     app.on_response_prepare.append(drop_added_headers)
     return app
@@ -43,12 +44,11 @@ def make_app(parts: Parts, hosts: frozenset[str]) -> web.Application:
 
 async def not_found(request: web.Request) -> web.StreamResponse:
     """Answer what no route takes, in the shape of the provider that the caller means."""
-    known = {asked.path for asked in ENDPOINTS}
     path = request.path[:200]
     if path.startswith(("/api/", "/ws/")):
         return problem(404, "Not Found", f"There is no {request.method} {path}.")
     protocol = _meant(request)
-    if request.path in known:
+    if any(request.path == asked.path for asked in ENDPOINTS):
         return refusal(protocol, 405, f"{request.method} is not allowed for {path}.", code="method_not_allowed")
     return refusal(protocol, 404, f"This proxy has no endpoint {request.method} {path}.", code="unknown_endpoint")
 
@@ -59,7 +59,7 @@ def _meant(request: web.Request) -> Protocol:
     return spoken(request.headers)
 
 
-def _api(parts: Parts) -> tuple[tuple[str, Handler], ...]:
+def _own_api(parts: Parts) -> tuple[tuple[str, Handler], ...]:
     monitor = parts.monitor
     return (
         ("/ws/live", parts.live_socket.handle),
@@ -69,5 +69,4 @@ def _api(parts: Parts) -> tuple[tuple[str, Handler], ...]:
         ("/api/system/providers", monitor.providers),
         ("/api/system/spool", monitor.spool),
         ("/api/system/version", monitor.version),
-        ("/api/{rest:.*}", parts.worker_api.handle),
     )

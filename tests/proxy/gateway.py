@@ -66,10 +66,10 @@ async def provider(*answers: bytes | Script) -> AsyncIterator[tuple[str, Seen]]:
     """A provider that gives each request the next answer (the last one again): raw bytes, or a script."""
     seen = Seen()
     waiting = list(answers)
-    writers: set[asyncio.StreamWriter] = set()
+    serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
+        serving.add(asyncio.current_task())
         try:
             while True:
                 head, body = await read_request(reader)
@@ -88,17 +88,18 @@ async def provider(*answers: bytes | Script) -> AsyncIterator[tuple[str, Seen]]:
         finally:
             seen.gone.set()
             writer.close()
-            writers.discard(writer)
+            serving.discard(asyncio.current_task())
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", seen
     finally:
         server.close()
-        for writer in list(writers):
-            writer.transport.abort()
+        for task in serving:
+            if task is not None:
+                task.cancel()
         await server.wait_closed()
-        await until(lambda: not writers)
+        await until(lambda: not serving)
 
 
 class NoStore:

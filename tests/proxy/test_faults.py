@@ -1,4 +1,4 @@
-"""Calls that do not end well: the client gets an answer of its protocol or sees the break, and one record says what was."""
+"""Calls that end badly: the client gets an answer of its protocol or sees the break, and one record says what was."""
 
 import asyncio
 import json
@@ -69,7 +69,11 @@ async def test_a_providers_error_passes_and_is_free(tmp_path: Path, status: str,
 
 async def test_an_error_event_inside_a_stream(tmp_path: Path):
     event = b"event: error\ndata: " + OVERLOADED + b"\n\n"
-    async with provider(chunked(EVENTS[0], EVENTS[1], event)) as (url, _), gateway(tmp_path, url) as proxy, client() as c:
+    async with (
+        provider(chunked(EVENTS[0], EVENTS[1], event)) as (url, _),
+        gateway(tmp_path, url) as proxy,
+        client() as c,
+    ):
         async with c.post(f"{proxy.url}/v1/messages", data=STREAMED) as got:
             assert (await got.read()).endswith(event)
         record = await proxy.record()
@@ -102,7 +106,11 @@ async def test_a_provider_that_hangs_up_without_an_answer(tmp_path: Path):
 
 
 async def test_a_provider_that_speaks_no_http(tmp_path: Path):
-    async with provider(then_close(b"220 smtp ready\r\n\r\n")) as (url, _), gateway(tmp_path, url) as proxy, client() as c:
+    async with (
+        provider(then_close(b"220 smtp ready\r\n\r\n")) as (url, _),
+        gateway(tmp_path, url) as proxy,
+        client() as c,
+    ):
         async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
             assert got.status == 502
         assert (await proxy.record()).outcome is Outcome.ERROR
@@ -267,7 +275,11 @@ async def test_draining_reads_the_rest_for_its_counts(tmp_path: Path, *, early: 
 
 async def test_draining_leaves_whole_answers_alone(tmp_path: Path):
     settings = {"on_disconnect": "drain"}
-    async with provider(chunked(*EVENTS)) as (url, _), gateway(tmp_path, url, settings=settings) as proxy, client() as c:
+    async with (
+        provider(chunked(*EVENTS)) as (url, _),
+        gateway(tmp_path, url, settings=settings) as proxy,
+        client() as c,
+    ):
         async with c.post(f"{proxy.url}/v1/messages", data=STREAMED) as got:
             assert await got.read() == b"".join(EVENTS)
         assert (await proxy.record()).outcome is Outcome.OK

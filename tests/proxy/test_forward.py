@@ -15,7 +15,12 @@ from tests.proxy.samples import CHAT, CHAT_EVENTS, CHAT_USAGE, DONE, EVENTS, MES
 async def test_a_plain_call_passes_byte_for_byte(tmp_path: Path):
     wire = answer(MESSAGE, headers="request-id: req_1\r\nX-Odd: caf\u00e9\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n")
     async with provider(wire) as (url, seen), gateway(tmp_path, url) as proxy, client() as c:
-        headers = {"x-api-key": "sk-1", "anthropic-beta": "x", "Accept-Encoding": "zstd", "Content-Type": "application/json"}
+        headers = {
+            "x-api-key": "sk-1",
+            "anthropic-beta": "x",
+            "Accept-Encoding": "zstd",
+            "Content-Type": "application/json",
+        }
         async with c.post(f"{proxy.url}/v1/messages?beta=true&a=%20b", data=MESSAGES, headers=headers) as got:
             assert (got.status, got.reason, await got.read()) == (200, "OK", MESSAGE)
             record = await proxy.record()
@@ -53,7 +58,11 @@ async def test_the_record_of_a_plain_call(tmp_path: Path):
 
 
 async def test_our_own_headers_and_the_secret_stay_here(tmp_path: Path):
-    async with provider(answer(MESSAGE)) as (url, seen), gateway(tmp_path, url, api_key="sk-own") as proxy, client() as c:
+    async with (
+        provider(answer(MESSAGE)) as (url, seen),
+        gateway(tmp_path, url, api_key="sk-own") as proxy,
+        client() as c,
+    ):
         headers = {"x-claude-proxy-team": "blue", "x-api-key": "sk-callers-secret", "authorization": "Bearer other"}
         async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES, headers=headers) as got:
             await got.read()

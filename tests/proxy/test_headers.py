@@ -41,6 +41,8 @@ def test_a_configured_key_replaces_the_callers_in_the_protocols_header():
 
 
 def test_the_providers_headers_pass_in_order_and_number():
-    came = given(("Set-Cookie", "a"), ("Set-Cookie", "b"), ("Keep-Alive", "5"), ("Content-Length", "3"), ("Date", "now"))
+    came = given(
+        ("Set-Cookie", "a"), ("Set-Cookie", "b"), ("Keep-Alive", "5"), ("Content-Length", "3"), ("Date", "now")
+    )
     kept = [("Set-Cookie", "a"), ("Set-Cookie", "b"), ("Content-Length", "3"), ("Date", "now")]
     assert list(response_headers(came).items()) == kept

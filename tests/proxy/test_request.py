@@ -8,12 +8,12 @@ from proxy.request import RequestFacts, clean, read_facts
 
 
 def test_the_facts_of_a_messages_body():
-    body = b'{"model":"claude-x","max_tokens":9,"stream":true,"metadata":{"user_id":"u1"},"messages":[{"content":"\\u00e9"}]}'
+    body = b'{"model":"claude-x","max_tokens":9,"stream":true,"metadata":{"user_id":"u1"},"messages":["\\u00e9"]}'
     assert read_facts(body) == RequestFacts("claude-x", stream=True, max_tokens=9, user_id="u1")
 
 
 def test_the_facts_of_a_chat_body():
-    body = b'{"model":"gpt-x","max_completion_tokens":7,"stream":true,"stream_options":{"include_usage":true},"user":"ann"}'
+    body = b'{"model":"gpt-x","max_output_tokens":7,"stream":true,"stream_options":{"include_usage":true},"user":"ann"}'
     assert read_facts(body) == RequestFacts("gpt-x", stream=True, max_tokens=7, user_id="ann", include_usage=True)
 
 

@@ -26,7 +26,11 @@ PROVIDERS = {p.name: p for p in (ANTHROPIC, PROXIED, OPENAI, LOCAL)}
     ids=["first route", "no route", "other protocol", "default", "route speaks another protocol", "no model"],
 )
 def test_the_first_matching_route_else_the_protocols_first_provider(protocol: Protocol, model: str, expected: str):
-    routes = [RouteConfig("claude-opus-*", "proxied"), RouteConfig("claude-op*", "anthropic"), RouteConfig("llama*", "local")]
+    routes = [
+        RouteConfig("claude-opus-*", "proxied"),
+        RouteConfig("claude-op*", "anthropic"),
+        RouteConfig("llama*", "local"),
+    ]
     chosen = Router(PROVIDERS, routes).choose(protocol, model)
     assert chosen is not None
     assert chosen.name == expected

@@ -1,0 +1,183 @@
+"""How the proxy starts and stops, and that nothing is lost between."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from data.config import Config, ProviderConfig, ProxyConfig
+from data.model import Outcome, Protocol
+from data.pricing import PriceBook
+from proxy.program import open_spool, running
+from tests.proxy.gateway import TakingStore, chunked, client, gateway, provider, until
+from tests.proxy.samples import EVENTS, STREAMED
+
+ROOT = Path(__file__).parents[2]
+
+
+class Held:
+    """A provider's script that sends the first half of a stream, and the rest when it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+        whole = chunked(*EVENTS)
+        cut = whole.index(b"event: message_delta")
+        self._first, self._second = whole[:cut], whole[cut:]
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(self._first)
+        left = asyncio.get_running_loop().create_task(reader.read())
+        free = asyncio.get_running_loop().create_task(self.let_go.wait())
+        await asyncio.wait({left, free}, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in (left, free):
+            waiting.cancel()
+        if self.let_go.is_set():
+            writer.write(self._second)
+        else:
+            writer.close()
+
+
+async def test_stopping_lets_calls_in_flight_end_and_refuses_new_ones(tmp_path: Path):
+    held, store = Held(), TakingStore()
+    async with provider(held) as (url, _), client() as c, asyncio.TaskGroup() as group:
+        opened, stop = asyncio.Event(), asyncio.Event()
+        addresses: list[str] = []
+
+        async def live() -> None:
+            async with gateway(tmp_path, url, store=store) as proxy:
+                addresses.append(proxy.url)
+                opened.set()
+                await stop.wait()
+
+        group.create_task(live())
+        await opened.wait()
+        async with c.post(f"{addresses[0]}/v1/messages", data=STREAMED) as got:
+            await got.content.readany()
+            stop.set()
+            await until_refused(c, addresses[0])
+            held.let_go.set()
+            assert (await got.read()).endswith(EVENTS[-1])
+    assert [row["outcome"] for row in store.rows] == ["ok"]
+
+
+async def until_refused(c: aiohttp.ClientSession, url: str) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            async with c.post(f"{url}/v1/messages/count_tokens", data=b"x" * 10, headers={"Expect": ""}) as refused:
+                await refused.read()
+                if refused.status == 503:
+                    assert refused.headers["retry-after"]
+                    return
+
+
+async def test_a_call_that_outlasts_the_drain_is_interrupted_and_recorded(tmp_path: Path):
+    store = TakingStore()
+    async with provider(Held()) as (url, seen), client() as c:
+        async with gateway(tmp_path, url, store=store, settings={"drain_s": 0.05}) as proxy:
+            got = await c.post(f"{proxy.url}/v1/messages", data=STREAMED)
+            await got.content.readany()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await got.read()
+        await asyncio.wait_for(seen.gone.wait(), 5)
+    assert [(row["outcome"], row["uncached_input_tokens"]) for row in store.rows] == [("interrupted", 10)]
+
+
+async def test_what_was_not_shipped_is_shipped_by_the_next_proxy(tmp_path: Path):
+    wire = chunked(*EVENTS)
+
+    class Later(TakingStore):
+        def __call__(self) -> TakingStore:
+            if not self.up:
+                raise ConnectionError("not yet")
+            return self
+
+        up = False
+
+    store = Later()
+    async with provider(wire) as (url, _), client() as c:
+        async with gateway(tmp_path, url, store=store) as proxy:
+            async with c.post(f"{proxy.url}/v1/messages", data=STREAMED) as got:
+                await got.read()
+        assert store.rows == []
+        store.up = True
+        async with gateway(tmp_path, url, store=store):
+            await until(lambda: len(store.rows) == 1)
+
+
+def config(home: Path, url: str = "http://127.0.0.1:9", **proxy: object) -> Config:
+    providers = {"anthropic": ProviderConfig(Protocol.ANTHROPIC, url, name="anthropic")}
+    return Config(home=home, providers=providers, proxy=ProxyConfig(**{"port": 0, **proxy}))  # type: ignore[arg-type]
+
+
+async def test_two_proxies_on_one_home_have_a_spool_each(tmp_path: Path):
+    async with running(config(tmp_path), TakingStore()) as one, running(config(tmp_path), TakingStore()) as other:
+        assert one.spool.spool_id != other.spool.spool_id
+        assert one.url != other.url
+
+
+async def test_a_taken_port_is_an_error_and_leaves_nothing_open(tmp_path: Path):
+    async with running(config(tmp_path), TakingStore()) as proxy:
+        port = int(proxy.url.rsplit(":", 1)[1])
+        with pytest.raises(OSError, match="address already in use"):
+            async with running(config(tmp_path, port=port), TakingStore()):
+                pass
+    for number in (1, 2):
+        assert (tmp_path / "spool" / f"proxy-{number}").exists()
+    open_spool(config(tmp_path), PriceBook()).close()
+
+
+async def test_the_program_says_when_it_is_ready_survives_kill_and_ends_on_a_signal(tmp_path: Path):
+    async with provider(Held()) as (url, _), client() as c:
+        async with started(tmp_path, url) as (process, address):
+            async with c.post(f"{address}/v1/messages", data=STREAMED) as got:
+                await got.content.readany()
+                process.kill()
+                with pytest.raises(aiohttp.ClientError):
+                    await got.read()
+        async with started(tmp_path, url) as (process, address):
+            async with c.get(f"{address}/api/system/spool") as got:
+                assert (await got.json())["records"] == 1
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(process.wait, 20) == 0
+    spool = open_spool(config(tmp_path), PriceBook())
+    _, records = spool.read(0, 10)
+    spool.close()
+    assert [record.outcome for record in records] == [Outcome.INTERRUPTED]
+
+
+@asynccontextmanager
+async def started(home: Path, url: str) -> AsyncIterator[tuple[subprocess.Popen[str], str]]:
+    environ = {
+        **os.environ,
+        "CLAUDE_PROXY_HOME": str(home),
+        "CLAUDE_PROXY_PROXY_PORT": "0",
+        "CLAUDE_PROXY_PROVIDERS_ANTHROPIC_BASE_URL": url,
+    }
+    command = [sys.executable, "-m", "proxy"]
+    with subprocess.Popen(  # noqa: ASYNC220 - it is waited for in a thread
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 60)
+            assert line.startswith("proxy ready http://127.0.0.1:")
+            yield process, line.split()[-1]
+        finally:
+            process.kill()
+
+
+def test_bad_configuration_is_said_in_one_line_each(tmp_path: Path):
+    environ = {**os.environ, "CLAUDE_PROXY_HOME": str(tmp_path), "CLAUDE_PROXY_PROXY_PORT": "many"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "proxy"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2
+    assert "port" in ended.stderr
+    assert "Traceback" not in ended.stderr
