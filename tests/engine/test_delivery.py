@@ -1,0 +1,306 @@
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from data.queries import notifications
+from engine import channel_store, delivery, outbox, trial
+from engine.audit import new_id
+from engine.channels.http import HttpSender
+from engine.delivery import CLAIM, Sender, attempt_now
+from engine.errors import NotFound, Refused, RuleError, StaleVersion
+from engine.inbox import Hub, Wires
+from engine.secrets import MASK, SecretBox
+from tests.engine.receivers import FIRING, receiving, until
+from tests.engine.traffic import one, rows
+
+
+class Clock:
+    """The present, set forward by hand."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+def box(home):
+    return SecretBox(home)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def hook(store, box, url, name="hook", **config):
+    document = {"name": name, "kind": "webhook", "config": {"url": url, "allow_private": True, **config}}
+    return channel_store.create(store, box, document, by="ada")
+
+
+def queue(store, channel="hook", *, at=None, **options):
+    notice = msgspec.structs.replace(FIRING, **options.pop("notice", {}))
+    row = outbox.queued(new_id(), notice, channel=channel, at=at or datetime.now(UTC), **options)
+    store.transact([notifications.adding(row)])
+    return row.id
+
+
+@asynccontextmanager
+async def sending(store, box, clock, hub=None, **options):
+    async with HttpSender(timeout_s=options.get("timeout_s", 5.0)) as http:
+        sender = Sender(store, box, Wires(store, http, hub or Hub()), now=clock, **options)
+        running = asyncio.ensure_future(sender.run())  # noqa: TID251 - a test's own task
+        try:
+            yield sender
+        finally:
+            await sender.stop(grace_s=2)
+            await running
+
+
+def status(store, notification_id):
+    row = notifications.by_id(store, notification_id)
+    assert row
+    return row.status
+
+
+async def test_a_notice_arrives_and_its_attempt_is_on_record(store, box, clock):
+    async with receiving((202, {}, "thanks")) as receiver:
+        hook(store, box, receiver.url)
+        sent = queue(store)
+        async with sending(store, box, clock):
+            await until(lambda: status(store, sent) == "sent")
+    assert receiver.got[0].headers["webhook-id"] == sent
+    attempt = notifications.attempts(store, [sent]).to_dicts()[0]
+    assert (attempt["result"], attempt["status"], attempt["answer"], attempt["attempt"]) == ("sent", 202, "thanks", 1)
+    assert attempt["duration_ms"] > 0
+
+
+async def test_a_failed_send_is_repeated_later_with_the_same_id(store, box, clock):
+    async with receiving(500, None, (429, {"Retry-After": "40"}, ""), 200) as receiver:
+        hook(store, box, receiver.url)
+        sent = queue(store)
+        async with sending(store, box, clock) as sender:
+            for tries in (1, 2, 3):
+                await until(
+                    lambda tries=tries: len(notifications.attempts(store, [sent]).filter(result="retry")) == tries
+                )
+                row = notifications.by_id(store, sent)
+                assert row.due_at > clock()
+                clock.ahead += row.due_at - clock() + timedelta(milliseconds=10)
+                sender.wake()
+            await until(lambda: status(store, sent) == "sent")
+    assert [got.headers["webhook-id"] for got in receiver.got] == [sent] * 4
+    made = notifications.attempts(store, [sent])
+    assert made["result"].to_list() == ["retry", "retry", "retry", "sent"]
+    assert made["attempt"].to_list() == [1, 2, 3, 4]
+
+
+async def test_a_refused_notice_goes_to_the_fallback_channels_in_order(store, box, clock):
+    async with receiving(400) as bad, receiving(403) as worse, receiving() as good:
+        for name, receiver in (("hook", bad), ("second", worse), ("third", good)):
+            hook(store, box, receiver.url, name)
+        first = queue(store, fallback=["second", "third"])
+        async with sending(store, box, clock):
+            await until(
+                lambda: (
+                    len(good.got) == 1 and not store.sql("SELECT 1 FROM notifications WHERE status = 'pending'").height
+                )
+            )
+    assert rows(store, "notifications", "channel", "reason", "status") == [
+        ("hook", "first", "failed"),
+        ("second", "fallback", "failed"),
+        ("third", "fallback", "sent"),
+    ]
+    assert rows(store, "notifications", "fallback_of")[1] == (first,)
+    assert (len(bad.got), len(worse.got), len(good.got)) == (1, 1, 1)
+
+
+async def test_when_nobody_can_be_reached_the_app_says_so(store, box, clock):
+    async with receiving(400) as bad:
+        hook(store, box, bad.url)
+        queue(store)
+        async with sending(store, box, clock):
+            await until(lambda: rows(store, "inbox", "title"))
+    assert rows(store, "inbox", "title") == [("[MESSAGE] [HIGH] A notification was not delivered",)]
+
+
+async def test_a_receiver_that_is_gone_disables_its_channel(store, box, clock):
+    async with receiving(410) as gone:
+        made = hook(store, box, gone.url)
+        queue(store)
+        queue(store)
+        async with sending(store, box, clock):
+            await until(lambda: rows(store, "notifications", "status") == [("failed",), ("failed",)])
+    assert not channel_store.get(store, made.id).enabled
+    assert channel_store.get(store, made.id).disabled_reason == "answered 410"
+    assert "was disabled" in rows(store, "inbox", "title")[0][0]
+
+
+async def test_a_channel_that_hangs_delays_no_other(store, box, clock):
+    async with receiving("hang") as hung, receiving() as lively:
+        hook(store, box, hung.url, "hung")
+        hook(store, box, lively.url, "lively")
+        for _ in range(20):
+            queue(store, "hung", notice={"alert_id": new_id()})
+        last = queue(store, "lively")
+        async with sending(store, box, clock, timeout_s=3.0):
+            await until(lambda: status(store, last) == "sent", 2.5)
+        assert len(hung.got) == delivery.PER_CHANNEL
+
+
+async def test_a_later_notice_of_an_incident_never_overtakes_an_earlier_one(store, box, clock):
+    async with receiving(500, 200) as receiver:
+        hook(store, box, receiver.url)
+        first, second = queue(store), queue(store, notice={"reason": "resolved"})
+        async with sending(store, box, clock) as sender:
+            await until(lambda: notifications.attempts(store, [first]).filter(result="retry").height)
+            clock.ahead += timedelta(minutes=1)
+            sender.wake()
+            await until(lambda: status(store, second) == "sent")
+    assert [got.headers["webhook-id"] for got in receiver.got] == [first, first, second]
+
+
+async def test_of_two_senders_one_sends(store, box, clock):
+    async with receiving() as receiver:
+        hook(store, box, receiver.url)
+        ids = [queue(store, notice={"alert_id": new_id()}) for _ in range(12)]
+        async with sending(store, box, clock), sending(store, box, clock):
+            await until(lambda: all(status(store, n) == "sent" for n in ids), 20)
+    assert sorted(got.headers["webhook-id"] for got in receiver.got) == sorted(ids)
+
+
+async def test_a_claim_that_was_never_settled_is_taken_over_with_the_same_id(store, box, clock):
+    async with receiving() as receiver:
+        hook(store, box, receiver.url)
+        lost = queue(store)
+        row = notifications.by_id(store, lost)
+        dead = notifications.AttemptRow(new_id(), lost, "hook", 1, clock())
+        store.transact(notifications.claiming(row, dead, until=clock() + CLAIM))
+        assert notifications.due(store, clock()) == []
+        async with sending(store, box, clock) as sender:
+            clock.ahead += CLAIM + timedelta(seconds=1)
+            sender.wake()
+            await until(lambda: status(store, lost) == "sent")
+    assert [got.headers["webhook-id"] for got in receiver.got] == [lost]
+    assert notifications.attempts(store, [lost])["result"].to_list() == ["unknown", "sent"]
+
+
+async def test_the_attempt_is_recorded_before_anything_is_sent(store, box, clock):
+    seen = []
+
+    class Spy:
+        async def post(self, url, **_):
+            seen.extend(rows(store, "delivery_attempts", "result", "attempt"))
+            raise RuntimeError("a fault of the channel itself")
+
+    hook(store, box, "http://127.0.0.1:9/")
+    sent = queue(store)
+    await attempt_now(store, box, Spy(), notifications.by_id(store, sent), now=clock)
+    assert seen == [("sending", 1)]
+    assert rows(store, "delivery_attempts", "result") == [("retry",)]
+
+
+async def test_secrets_are_neither_stored_in_the_clear_nor_shown_nor_kept_from_an_answer(store, box, clock, home):
+    echo = (500, {}, "you sent Bearer hush-hush-token")
+    async with receiving(echo) as receiver:
+        made = hook(store, box, receiver.url, headers={"Authorization": "Bearer hush-hush-token"})
+        sent = queue(store)
+        async with sending(store, box, clock):
+            await until(lambda: notifications.attempts(store, [sent]).filter(result="retry").height)
+    everything = json.dumps(
+        [
+            store.sql(f"SELECT * FROM {t}").to_dicts()
+            for t in ("channels", "delivery_attempts", "audit_log", "notifications")
+        ],
+        default=str,
+    )
+    assert "hush-hush-token" not in everything
+    assert made.new_secret.removeprefix("whsec_") not in everything
+    assert channel_store.get(store, made.id).shown["headers"] == MASK
+    assert (home / "secret.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_masked_secret_sent_back_keeps_the_stored_one(store, box):
+    made = hook(store, box, "https://example.com/a", headers={"X-A": "one"})
+    changed = channel_store.update(
+        store, box, made.id, {"config": {**made.shown, "url": "https://example.com/b"}}, by="ada"
+    )
+    config, _ = channel_store.config_of(channel_store.by_name(store, "hook"), box)
+    assert str(config.url) == changed.shown["url"] == "https://example.com/b"
+    assert config.secret == made.new_secret
+    assert config.headers == {"X-A": "one"}
+
+
+def test_channels_are_told_apart_by_name_and_kept_while_in_use(store, box):
+    made = hook(store, box, "https://example.com/")
+    with pytest.raises(StaleVersion):
+        hook(store, box, "https://example.com/")
+    with pytest.raises(RuleError) as caught:
+        channel_store.create(store, box, {"name": "x", "kind": "webhook", "config": {"url": "nonsense"}}, by="ada")
+    assert caught.value.faults[0].path == "config.url"
+    with pytest.raises(RuleError):
+        channel_store.create(store, box, {"name": "x", "kind": "pigeon"}, by="ada")
+    with pytest.raises(Refused):
+        channel_store.delete(store, "in-app", by="ada")
+    channel_store.delete(store, made.id, by="ada")
+    with pytest.raises(NotFound):
+        channel_store.get(store, made.id)
+
+
+def test_a_key_is_made_once_and_another_key_opens_nothing(home, tmp_path):
+    sealed = SecretBox(home).seal({"a": "b"})
+    assert SecretBox(home).open(sealed) == {"a": "b"}
+    from engine.errors import SecretUnreadable
+
+    with pytest.raises(SecretUnreadable):
+        SecretBox(tmp_path).open(sealed)
+
+
+async def test_a_message_in_the_app_is_stored_once_and_pushed(store, box, clock):
+    hub = Hub()
+    with hub.listening() as heard:
+        sent = queue(store, "in-app")
+        async with sending(store, box, clock, hub):
+            await until(lambda: status(store, sent) == "sent")
+        assert heard.get_nowait()["title"] == "[FIRING] [HIGH] High cost (model=gpt-5)"
+    assert rows(store, "inbox", "id", "alert_id") == [(sent, "a-1")]
+    assert notifications.unread(store) == 1
+    store.transact([notifications.reading(None, clock())])
+    assert notifications.unread(store) == 0
+
+
+async def test_a_test_is_a_real_send_with_the_receivers_answer(store, box):
+    async with receiving((200, {}, "hello back")) as receiver:
+        made = hook(store, box, receiver.url)
+        done = await trial.send(store, box, Hub(), made.id, trial.sample(datetime.now(UTC)))
+    assert (done.delivered, done.status, done.answer) == (True, 200, "hello back")
+    assert json.loads(receiver.got[0].body)["data"]["test"] is True
+    assert rows(store, "notifications", "reason", "status") == [("test", "sent")]
+
+
+async def test_a_test_that_fails_is_not_repeated(store, box):
+    async with receiving(500) as receiver:
+        made = hook(store, box, receiver.url)
+        done = await trial.send(store, box, Hub(), made.id, trial.sample(datetime.now(UTC)))
+    assert (done.delivered, done.status, done.answer) == (False, 500, "said 500")
+    assert one(rows(store, "notifications", "status")) == ("failed",)
+    assert rows(store, "inbox", "id") == []
+
+
+async def test_a_sender_that_is_stopped_leaves_its_claim_to_run_out(store, box, clock):
+    async with receiving("hang") as hung:
+        hook(store, box, hung.url)
+        sent = queue(store)
+        async with HttpSender() as http:
+            sender = Sender(store, box, Wires(store, http, Hub()), now=clock)
+            running = asyncio.ensure_future(sender.run())  # noqa: TID251 - a test's own task
+            await until(lambda: hung.got)
+            await sender.stop(grace_s=0.1)
+            await running
+    assert status(store, sent) == "pending"
+    assert [row.id for row in notifications.due(store, clock() + CLAIM + timedelta(seconds=1))] == [sent]
