@@ -9,7 +9,7 @@ from app.controls.zone import zone
 from app.views import chart, simulation
 from engine.history import Grid, History, load
 from engine.rule import Rule, document, parse
-from engine.series import series
+from engine.series import stored
 from engine.simulate import replay
 
 RANGES = {"1d": 1, "7d": 7, "30d": 30, "90d": 90}
@@ -63,7 +63,7 @@ def _read(rule: Rule, days: int) -> History:
     length = timedelta(days=days)
     step = max(rule.every, timedelta(minutes=1), length / MOST_EVALUATIONS)
     with st.spinner("Replaying history …"):
-        return load(rule, series(context.store()), Grid(now - length, now, step))
+        return load(rule, stored(context.store()), Grid(now - length, now, step))
 
 
 def _question(rule: Rule, chosen: str) -> str:
@@ -76,7 +76,7 @@ def _slid(rule: Rule) -> Rule:
     said = rule.conditions[0].value
     top = max(abs(said) * 3, 1.0)
     value = st.slider(
-        f"Try another threshold for the first condition (saved: {said:g})",
+        f"Try another threshold for the first condition (the form says {said:g})",
         0.0,
         top,
         min(max(said, 0.0), top),

@@ -38,8 +38,7 @@ def verdict(made: Simulation) -> None:
         ("Groups", count(totals.groups), "alerts the rule could have"),
     )
     cards = "".join(
-        f'<div class="card"><h6>{name}</h6><div class="figure"><strong>{value}</strong>'
-        f'<span class="change">{note}</span></div></div>'
+        f'<div class="card" role="group" aria-label="{name}"><h6>{name}</h6><strong>{value}</strong><p>{note}</p></div>'
         for name, value, note in figures
     )
     st.html(f'<div class="cards">{cards}</div>')
@@ -55,9 +54,11 @@ def figure(rule: Rule, made: Simulation, tz: str) -> go.Figure:
         vertical_spacing=0.08,
         subplot_titles=[_title(c) for _, c in placed],
     )
+    drawn.update_annotations(x=0, xanchor="left", font={"size": 12})
     groups = _groups(made)
+    shades = colors.colors("model", groups) if groups[1:] else [colors.ACCENT] * len(groups)
     for row, (path, condition) in enumerate(placed, start=1):
-        for group, shade in zip(groups, colors.colors("model", groups), strict=True):
+        for group, shade in zip(groups, shades, strict=True):
             drawn.add_trace(_line(made.values, path, group, shade, tz, named=row == 1), row=row, col=1)
         drawn.add_hline(
             y=condition.value, line={"color": LIMIT, "dash": "dash", "width": 1.4}, row=row, col=1,
@@ -65,7 +66,7 @@ def figure(rule: Rule, made: Simulation, tz: str) -> go.Figure:
         )  # fmt: skip
     for band in _shown(made.bands):
         drawn.add_vrect(
-            x0=_clock(band.start, tz), x1=_clock(band.end, tz), fillcolor=BANDS[band.state], opacity=0.16,
+            x0=_clock(band.start, tz), x1=_clock(band.end, tz), fillcolor=BANDS[band.state], opacity=0.28,
             line_width=0, layer="below", row="all", col=1,
         )  # fmt: skip
     told = [notice for notice in made.notices if notice.reason.notifies]
@@ -73,7 +74,7 @@ def figure(rule: Rule, made: Simulation, tz: str) -> go.Figure:
         drawn.add_trace(_marks(told, made, rule, tz), row=1, col=1)
     drawn.update_xaxes(type="date", range=[_clock(made.grid.start, tz), _clock(made.grid.end, tz)])
     height = 300 if len(placed) == 1 else 190 * len(placed) + 60
-    return dressed(drawn, height, legend=len(groups) > 1 or bool(told))
+    return dressed(drawn, height, legend=len(groups) > 1 or bool(told)).update_layout(margin={"t": 30})
 
 
 def notices(made: Simulation, tz: str) -> None:
