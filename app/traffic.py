@@ -24,7 +24,9 @@ _TURNS = 25  # calls after which a session ends
 _HANGS_UP = 0.01  # of the streams are left half read
 _FAULTS = ("error=529", "error=429,retry_after=2", "error=500", "hang_up_after=4", "error=400")
 _FAULTY = 0.03
-_SYSTEM = "You are Claude Code, a careful engineer who reads the failing test first. " * 40
+_SYSTEM = "You are a careful engineer who reads the failing test first and says what you changed. "
+_TOOLS = "Claude Code's tools, each with its description and the schema of its arguments. " * 870  # 17,500 tokens
+_TURN = "What was read, what was changed and what the tests said. " * 95  # 1,350 tokens
 _TOPICS = (
     "Why does the total leave out cached tokens?",
     "Rename the field and update its callers.",
@@ -59,9 +61,11 @@ class Person:
             self._start_over()
         self._said.append({"role": "user", "content": self._random.choice(_TOPICS)})
         stream = self._random.random() < self.member.traits.stream_share
-        body = _WRITERS[self.member.traits.endpoint](self._model(), self._said, stream=stream)
-        # what the model said is not read: a line in its place keeps the conversation growing
-        self._said.append({"role": "assistant", "content": "Done; the next step is below. " * 12})
+        coding = self.member.traits.has_sessions
+        write = _coding if coding else _WRITERS[self.member.traits.endpoint]
+        body = write(self._model(), self._said, stream=stream)
+        # what the model said is not read: the same words in its place keep the conversation growing
+        self._said.append({"role": "assistant", "content": _TURN if coding else _SYSTEM})
         return Call(
             _PATHS[self.member.traits.endpoint],
             self._headers(),
@@ -99,16 +103,16 @@ class Person:
         return headers
 
 
-def _messages(model: str, said: list[dict[str, Any]], *, stream: bool) -> dict[str, Any]:
+def _coding(model: str, said: list[dict[str, Any]], *, stream: bool) -> dict[str, Any]:
+    """As Claude Code asks: the tools and the conversation so far are marked to be cached."""
     mark = {"cache_control": {"type": "ephemeral"}}
     last = {"role": "user", "content": [{"type": "text", "text": said[-1]["content"], **mark}]}
-    return {
-        "model": model,
-        "max_tokens": 4096,
-        "stream": stream,
-        "system": [{"type": "text", "text": _SYSTEM, **mark}],
-        "messages": [*said[:-1], last],
-    }
+    system = [{"type": "text", "text": _TOOLS, **mark}]
+    return _messages(model, [*said[:-1], last], stream=stream) | {"system": system}
+
+
+def _messages(model: str, said: list[dict[str, Any]], *, stream: bool) -> dict[str, Any]:
+    return {"model": model, "max_tokens": 4096, "stream": stream, "system": _SYSTEM, "messages": list(said)}
 
 
 def _chat(model: str, said: list[dict[str, Any]], *, stream: bool) -> dict[str, Any]:

@@ -77,6 +77,13 @@ async def test_real_time_is_kept_when_a_speed_is_given(provider, trace):
     assert at[-1] - at[0] >= 0.2
 
 
+async def test_at_full_speed_a_provider_at_real_speed_answers_at_once(trace):
+    async with TestServer(make_app(SimulatedSettings(speed=0.01))) as server:
+        result = await replay(trace, url=str(server.make_url("")))
+    assert result.answered == 3
+    assert result.seconds < 5
+
+
 async def test_progress_is_told_of_every_call(provider, trace):
     seen = []
     await replay(trace, url=str(provider.make_url("")), progress=lambda result: seen.append(result.answered))
