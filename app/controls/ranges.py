@@ -17,7 +17,7 @@ def picker(now: datetime, *, default: Preset = Preset.WEEK) -> Span:
     """Draw the control and return the range it says at `now` (aware UTC)."""
     names = [preset.value for preset in Preset]
     link.one(KEY, names, default.value)
-    chosen = st.segmented_control(
+    picked = st.segmented_control(
         "Time range",
         names,
         required=True,
@@ -26,17 +26,23 @@ def picker(now: datetime, *, default: Preset = Preset.WEEK) -> Span:
         persist_state="session",
         label_visibility="collapsed",
     )
-    preset = Preset(chosen or default)
+    preset = Preset(picked or default)
     link.publish(KEY, [preset.value], [default.value])
-    if preset is not Preset.CUSTOM:
+    if preset is Preset.CUSTOM:
+        _draw_instants(now)
+    else:
         link.publish(FROM, [])
         link.publish(TO, [])
-        return span(preset, now, zone())
-    begin, until = _instants(now)
-    return span(preset, now, zone(), begin=begin, until=until)
+    return chosen(now, default=default)
 
 
-def _instants(now: datetime) -> tuple[datetime | None, datetime | None]:
+def chosen(now: datetime, *, default: Preset = Preset.WEEK) -> Span:
+    """The range that the control says at `now`; for parts of a page that refresh by themselves."""
+    state = st.session_state
+    return span(Preset(state.get(KEY) or default), now, zone(), begin=state.get(FROM), until=state.get(TO))
+
+
+def _draw_instants(now: datetime) -> None:
     """Two naive instants on the viewer's clock."""
     today = now.astimezone(ZoneInfo(zone())).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
     with st.container(horizontal=True, gap="small", key="custom-range", width="content"):
@@ -44,7 +50,6 @@ def _instants(now: datetime) -> tuple[datetime | None, datetime | None]:
         until = _instant("To", TO, today + timedelta(days=1))
     if begin and until and until <= begin:
         st.caption(":material/info: The end is before the start; showing the range between the two.")
-    return begin, until
 
 
 def _instant(label: str, key: str, default: datetime) -> datetime | None:

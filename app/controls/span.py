@@ -45,11 +45,19 @@ class Span:
         return self.end - self.start
 
     def previous(self) -> "Span":
-        """The range just before: the same number of calendar days earlier, up to the same time of day."""
-        if not self.preset.days:
+        """The range just before: the same number of calendar days earlier, up to the same time of day.
+
+        A custom range that is no whole number of days is moved back by its length.
+        """
+        days = self.preset.days or self._whole_days()
+        if not days:
             return Span(self.start - self.length, self.start, self.tz)
-        days = self.preset.days
         return Span(_days_earlier(self.start, days, self.tz), _days_earlier(self.end, days, self.tz), self.tz)
+
+    def _whole_days(self) -> int:
+        """How many calendar days lie between start and end; 0 where their times of day differ."""
+        start, end = (at.astimezone(ZoneInfo(self.tz)) for at in (self.start, self.end))
+        return (end.date() - start.date()).days if start.time() == end.time() else 0
 
     def label(self) -> str:
         """`17 Nov, 00:00 - 24 Nov 2026, 14:05` in the range's zone."""

@@ -49,6 +49,7 @@ def value_axis(metric: Metric, drawn: Scale, *, titled: bool) -> dict[str, Any]:
         "tickprefix": drawn.prefix,
         "ticksuffix": drawn.suffix,
         "exponentformat": "B",
+        "separatethousands": True,
         "rangemode": "tozero",
         "gridcolor": GRID,
         "nticks": 6,

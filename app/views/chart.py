@@ -31,9 +31,10 @@ class Course:
 
 
 def timeline(course: Course, *, bars: bool = False, height: int = 320) -> go.Figure:
-    """One panel a metric over a shared time axis, one trace a value of `by`; bars of sums are stacked.
+    """One panel a metric over a shared time axis, one trace a value of `by`.
 
-    The range before is drawn dotted and faint. `height` is one panel's, in pixels.
+    Bars of sums are stacked; beside them, what does not add up is drawn as lines. The range before is drawn dotted and faint; over stacked bars it is one line, their sum. `height` is the pixels of
+    a single panel.
     """
     panels = len(course.metrics)
     figure = make_subplots(rows=panels, cols=1, shared_xaxes=True, vertical_spacing=0.09 if panels > 1 else 0)
@@ -43,7 +44,7 @@ def timeline(course: Course, *, bars: bool = False, height: int = 320) -> go.Fig
             figure.add_trace(trace, row=row, col=1)
         figure.update_yaxes(value_axis(metric, drawn, titled=panels > 1), row=row, col=1)
     figure.update_xaxes(type="date")
-    stacked = bars and all(additive(metric) for metric in course.metrics)
+    stacked = any(additive(metric) for metric in course.metrics)
     extent = height if panels == 1 else 190 * panels + 60
     return dressed(figure, extent, legend=bool(course.by)).update_layout(barmode="stack" if stacked else "group")
 
@@ -51,7 +52,7 @@ def timeline(course: Course, *, bars: bool = False, height: int = 320) -> go.Fig
 def ranking(frame: pl.DataFrame, metrics: Sequence[Metric], *, by: str) -> go.Figure:
     """One panel a metric side by side, one horizontal bar a value of `by`, in the frame's order from above."""
     names = frame[by].to_list()
-    shades = colors.colors(by, names)
+    shades = colors.colors(by, names) if by in colors.COLORED else colors.ACCENT
     titles = [metric.label for metric in metrics] if len(metrics) > 1 else None
     figure = make_subplots(rows=1, cols=len(metrics), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.04)
     for column, metric in enumerate(metrics, start=1):
@@ -67,19 +68,25 @@ def ranking(frame: pl.DataFrame, metrics: Sequence[Metric], *, by: str) -> go.Fi
         figure.update_xaxes(value_axis(metric, drawn, titled=False), row=1, col=column)
     figure = dressed(figure, max(180, 34 * len(names) + 60), legend=False)
     figure.update_yaxes(autorange="reversed", type="category", ticksuffix="  ")
-    return figure.update_layout(hovermode="closest", bargap=0.35, margin={"t": 28 if titles else 12})
+    figure.update_annotations(font={"size": 13}, yshift=4)
+    return figure.update_layout(hovermode="closest", bargap=0.35, margin={"t": 32 if titles else 12})
 
 
 def _traces(course: Course, metric: Metric, drawn: Scale, *, bars: bool, first: bool) -> Iterator[go.Bar | go.Scatter]:
     values = largest(course.frame, course.by, course.metrics[0].name)
     shades = colors.colors(course.by, values) if course.by else [colors.ACCENT]
+    bars = bars and (additive(metric) or not any(additive(other) for other in course.metrics))
+    stacked = bars and bool(course.by) and additive(metric)
     for value, shade in zip(values, shades, strict=True):
-        if course.before is not None:
+        if course.before is not None and not stacked:
             before = points(part(course.before, course.by, value), metric.name, course.tz, drawn.divisor)
             yield _ghost(*before, value or metric.label, shade, drawn)
         x, y = points(part(course.frame, course.by, value), metric.name, course.tz, drawn.divisor)
         about = {"name": value or metric.label, "legendgroup": value, "showlegend": first}
         yield _bar(x, y, shade, drawn, about) if bars else _line(x, y, shade, drawn, about, filled=not value)
+    if course.before is not None and stacked:
+        summed = course.before.group_by("time").agg(pl.col(metric.name).sum()).sort("time")
+        yield _ghost(*points(summed, metric.name, course.tz, drawn.divisor), "All", colors.OTHER, drawn)
 
 
 def _bar(x: Any, y: Any, shade: str, drawn: Scale, about: dict[str, Any]) -> go.Bar:

@@ -10,6 +10,7 @@ import streamlit as st
 from app.controls.span import Span
 from app.export import FORMATS, file_name, localised
 
+EVERY_FORMAT = tuple(known.name for known in FORMATS)
 STYLE = Path(__file__).with_name("style.css")
 
 
@@ -56,7 +57,7 @@ def download(
     data: Callable[[], pl.DataFrame],
     *,
     key: str,
-    formats: Sequence[str] = tuple(each.name for each in FORMATS),
+    formats: Sequence[str] = EVERY_FORMAT,
 ) -> None:
     """A button a format; the file is made when it is asked for, and nothing reruns."""
     for each in (f for f in FORMATS if f.name in formats):

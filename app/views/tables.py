@@ -58,7 +58,7 @@ def frame(
     """The frame as it is, numbers in their unit; times must already be in the viewer's zone."""
     columns = {metric.name: number(metric.label, metric.unit, metric.definition) for metric in metrics}
     columns |= {name: st.column_config.Column(label) for name, label in (labels or {}).items()}
-    st.dataframe(_plain(data), key=key, hide_index=True, column_config=columns, alt=alt, height=height or "content")
+    _draw(data, key, columns, alt, height)
 
 
 def series(data: pl.DataFrame, metrics: Sequence[Metric], by: str, tz: str) -> None:
@@ -71,9 +71,7 @@ def series(data: pl.DataFrame, metrics: Sequence[Metric], by: str, tz: str) -> N
     else:
         wide = local.sort("time", descending=True)
         columns |= {each.name: number(each.label, each.unit, each.definition) for each in metrics}
-    st.dataframe(
-        _plain(wide), key="series", hide_index=True, column_config=columns, height=420, alt="The values over time"
-    )
+    _draw(wide, "series", columns, "The values over time", 420)
 
 
 def totals(data: pl.DataFrame, whole: pl.DataFrame, metrics: Sequence[Metric], by: str, *, compare: bool) -> None:
@@ -87,7 +85,7 @@ def totals(data: pl.DataFrame, whole: pl.DataFrame, metrics: Sequence[Metric], b
     if by:
         everything = whole.with_columns(pl.lit("All").alias(by)).select(data.columns)
         data = pl.concat([everything, data], how="vertical_relaxed")
-    st.dataframe(_plain(data), key="totals", hide_index=True, column_config=columns, alt="Totals over the whole range")
+    _draw(data, "totals", columns, "Totals over the whole range", None)
 
 
 def number(label: str, unit: str, definition: str | None = None) -> Any:
@@ -96,6 +94,16 @@ def number(label: str, unit: str, definition: str | None = None) -> Any:
     return st.column_config.NumberColumn(label, format=style, help=definition)
 
 
-def _plain(data: pl.DataFrame) -> pl.DataFrame:
-    """Decimals as floats: the browser's table draws them as numbers."""
-    return data.with_columns(pl.selectors.decimal().cast(pl.Float64))
+def _draw(data: pl.DataFrame, key: str, columns: Mapping[str, Any], alt: str, height: int | None) -> None:
+    """`height` in pixels, None: as high as its rows, up to Streamlit's own limit."""
+    # decimals as floats, because the browser's table draws only those as numbers
+    plain = data.with_columns(pl.selectors.decimal().cast(pl.Float64))
+    st.dataframe(
+        plain,
+        key=key,
+        hide_index=True,
+        column_config=columns,
+        alt=alt,
+        height=height or "auto",
+        placeholder=form.NOTHING,
+    )

@@ -45,6 +45,11 @@ def test_a_custom_range_reads_its_instants_on_the_viewers_clock():
     assert own.previous() == Span(at(2026, 10, 30, 15, 0), at(2026, 10, 31, 15, 0), "Asia/Tokyo")
 
 
+def test_the_range_before_a_custom_one_of_whole_days_keeps_midnight():
+    own = span(Preset.CUSTOM, NOW, "Europe/Berlin", begin=datetime(2026, 11, 1), until=datetime(2026, 11, 8))  # noqa: DTZ001
+    assert own.previous() == Span(at(2026, 10, 24, 22, 0), at(2026, 10, 31, 23, 0), "Europe/Berlin")
+
+
 def test_a_custom_range_given_backwards_is_the_range_between():
     own = span(Preset.CUSTOM, NOW, "UTC", begin=datetime(2026, 11, 5), until=datetime(2026, 11, 1))  # noqa: DTZ001
     assert (own.start, own.end) == (at(2026, 11, 1), at(2026, 11, 5))

@@ -72,8 +72,22 @@ def test_a_timeline_has_a_trace_a_value_and_stacks_sums():
 
 
 def test_bars_of_a_percentile_stand_side_by_side():
-    course = chart.Course(series({"a": [1, 2]}, name="latency_p95"), [P95], "model")
+    course = chart.Course(series({"a": [1, 2], "b": [3, 4]}, name="latency_p95"), [P95], "model")
     assert chart.timeline(course, bars=True).layout.barmode == "group"
+
+
+def test_beside_stacked_bars_a_percentile_is_lines():
+    frame = series({"a": [1, 2]}).with_columns(latency_p95=pl.col("cost"))
+    figure = chart.timeline(chart.Course(frame, [COST, P95], "model"), bars=True)
+    assert [trace.type for trace in figure.data] == ["bar", "scatter"]
+    assert figure.layout.barmode == "stack"
+
+
+def test_over_stacked_bars_the_range_before_is_one_line_their_sum():
+    frame = series({"a": [1, 2], "b": [3, 4]})
+    figure = chart.timeline(chart.Course(frame, [COST], "model", before=frame), bars=True)
+    assert [trace.type for trace in figure.data] == ["bar", "bar", "scatter"]
+    assert list(figure.data[2].y) == [4, 6]
 
 
 def test_times_are_drawn_on_the_viewers_clock():
