@@ -83,19 +83,35 @@ def simulate(
 
 def replay(rule: Rule, history: History) -> Simulation:
     """Replay the rule over a history loaded before, so that thresholds and timers can be tried without asking again."""
-    groups = history.groups() if rule.group_by else [()]
-    tracks = [_track(rule, history, group) for group in groups]
-    walks = [_walk(rule, history.grid, track) for track in tracks]
-    bands = [_bands(history.grid, track, walk) for track, walk in zip(tracks, walks, strict=True)]
-    told = [notice for walk in walks for notice in notices(rule, history.grid, walk)]
+    played = [_play(rule, history, group) for group in (history.groups() if rule.group_by else [()])]
     return Simulation(
         grid=history.grid,
-        values=_values(rule, history.grid, _charted(tracks, bands)),
-        transitions=tuple(sorted((t for walk in walks for t in walk), key=lambda t: t.at)),
-        bands=tuple(band for group in bands for band in group),
-        notices=tuple(sorted(told, key=lambda n: n.time)),
-        totals=_totals(history.grid, walks, bands, told),
+        values=_values(rule, history, _charted(played)),
+        transitions=tuple(sorted((t for one in played for t in one.walk), key=lambda t: t.at)),
+        bands=tuple(band for one in played for band in one.bands),
+        notices=tuple(sorted((n for one in played for n in one.notices), key=lambda n: n.time)),
+        totals=_totals(history.grid, played),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    """What one group came to. Its measurements are not kept: groups may be many."""
+
+    group: Group
+    walk: Sequence[Transition]
+    bands: Sequence[Band]
+    notices: Sequence[Notice]
+
+    @property
+    def firing_s(self) -> float:
+        return sum((band.end - band.start).total_seconds() for band in self.bands if band.state is State.FIRING)
+
+
+def _play(rule: Rule, history: History, group: Group) -> _Played:
+    track = _track(rule, history, group)
+    walk = _walk(rule, history.grid, track)
+    return _Played(group, walk, _bands(history.grid, track, walk), list(notices(rule, history.grid, walk)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +204,12 @@ def _bands(grid: Grid, track: _Track, walk: Sequence[Transition]) -> list[Band]:
     return [Band(track.labels, state, start, end) for state, start, end in spans if start < end]
 
 
-def _charted(tracks: Sequence[_Track], bands: Sequence[Sequence[Band]]) -> list[_Track]:
-    def alerting(position: int) -> float:
-        return -sum((b.end - b.start).total_seconds() for b in bands[position] if b.state is State.FIRING)
-
-    return [tracks[position] for position in sorted(range(len(tracks)), key=alerting)[:CHARTED_GROUPS]]
+def _charted(played: Sequence[_Played]) -> list[Group]:
+    return [one.group for one in sorted(played, key=lambda one: -one.firing_s)[:CHARTED_GROUPS]]
 
 
-def _values(rule: Rule, grid: Grid, tracks: Sequence[_Track]) -> pl.DataFrame:
-    times = grid.times()
+def _values(rule: Rule, history: History, groups: Sequence[Group]) -> pl.DataFrame:
+    times = history.grid.times()
     frames = [
         pl.DataFrame({"time": times, "value": values}, nan_to_null=True)
         .filter(pl.Series(track.present))
@@ -207,22 +220,21 @@ def _values(rule: Rule, grid: Grid, tracks: Sequence[_Track]) -> pl.DataFrame:
             "value",
             pl.lit(condition.value).alias("threshold"),
         )
-        for track in tracks
+        for track in (_track(rule, history, group) for group in groups)
         for (path, condition), values in zip(rule.placed, track.values, strict=True)
     ]
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict(_VALUES))
 
 
-def _totals(
-    grid: Grid, walks: Sequence[Sequence[Transition]], bands: Sequence[Sequence[Band]], told: Sequence[Notice]
-) -> Totals:
+def _totals(grid: Grid, played: Sequence[_Played]) -> Totals:
     seconds: Counter[State] = Counter()
-    for band in (band for group in bands for band in group):
+    for band in (band for one in played for band in one.bands):
         seconds[band.state] += int((band.end - band.start).total_seconds())
-    lasted = [((i.resolved or grid.end) - i.opened).total_seconds() for walk in walks for i in incidents(walk)]
+    lasted = [((i.resolved or grid.end) - i.opened).total_seconds() for one in played for i in incidents(one.walk)]
+    told = [notice for one in played for notice in one.notices]
     return Totals(
         evaluations=len(grid),
-        groups=sum(1 for group in bands if group),
+        groups=sum(1 for one in played if one.bands),
         incidents=len(lasted),
         longest_incident_s=max(lasted, default=0.0),
         notifications=sum(n.reason.notifies for n in told),
