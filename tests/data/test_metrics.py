@@ -9,7 +9,7 @@ requests errors error_rate cost cost_per_request cost_per_token cost_per_1k_toke
 uncached_input_tokens cache_read_tokens cache_write_tokens output_tokens reasoning_tokens total_tokens
 cache_hit_rate tokens_per_second latency_p50 latency_p95 latency_p99 latency_avg ttft_p50 ttft_p95
 active_sessions active_keys rate_limited unpriced_requests fallback_rate estimated_share spend_rate ledger_lag
-""")
+"""
 
 
 def test_the_alerting_vocabulary_is_there():
