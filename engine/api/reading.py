@@ -19,7 +19,7 @@ LARGEST_PAGE = 500
 
 def answer(value: Any, status: int = 200) -> web.Response:
     """JSON. Times are ISO 8601 in UTC (`Z`); money is a number with all of its digits, never a rounded float."""
-    options = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+    options = orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_DATACLASS
     body = orjson.dumps(value, default=_plain, option=options)
     return web.Response(status=status, body=body, content_type="application/json")
 
@@ -28,12 +28,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return orjson.Fragment(format(value, "f").encode()) if value.is_finite() else None
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return {name: _keyed(item) for name, item in asdict(value).items()}
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, frozenset | set | tuple):
         return list(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _keyed(value: Any) -> Any:
+    """A dictionary with plain text for keys, which may be members of an enum."""
+    return {str(name): item for name, item in value.items()} if isinstance(value, dict) else value
 
 
 async def body(request: web.Request) -> dict[str, Any]:

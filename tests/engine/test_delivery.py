@@ -194,7 +194,7 @@ async def test_the_attempt_is_recorded_before_anything_is_sent(store, box, clock
     seen = []
 
     class Spy:
-        async def post(self, url, **_):
+        async def post(self, *_, **__):
             seen.extend(rows(store, "delivery_attempts", "result", "attempt"))
             raise RuntimeError("a fault of the channel itself")
 

@@ -1,0 +1,305 @@
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from engine import ledger, rules
+from engine.api.server import ROUTES, make_app
+from engine.desk import Desk
+from engine.secrets import MASK, SecretBox
+from engine.tick import tick
+from tests.engine.receivers import receiving
+from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, rows, spend, watch
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture
+async def api(store, config):
+    desk = Desk(config, SecretBox(config.home), connected=store)
+    async with TestClient(TestServer(make_app(desk))) as client:
+        client.desk = desk
+        yield client
+
+
+async def ask(api, method, path, status=200, **options):
+    async with api.request(method, path, **options) as answer:
+        text = await answer.text()
+        assert answer.status == status, text
+        if status >= 400:
+            assert answer.content_type == PROBLEM
+            assert json.loads(text)["status"] == status
+        return json.loads(text, parse_float=Decimal) if text else None
+
+
+def incident(store, **changes):
+    """A firing rule; its id and its incident's."""
+    rule = watch(store, **changes)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    return rule.id, rows(store, "alerts", "id")[-1][0]
+
+
+async def test_a_rule_lives_through_the_api(api, store):
+    made = await ask(api, "POST", "/api/alerts/rules", 201, json=COSTLY, headers={"X-Actor": "ada"})
+    path = f"/api/alerts/rules/{made['id']}"
+    assert (made["version"], made["name"]) == (1, "High cost")
+    assert made["sentence"]
+    assert (await ask(api, "GET", "/api/alerts/rules"))["items"][0]["id"] == made["id"]
+    changed = await ask(api, "PUT", path, json={**COSTLY, "name": "Higher cost", "version": 1})
+    assert (changed["version"], changed["name"]) == (2, "Higher cost")
+    await ask(api, "PUT", path, 409, json={**COSTLY, "version": 1})
+    await ask(api, "PUT", path, 409, json=COSTLY, headers={"If-Match": '"1"'})
+    assert (await ask(api, "POST", path + "/toggle", json={}))["enabled"] is False
+    assert (await ask(api, "POST", path + "/toggle", json={"enabled": True}))["enabled"] is True
+    await ask(api, "DELETE", path, 204)
+    await ask(api, "GET", path, 404)
+    actions = [action for (action,) in rows(store, "audit_log", "action")]
+    assert actions == ["create", "update", "disable", "enable", "delete"]
+    assert rows(store, "audit_log", "actor")[0] == ("ada",)
+
+
+async def test_a_stored_rule_can_be_sent_back_as_it_came(api):
+    made = await ask(api, "POST", "/api/alerts/rules", 201, json=COSTLY)
+    made["document"]["name"] = "Renamed"
+    body = {name: made[name] for name in ("id", "version", "document")}
+    back = await ask(api, "PUT", f"/api/alerts/rules/{made['id']}", json=json.loads(json.dumps(body, default=float)))
+    assert back["name"] == "Renamed"
+
+
+async def test_a_faulty_rule_names_its_faults(api):
+    bad = {**COSTLY, "severity": "awful", "when": {"metric": "nope", "window": "5m", "op": ">", "value": 1}}
+    answer = await ask(api, "POST", "/api/alerts/rules", 422, json=bad)
+    assert {error["path"] for error in answer["errors"]} >= {"severity", "when.metric"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status"),
+    [
+        ("POST", "/api/alerts/rules", {"data": b"{", "headers": {"Content-Type": "application/json"}}, 400),
+        ("POST", "/api/alerts/rules", {"json": [1]}, 400),
+        ("POST", "/api/alerts/rules", {"data": "a=b", "headers": {"Content-Type": "text/plain"}}, 415),
+        ("POST", "/api/alerts/rules", {"json": {}}, 422),
+        ("POST", "/api/alerts/rules", {"json": {**COSTLY, "enabled": "yes"}}, 400),
+        ("PUT", "/api/alerts/rules/nobody", {"json": COSTLY}, 404),
+        ("DELETE", "/api/alerts/rules/nobody", {}, 404),
+        ("DELETE", "/api/alerts/rules/nobody?version=x", {}, 400),
+        ("POST", "/api/alerts/rules/nobody/toggle", {"json": {}}, 404),
+        ("POST", "/api/alerts/rules/nobody/toggle", {"json": {"enabled": 7, "x": 1}}, 422),
+        ("POST", "/api/alerts/rules/nobody/test", {"json": {}}, 404),
+        ("POST", "/api/alerts/simulate", {"json": {}}, 422),
+        ("POST", "/api/alerts/simulate", {"json": {"from": "2026-01-01"}}, 400),
+        ("POST", "/api/alerts/simulate", {"json": {"rule": COSTLY, "from": "yesterday"}}, 400),
+        ("POST", "/api/alerts/simulate", {"json": {"rule": COSTLY, "from": "2026-01-02", "to": "2026-01-01"}}, 400),
+        ("POST", "/api/alerts/simulate", {"json": {"rule": COSTLY, "from": "2000-01-01", "to": "2026-01-01"}}, 409),
+        ("GET", "/api/alerts/history?limit=0", {}, 400),
+        ("GET", "/api/alerts/history?limit=x", {}, 400),
+        ("GET", "/api/alerts/history?status=odd", {}, 400),
+        ("GET", "/api/alerts/history?from=odd", {}, 400),
+        ("GET", "/api/alerts/history/nobody", {}, 404),
+        ("POST", "/api/alerts/history/nobody/ack", {"json": {}}, 404),
+        ("POST", "/api/alerts/history/nobody/resolve", {"json": {}}, 404),
+        ("POST", "/api/alerts/history/bulk", {"json": {"action": "explode", "ids": ["a"]}}, 422),
+        ("POST", "/api/alerts/history/bulk", {"json": {"action": "resolve", "ids": []}}, 422),
+        ("GET", "/api/alerts/stats?range=long", {}, 400),
+        ("POST", "/api/notifications/channels", {"json": {"name": "x", "kind": "pigeon"}}, 422),
+        ("POST", "/api/notifications/channels", {"json": {"name": "in-app", "kind": "in_app"}}, 409),
+        ("GET", "/api/notifications/channels/nobody", {}, 404),
+        ("POST", "/api/notifications/channels/nobody/test", {"json": {}}, 404),
+        ("DELETE", "/api/notifications/channels/in-app", {}, 409),
+        ("GET", "/api/analytics/aggregate", {}, 400),
+        ("GET", "/api/analytics/aggregate?metrics=nope", {}, 422),
+        ("GET", "/api/analytics/aggregate?metrics=cost&by=nope", {}, 422),
+        ("GET", "/api/analytics/aggregate?metrics=cost&filter.nope=1", {}, 422),
+        ("GET", "/api/analytics/aggregate?metrics=cost&range=0s", {}, 400),
+        ("GET", "/api/analytics/aggregate?metrics=cost&tz=Mars", {}, 422),
+        ("GET", "/api/analytics/aggregate?metrics=cost&limit=-1", {}, 400),
+        ("GET", "/api/analytics/timeseries?metrics=cost&grain=eon", {}, 422),
+        ("GET", "/api/analytics/timeseries?metrics=cost&grain=minute&range=300d", {}, 400),
+        ("GET", "/nowhere", {}, 404),
+        ("PATCH", "/api/alerts/rules", {}, 405),
+    ],
+)
+async def test_bad_input_is_answered_with_a_problem_document(api, method, path, options, status):
+    await ask(api, method, path, status, **options)
+
+
+async def test_a_look_at_a_rule_shows_each_condition(api, store):
+    rule_id = watch(
+        store, when={"any": [COSTLY["when"], {"metric": "error_rate", "window": "5m", "op": ">", "value": 5}]}
+    ).id
+    spend(store, datetime.now(UTC) - 10 * SECOND, "2")
+    answer = await ask(api, "POST", f"/api/alerts/rules/{rule_id}/test", json={})
+    (group,) = answer["groups"]
+    assert [(c["path"], c["truth"], c["value"]) for c in group["conditions"]] == [
+        ("when.any[0]", "true", 2),
+        ("when.any[1]", "false", 0),
+    ]
+    assert rows(store, "alerts", "id") == []
+
+
+async def test_a_simulation_says_what_the_live_engine_says(api, store):
+    rule = watch(store, **{"for": "2m", "keep_firing_for": "1m"})
+    for n in (0, 1, 2, 9):
+        spend(store, NOON + n * MINUTE - SECOND, "1.5")
+    live = []
+    for n in range(20):
+        tick(store, [rule], NOON + n * MINUTE)
+    live = rows(store, "alert_events", "from_state", "to_state")
+    body = {"rule_id": rule.id, "from": NOON.isoformat(), "to": (NOON + 20 * MINUTE).isoformat()}
+    answer = await ask(api, "POST", "/api/alerts/simulate", json=body)
+    assert [(t["before"], t["after"]) for t in answer["transitions"]] == live
+    assert [n["reason"] for n in answer["notices"]] == [r for (r,) in rows(store, "notifications", "reason")]
+    assert answer["totals"]["evaluations"] == 20
+
+
+async def test_incidents_are_acknowledged_and_resolved(api, store):
+    rule_id, alert_id = incident(store)
+    (active,) = (await ask(api, "GET", "/api/alerts/active"))["items"]
+    assert (active["id"], active["state"], active["current_value"]) == (alert_id, "firing", 2)
+    path = f"/api/alerts/history/{alert_id}"
+    acked = await ask(api, "POST", path + "/ack", json={"by": "grace", "comment": "on it"})
+    assert (acked["alert"]["status"], acked["alert"]["acknowledged_by"]) == ("acknowledged", "grace")
+    done = await ask(api, "POST", path + "/resolve", json={"by": "grace"})
+    assert (done["alert"]["status"], done["alert"]["resolved_by"], done["alert"]["comment"]) == (
+        "resolved",
+        "grace",
+        "on it",
+    )
+    assert [event["to_state"] for event in done["events"]] == ["firing", "normal"]
+    assert [n["reason"] for n in done["notifications"]] == ["resolved", "first"]
+    await ask(api, "POST", path + "/ack", 409, json={})
+    assert (await ask(api, "GET", "/api/alerts/active"))["items"] == []
+    assert rules.get(store, rule_id).state == "normal"
+
+
+async def test_a_bulk_is_all_or_nothing(api, store):
+    _, alert_id = incident(store)
+    body = {"action": "resolve", "ids": [alert_id, "nobody"]}
+    await ask(api, "POST", "/api/alerts/history/bulk", 404, json=body)
+    assert rows(store, "alerts", "status") == [("firing",)]
+    done = await ask(api, "POST", "/api/alerts/history/bulk", json={**body, "ids": [alert_id]})
+    assert done["items"] == [{"id": alert_id, "status": "resolved", "changed": True}]
+
+
+async def test_history_is_filtered_and_paged(api, store):
+    for name in ("alpha", "beta", "gamma"):
+        incident(store, name=name)
+    first = await ask(api, "GET", "/api/alerts/history?limit=2")
+    rest = await ask(api, "GET", f"/api/alerts/history?limit=2&cursor={first['next']}")
+    assert [alert["rule_name"] for alert in first["items"] + rest["items"]] == ["gamma", "beta", "alpha"]
+    assert rest["next"] is None
+    for query, count in (
+        ("q=ALPH", 1),
+        ("q=100%25", 0),
+        ("status=resolved", 0),
+        ("status=firing,resolved&severity=high", 3),
+        (f"rule={first['items'][0]['rule_id']}", 1),
+        (f"to={NOON.isoformat().replace('+', '%2B')}", 0),
+        (f"from={NOON.isoformat()}", 3),
+    ):
+        found = await ask(api, "GET", f"/api/alerts/history?{query}")
+        assert len(found["items"]) == count, query
+
+
+async def test_statistics_count_what_happened(api, store):
+    rule_id, alert_id = incident(store)
+    from engine import incidents
+
+    watch(store, name="Never")
+    incidents.acknowledge(store, [alert_id], by="ada", at=NOON + MINUTE)
+    tick(store, [again(store, rule_id)], NOON + 10 * MINUTE)
+    span = f"from={(NOON - MINUTE).isoformat()}&to={(NOON + timedelta(hours=1)).isoformat()}".replace("+", "%2B")
+    stats = await ask(api, "GET", f"/api/alerts/stats?{span}")
+    assert (stats["incidents"], stats["open"], stats["mtta_s"], stats["mttr_s"]) == (1, 0, 60, 600)
+    assert stats["by_rule"][0]["rule_name"] == "High cost"
+    assert [rule["rule_name"] for rule in stats["never_fired"]] == ["Never"]
+    empty = await ask(api, "GET", "/api/alerts/stats?from=2020-01-01&to=2020-01-02")
+    assert (empty["incidents"], empty["mtta_s"], empty["by_rule"]) == (0, None, [])
+
+
+async def test_channels_live_through_the_api_and_keep_their_secrets(api, store):
+    async with receiving((200, {}, "pong")) as receiver:
+        body = {"name": "hook", "kind": "webhook", "config": {"url": receiver.url, "allow_private": True}}
+        made = await ask(api, "POST", "/api/notifications/channels", 201, json=body)
+        assert made["new_secret"].startswith("whsec_")
+        path = f"/api/notifications/channels/{made['id']}"
+        shown = await ask(api, "GET", path)
+        assert shown["config"]["secret"] == MASK
+        assert "new_secret" not in shown
+        tested = await ask(api, "POST", path + "/test", json={})
+        assert (tested["delivered"], tested["status"], tested["answer"]) == (True, 200, "pong")
+        rule_id = watch(store, notify=["hook"]).id
+        tested = await ask(api, "POST", path + "/test", json={"rule_id": rule_id})
+        assert json.loads(receiver.got[1].body)["data"]["title"] == "High cost"
+    await ask(api, "DELETE", path, 409)
+    assert (await ask(api, "PUT", path, json={"enabled": False}))["enabled"] is False
+    await ask(api, "PUT", path, 409, json={"name": "other"})
+    names = [channel["name"] for channel in (await ask(api, "GET", "/api/notifications/channels"))["items"]]
+    assert names == ["hook", "in-app"]
+    told = await ask(api, "GET", "/api/notifications/history")
+    assert [(n["reason"], n["status"], len(n["attempts_made"])) for n in told["items"]] == [("test", "sent", 1)] * 2
+
+
+async def test_money_keeps_every_digit(api, store):
+    spend(store, NOON - SECOND, "123456789.123456789")
+    span = "from=2026-03-01T11:00:00Z&to=2026-03-01T12:00:00Z"
+    answer = await ask(api, "GET", f"/api/analytics/aggregate?metrics=requests,cost&by=model&{span}")
+    assert answer["rows"] == [{"model": "opus", "requests": 1, "cost": Decimal("123456789.123456789")}]
+    assert (answer["from"], answer["to"]) == ("2026-03-01T11:00:00Z", "2026-03-01T12:00:00Z")
+
+
+async def test_a_timeseries_has_every_bucket(api, store):
+    spend(store, NOON - SECOND, "1", model="a")
+    spend(store, NOON - 3 * MINUTE, "2", model="b")
+    span = "from=2026-03-01T11:55:00Z&to=2026-03-01T12:00:00Z"
+    answer = await ask(api, "GET", f"/api/analytics/timeseries?metrics=requests&grain=minute&filter.model=a&{span}")
+    assert answer["grain"] == "minute"
+    assert [row["requests"] for row in answer["rows"]] == [0, 0, 0, 0, 1]
+    assert answer["rows"][0]["time"] == "2026-03-01T11:55:00Z"
+    both = await ask(api, "GET", f"/api/analytics/aggregate?metrics=requests&filter.model=a,b&{span}")
+    assert both["rows"] == [{"requests": 2}]
+
+
+async def test_messages_are_pushed_counted_and_read(api):
+    async with api.ws_connect("/ws/notifications") as socket:
+        assert await socket.receive_json(timeout=5) == {"type": "unread", "unread": 0}
+        await ask(api, "POST", "/api/notifications/channels/in-app/test", json={})
+        message = await socket.receive_json(timeout=5)
+        assert (message["type"], message["title"]) == ("message", "[TEST] [INFO] Test notification")
+        box = await ask(api, "GET", "/api/notifications/inbox")
+        assert (box["unread"], len(box["items"])) == (1, 1)
+        await ask(api, "POST", "/api/notifications/inbox/read", json={"ids": [message["id"]]})
+        assert await socket.receive_json(timeout=5) == {"type": "unread", "unread": 0}
+
+
+async def test_without_a_store_everything_says_so_and_health_still_answers(config):
+    desk = Desk(config, SecretBox(config.home))
+    async with TestClient(TestServer(make_app(desk))) as api:
+        for path in ("/api/alerts/rules", "/api/alerts/active", "/api/analytics/aggregate?metrics=cost"):
+            await ask(api, "GET", path, 503)
+        found = await ask(api, "GET", "/health")
+    assert (found["status"], found["checks"]["store"]["ok"]) == ("degraded", False)
+
+
+async def test_the_description_covers_every_route(api):
+    document = await ask(api, "GET", "/api/openapi.json")
+    described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert described == {(route.method, route.path) for route in ROUTES}
+
+
+async def test_many_requests_at_once(api, store):
+    watch(store)
+    answers = await asyncio.gather(*(ask(api, "GET", "/api/alerts/rules") for _ in range(20)))
+    assert all(len(answer["items"]) == 1 for answer in answers)
+
+
+def test_the_simulator_stands_on_the_live_engines_instants(store):
+    rule = watch(store, every="7m").rule
+    found = ledger.simulate(store, rule, NOON, NOON + timedelta(hours=1))
+    epoch = datetime(2020, 1, 1, tzinfo=UTC)
+    assert (found.grid.start - epoch) % timedelta(minutes=7) == timedelta(0)
+    assert NOON <= found.grid.start < NOON + timedelta(minutes=7)
