@@ -20,6 +20,8 @@ Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int8]
 Ticks = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+#: Where the worker's clock counts full periods from.
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 #: With more recovery thresholds there are too many sets that may be held.
 _FEW = 4
@@ -69,8 +71,7 @@ class Grid:
     @classmethod
     def full(cls, start: datetime, end: datetime, step: timedelta) -> "Grid":
         """The instants in [start, end) on full multiples of `step`, as the worker's clock has them."""
-        epoch = datetime.fromtimestamp(0, UTC)
-        return cls(epoch - (epoch - start) // step * step, end, step)
+        return cls(EPOCH - (EPOCH - start) // step * step, end, step)
 
     def times(self) -> pl.Series:
         """All instants, aware UTC."""
