@@ -21,6 +21,7 @@ from data.errors import ConfigError, StoreError
 from data.serving import AlreadyServed, RunningStore
 from data.settings import load
 
+_STOP_S = 20.0
 FAILED, BAD_CONFIGURATION, ALREADY_SERVED = 1, 2, 3
 
 
@@ -84,7 +85,12 @@ def _serve(config: Config, signalled: threading.Event) -> int:
         _failed("the database gave up after a fatal error; restart the store once the disk has room", FAILED)
         logging.shutdown()
         os._exit(FAILED)
+    # a caller that neither reads nor leaves must not keep the store alive: all it acknowledged is on disk
+    last = threading.Timer(_STOP_S, os._exit, (FAILED,))
+    last.daemon = True
+    last.start()
     store.stop()
+    last.cancel()
     return 0
 
 

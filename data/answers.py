@@ -18,8 +18,8 @@ _HUGEINT = pa.decimal128(38, 0)
 class Answer(Iterator[pa.RecordBatch]):
     """The record batches of one SELECT, within its deadline and row limit.
 
-    Sums of integers come as 64-bit integers (DuckDB's are 128-bit). The cursor is closed at the end, at an error, and
-    when the stream is dropped because its client went away.
+    Sums of integers come as 64-bit integers (DuckDB's are 128-bit), enumerations as text. The cursor is closed at the
+    end, at an error, and when the stream is dropped because its client went away.
     """
 
     _open = False
@@ -79,7 +79,14 @@ class Answer(Iterator[pa.RecordBatch]):
 
 
 def _narrowed(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_type(pa.int64()) if field.type == _HUGEINT else field for field in schema])
+    return pa.schema([field.with_type(_narrow(field.type)) for field in schema])
+
+
+def _narrow(kind: pa.DataType) -> pa.DataType:
+    if kind == _HUGEINT:
+        return pa.int64()
+    # Flight's generator streams cannot carry dictionaries
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

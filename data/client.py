@@ -10,7 +10,7 @@ from pyarrow import flight
 from sqlalchemy import Executable
 
 from data import protocol
-from data.errors import DeadlineExceeded, StoreError, StoreUnavailable
+from data.errors import DeadlineExceeded, QueryRejected, StoreError, StoreUnavailable
 from data.protocol import Ask, Batch, Change, Changed, Stored, StoreStatus, Transaction
 from data.statement import Statement, compiled
 
@@ -22,7 +22,6 @@ _CONNECT_S = 2.0
 _WRITE_S = 60.0
 #: How much longer than the store's own time limit a caller waits before it gives the store up.
 _GRACE_S = 5.0
-_UTC = pa.timestamp("us", "UTC")
 _CHANNEL = [
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -133,7 +132,7 @@ class FlightStore:
     def _frame(self, sql: str, values: Sequence[object], deadline_s: float, max_rows: int) -> pl.DataFrame:
         ask = Ask(sql=sql, params=protocol.wire(values), deadline_s=deadline_s, max_rows=max_rows)
         table = self._call(lambda client: self._get(client, ask).read_all(), again=True)
-        return pl.DataFrame(pl.from_arrow(_with_utc(table)))
+        return _polars(table)
 
     def _get(self, client: flight.FlightClient, ask: Ask) -> flight.FlightStreamReader:
         return client.do_get(flight.Ticket(protocol.encode(ask)), self._options(ask.deadline_s + _GRACE_S))
@@ -186,5 +185,16 @@ class FlightStore:
 
 def _with_utc(rows: T) -> T:
     data: Any = rows
-    fields = [field.with_type(_UTC) if pa.types.is_timestamp(field.type) else field for field in data.schema]
-    return rows if fields == list(data.schema) else data.cast(pa.schema(fields))
+    schema = pa.schema([_utc_field(field) for field in data.schema])
+    return rows if schema == data.schema else data.cast(schema)
+
+
+def _utc_field(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.timestamp(field.type.unit, "UTC")) if pa.types.is_timestamp(field.type) else field
+
+
+def _polars(table: pa.Table) -> pl.DataFrame:
+    try:
+        return pl.DataFrame(pl.from_arrow(_with_utc(table)))
+    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as error:
+        raise QueryRejected(f"a column of the answer has a type that has no frame form; cast it: {error}") from error

@@ -70,12 +70,13 @@ def compact(database: Database, unmerged: Unmerged, now: datetime) -> int:
     """Merge what is closed at `now`; the number of rows saved."""
     saved = 0
     for rollup in ROLLUPS:
-        for start, end in _runs(unmerged.take(rollup.closes, now), _SPANS[rollup.closes]):
-            try:
+        left = unmerged.take(rollup.closes, now)
+        try:
+            for start, end in list(_runs(left, _SPANS[rollup.closes])):
                 saved += _compact_span(database, rollup, start, end)
-            except BaseException:
-                unmerged.add(rollup.closes, {start})
-                raise
+                left = [later for later in left if later >= end]
+        finally:
+            unmerged.add(rollup.closes, set(left))
     return saved
 
 

@@ -101,6 +101,6 @@ class Watch:
                 if self._stopped:
                     return
                 now = time.monotonic()
-                for call in self._calls:
+                for call in tuple(self._calls):
                     call.end_if_due(now)
                 self._changed.wait_for(lambda: self._stopped, timeout=_TICK_S)

@@ -14,12 +14,14 @@ from data.answers import Answer
 from data.compaction import Unmerged
 from data.config import StoreConfig
 from data.database import Database
-from data.errors import ConflictError
+from data.errors import ConflictError, QueryRejected
 from data.ingest import store_batch
 from data.protocol import Ask, Batch, Change, StoreStatus, Transaction
 from data.roles import Role, catalog_names, check_reader, check_select
 
 _PUT_DEADLINE_S = 120.0
+_Kind = duckdb.StatementType
+_CHANGES = frozenset({_Kind.INSERT, _Kind.UPDATE, _Kind.DELETE, _Kind.MERGE_INTO})
 
 
 class Service:
@@ -79,12 +81,20 @@ class Service:
 
 
 def _apply(cursor: duckdb.DuckDBPyConnection, number: int, change: Change) -> int:
-    affected = _affected(cursor.execute(change.sql, change.params))
+    affected = _affected(cursor.execute(_change(cursor, number, change.sql), change.params))
     if change.expect is not None and affected != change.expect:
         raise ConflictError(
             f"statement {number} changed {affected} rows where {change.expect} were expected; nothing was changed",
         )
     return affected
+
+
+def _change(cursor: duckdb.DuckDBPyConnection, number: int, sql: str) -> duckdb.Statement:
+    """The one statement in `sql`. Raises `QueryRejected` for anything that could end or leave the transaction."""
+    statements = cursor.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type not in _CHANGES:
+        raise QueryRejected(f"statement {number} is not one INSERT, UPDATE, DELETE or MERGE: {sql[:80]}")
+    return statements[0]
 
 
 def _affected(result: duckdb.DuckDBPyConnection) -> int:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -41,8 +42,7 @@ class RunningStore:
             raise
 
     def _start(self, config: Config) -> None:
-        config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        config.home.chmod(0o700)
+        _claim_folder(config.home)
         self._home.enter_context(_locked(config))
         tokens = create_tokens(config.home)
         self.database = Database(config.database, config.store)
@@ -85,6 +85,15 @@ class RunningStore:
         """Finish the running write, refuse the rest, empty the log into the file, remove the socket, free the home."""
         self.database.end()
         self._home.close()
+
+
+def _claim_folder(home: Path) -> None:
+    """The home exists and is the owner's alone. A folder that others use too is refused, not taken from them."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = home.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & stat.S_ISVTX:
+        raise StoreUnavailable(f"{home} belongs to others too; choose a folder of its own as home")
+    home.chmod(0o700)
 
 
 def lock_holder(config: Config) -> int:

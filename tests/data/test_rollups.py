@@ -10,6 +10,7 @@ from data import compaction, rollups
 from data.compaction import Unmerged, compact, find_unmerged
 from data.config import StoreConfig
 from data.database import Database
+from data.errors import StoreError
 from data.ingest import record_table, store_batch
 from data.latency import bucket_of
 from data.migrations import migrate
@@ -151,6 +152,27 @@ def test_a_restart_finds_what_is_left_to_merge(ledger):
     assert compact(ledger.database, ledger.unmerged, DAYS_LATER) > 0
     ledger.restart()
     assert compact(ledger.database, ledger.unmerged, DAYS_LATER) == 0
+
+
+def test_what_could_not_be_merged_is_merged_the_next_time(ledger, monkeypatch):
+    for hour in (0, 5, 9):
+        for n in range(2):
+            ledger.put([record(2, at=NOON + timedelta(hours=hour))], 10 * hour + n + 1)
+    whole, calls = compaction._compact_span, []
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise StoreError("full")
+        return whole(*arguments)
+
+    monkeypatch.setattr(compaction, "_compact_span", failing)
+    with pytest.raises(StoreError):
+        compact(ledger.database, ledger.unmerged, DAYS_LATER)
+    assert ledger.rows("SELECT count(*) FROM usage_minute") == [(5,)]
+    calls.append(())
+    compact(ledger.database, ledger.unmerged, DAYS_LATER)
+    assert ledger.rows("SELECT count(*) FROM usage_minute") == [(3,)]
 
 
 def test_a_query_begun_before_a_merge_sees_the_same_sums(ledger):

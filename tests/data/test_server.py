@@ -175,6 +175,12 @@ def test_a_socket_path_that_is_too_long_says_so(config):
         RunningStore(deep)
 
 
+def test_a_folder_that_others_use_too_is_not_taken_as_home(config):
+    config.home.chmod(0o1777)
+    with pytest.raises(StoreUnavailable, match="folder of its own"):
+        RunningStore(config)
+
+
 def test_a_question_mark_in_the_path_is_refused(config):
     with pytest.raises(StoreUnavailable, match="question mark"):
         RunningStore(replace(config, home=config.home / "what?"))

@@ -74,6 +74,19 @@ def test_an_integer_beyond_64_bits_is_refused_clearly(store):
         store.sql("SELECT sum(9223372036854775807) FROM range(2)")
 
 
+@pytest.mark.parametrize(
+    "expression",
+    ["DATE '2026-01-01'", "TIME '12:00'", "uuid()", "[1]", "{'a': 1}", "MAP {'a': 1}", "'x'::BLOB", "1::UTINYINT",
+     "TIMESTAMP_NS '2026-01-01 00:00:00.000000001'", "now()", "1.5::DECIMAL(38, 9)", "NULL", "2::UHUGEINT",
+     "'a'::ENUM('a', 'b')", "INTERVAL 1 DAY", "'101'::BIT", "TIMETZ '12:00:00+01'"],
+)  # fmt: skip
+def test_any_type_becomes_a_frame_or_a_clear_refusal(store, expression):
+    try:
+        assert store.sql(f"SELECT {expression} AS v").height == 1
+    except QueryRejected as error:
+        assert "cast it" in str(error)  # noqa: PT017
+
+
 def test_an_empty_answer_has_its_columns(store):
     frame = store.frame(select(requests.c.id, requests.c.ended_at))
     assert frame.columns == ["id", "ended_at"]
