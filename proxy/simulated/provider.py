@@ -47,21 +47,21 @@ class Call:
 
 
 class Provider:
-    """The state of one simulated provider: its prompt cache, its books, how many requests it has seen."""
+    """The state of one simulated provider: its prompt cache, its books, how many requests it has `seen`."""
 
     def __init__(self, settings: SimulatedSettings) -> None:
         self.settings = settings
         self.books = Books(settings.log_size)
         self._cache = PromptCache()
         self._chance = Random(settings.seed)  # noqa: S311 - chance, not a secret
-        self._seen = 0
+        self.seen = 0
 
     def call(
         self, dialect: Dialect, headers: Mapping[str, str], raw: bytes, at: float, *, endpoint: Endpoint | None = None
     ) -> Call:
         """Number a request that has arrived."""
-        self._seen += 1
-        serial = f"{self.settings.seed:04x}{self._seen:08x}{crc32(raw):08x}5ca1ab1e0000"
+        self.seen += 1
+        serial = f"{self.settings.seed:04x}{self.seen:08x}{crc32(raw):08x}5ca1ab1e0000"
         return Call(dialect, endpoint or dialect.endpoint, headers, raw, at, serial)
 
     def answer(self, call: Call) -> tuple[Exchange, Served]:

@@ -27,7 +27,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "/v1/responses": OpenAIResponses(),
 }
 BOOKS: web.AppKey[Books] = web.AppKey("books", Books)
-_PROVIDER: web.AppKey[Provider] = web.AppKey("provider", Provider)
+PROVIDER: web.AppKey[Provider] = web.AppKey("provider", Provider)
 _STAGE: web.AppKey[Stage] = web.AppKey("stage", Stage)
 _JSON = {"content-type": "application/json"}
 _LOGGED = 1_000
@@ -36,11 +36,12 @@ _LOGGED = 1_000
 def make_app(settings: SimulatedSettings | None = None) -> web.Application:
     """The simulated provider as an application; `settings` None: healthy, at real speed.
 
-    `app[BOOKS]` are its log and totals, for tests in the same process; over HTTP they are at /simulated/.
+    For tests in the same process `app[BOOKS]` are its log and totals (over HTTP they are at /simulated/), and
+    `app[PROVIDER].seen` is how many requests have arrived.
     """
     provider = Provider(settings or SimulatedSettings())
     app = web.Application(client_max_size=provider.settings.max_body_bytes)
-    app[_PROVIDER], app[BOOKS], app[_STAGE] = provider, provider.books, Stage()
+    app[PROVIDER], app[BOOKS], app[_STAGE] = provider, provider.books, Stage()
     for path, dialect in DIALECTS.items():
         app.router.add_post(path, _serves(dialect))
     app.router.add_post("/v1/messages/count_tokens", _count_tokens)
@@ -55,7 +56,7 @@ def make_app(settings: SimulatedSettings | None = None) -> web.Application:
 
 def _serves(dialect: Dialect) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        provider = request.app[_PROVIDER]
+        provider = request.app[PROVIDER]
         raw = await request.read()
         exchange, served = provider.answer(provider.call(dialect, request.headers, raw, time.time()))
         return await _played(request, exchange, served)
@@ -64,7 +65,7 @@ def _serves(dialect: Dialect) -> Handler:
 
 
 async def _count_tokens(request: web.Request) -> web.StreamResponse:
-    provider, dialect = request.app[_PROVIDER], DIALECTS["/v1/messages"]
+    provider, dialect = request.app[PROVIDER], DIALECTS["/v1/messages"]
     raw = await request.read()
     call = provider.call(dialect, request.headers, raw, time.time(), endpoint=Endpoint.COUNT_TOKENS)
     return await _played(request, *provider.counted(call))
