@@ -1,0 +1,174 @@
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from data.queries import leases, notifications
+from data.serving import RunningStore
+from data.store import connect
+from engine import rules
+from engine.desk import Desk
+from engine.evaluator import LEASE, Evaluator, instant
+from engine.secrets import SecretBox
+from tests.engine.receivers import free_port, receiving, until
+from tests.engine.test_delivery import Clock, hook, queue, sending, status
+from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, rows, spend, watch
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def worker(home, port):
+    command = [sys.executable, "-m", "engine", "--home", str(home), "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def health(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            return json.load(answer)
+    except OSError:
+        return {"status": "away", "checks": {}}
+
+
+@contextmanager
+def evaluating(store, config):
+    desk = Desk(config, SecretBox(config.home), connected=store)
+    yield desk, Evaluator(desk)
+
+
+async def test_the_program_says_ready_finds_the_store_later_tells_of_a_breach_and_ends_cleanly(config, home):
+    port = free_port()
+    with worker(home, port) as process:
+        line = await asyncio.to_thread(process.stdout.readline)
+        assert line == f"worker ready http://127.0.0.1:{port}\n"
+        found = await asyncio.to_thread(health, port)
+        assert (found["status"], found["checks"]["store"]["ok"]) == ("degraded", False)
+        running = RunningStore(config)
+        store = connect(config)
+        try:
+            await until(lambda: health(port)["status"] == "ok", 20)
+            rules.save(store, {**COSTLY, "every": "1s"}, by="ada")
+            spend(store, datetime.now(UTC), "2")
+            begun = time.monotonic()
+            await until(lambda: rows(store, "inbox", "title"), 10)
+            assert time.monotonic() - begun < 4  # every + 2 s, and a second for a busy machine
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(process.wait, 15) == 0
+            assert leases.holder(store, LEASE)[0] == ""
+        finally:
+            store.close()
+            running.stop()
+        assert process.stderr.read() == ""
+
+
+def test_a_bad_configuration_is_said_in_one_line(home):
+    (home / "bad.toml").write_text("nonsense = 1\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "--home", str(home)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={"CLAUDE_PROXY_CONFIG": str(home / "bad.toml"), "PATH": ""},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("point", ["claimed", "sent"])
+async def test_a_sender_killed_at_any_point_loses_nothing_and_repeats_only_the_same_id(store, home, point):
+    box, clock = SecretBox(home), Clock()
+    async with receiving() as receiver:
+        hook(store, box, receiver.url)
+        told = queue(store)
+        command = [sys.executable, "-m", "tests.engine.crashing_sender", str(home), point]
+        done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, timeout=60, check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert len(receiver.got) == (1 if point == "sent" else 0)
+        clock.ahead = timedelta(minutes=1)
+        async with sending(store, box, clock):
+            await until(lambda: status(store, told) == "sent")
+    assert {got.headers["webhook-id"] for got in receiver.got} == {told}
+    assert notifications.attempts(store, [told])["result"].to_list() == ["unknown", "sent"]
+
+
+async def test_a_new_rule_is_evaluated_at_once_and_an_edit_is_picked_up(store, config):
+    rule = watch(store, every="1h", when={"metric": "requests", "window": "5m", "op": "<", "value": 1})
+    with evaluating(store, config) as (desk, evaluator):
+        running = asyncio.ensure_future(evaluator.run())  # noqa: TID251 - a test's own task
+        await until(lambda: rules.get(store, rule.id).state == "firing")
+        rules.save(store, {**COSTLY, "every": "1h"}, rule_id=rule.id, by="ada")
+        await until(lambda: rules.get(store, rule.id).health == "ok" and rules.get(store, rule.id).state == "normal")
+        assert desk.status.cadences_s == (3600,)
+        evaluator.stop()
+        await running
+    assert rows(store, "alerts", "status") == [("resolved",)]
+
+
+async def test_a_second_worker_stands_by_until_the_first_ends(store, config):
+    with evaluating(store, config) as (first, one), evaluating(store, config) as (second, other):
+        runs = [asyncio.ensure_future(one.run())]  # noqa: TID251 - a test's own task
+        await until(lambda: first.status.leading)
+        runs.append(asyncio.ensure_future(other.run()))  # noqa: TID251 - a test's own task
+        watch(store, every="1s")
+        await until(lambda: first.status.ticks >= 2)
+        assert (second.status.leading, second.status.ticks) == (False, 0)
+        one.stop()
+        await runs[0]
+        await until(lambda: second.status.leading and second.status.ticks)
+        other.stop()
+        await runs[1]
+
+
+async def test_a_stored_rule_that_cannot_be_read_is_in_bad_health_and_the_others_go_on(store, config):
+    broken, fine = watch(store, name="Broken"), watch(store, name="Fine")
+    from data.store import Statement
+
+    store.transact([Statement("UPDATE rules SET document = '{\"name\": 1}' WHERE id = ?", (broken.id,))])
+    with evaluating(store, config) as (_, evaluator):
+        running = asyncio.ensure_future(evaluator.run())  # noqa: TID251 - a test's own task
+        await until(lambda: rules.get(store, fine.id).health and rules.get(store, broken.id).health)
+        evaluator.stop()
+        await running
+    assert (rules.get(store, broken.id).health, rules.get(store, fine.id).health) == ("error", "ok")
+
+
+async def test_the_evaluator_outlives_the_store(config):
+    running = RunningStore(config)
+    store = connect(config)
+    desk = Desk(config, SecretBox(config.home), connected=store)
+    evaluator = Evaluator(desk)
+    task = asyncio.ensure_future(evaluator.run())  # noqa: TID251 - a test's own task
+    try:
+        watch(store, every="1s")
+        await until(lambda: desk.status.ticks)
+        await asyncio.to_thread(running.stop)
+        await until(lambda: desk.status.store_error)
+        running = await asyncio.to_thread(RunningStore, config)
+        before = desk.status.ticks
+        await until(lambda: desk.status.ticks > before and not desk.status.store_error, 20)
+    finally:
+        evaluator.stop()
+        await task
+        store.close()
+        running.stop()
+
+
+def test_the_instant_of_an_evaluation_leaves_the_ledger_a_second():
+    assert instant(NOON + timedelta(milliseconds=1010)) == NOON
+    assert instant(NOON + timedelta(milliseconds=1999)) == NOON
+    assert instant(NOON + MINUTE) == NOON + MINUTE - SECOND
