@@ -203,8 +203,8 @@ async def test_a_chat_stream_that_asked_for_its_counts_gets_them(tmp_path: Path)
     asking = CHAT[:-1] + b',"stream_options":{"include_usage":true}}'
     wire = chunked(*CHAT_EVENTS, CHAT_USAGE, DONE)
     async with provider(wire) as (url, seen), gateway(tmp_path, url) as proxy, client() as c:
-        async with c.post(f"{proxy.url}/v1/chat/completions", data=asking) as got:
-            assert await got.read() == b"".join((*CHAT_EVENTS, CHAT_USAGE, DONE))
+        got = await c.post(f"{proxy.url}/v1/chat/completions", data=asking)
+        assert await got.read() == b"".join((*CHAT_EVENTS, CHAT_USAGE, DONE))
     assert seen.bodies == [asking]
 
 

@@ -58,7 +58,7 @@ async def test_health_says_that_the_store_is_gone_and_calls_are_served_all_the_s
             assert status == 200
             return body
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while (body := await said())["status"] == "ok":
                 await asyncio.sleep(0.01)
         assert body["status"] == "degraded"
@@ -184,7 +184,7 @@ async def test_listeners_are_told_when_the_proxy_stops(tmp_path: Path):
         async with gateway(tmp_path, "http://127.0.0.1:9") as proxy:
             socket = await c.ws_connect(f"{proxy.url}/ws/live")
             await socket.receive_str()
-        closing = await asyncio.wait_for(socket.receive(), 5)
+        closing = await asyncio.wait_for(socket.receive(), 20)
         assert (closing.type, closing.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)
         await socket.close()
 

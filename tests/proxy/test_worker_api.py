@@ -1,0 +1,61 @@
+"""The worker's API at the proxy's address."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from data.config import Config, ProviderConfig, ProxyConfig, WorkerConfig
+from data.model import Protocol
+from proxy.program import running
+from tests.proxy.gateway import TakingStore, client
+
+
+async def echo(request: web.Request) -> web.Response:
+    body = await request.text()
+    said = {"method": request.method, "path": request.path_qs, "body": body, "host": request.host}
+    return web.json_response(said, status=201, headers={"ETag": '"7"'})
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[TestServer]:
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", echo)
+    async with TestServer(app) as server:
+        yield server
+
+
+def config(home: Path, port: int) -> Config:
+    providers = {"anthropic": ProviderConfig(Protocol.ANTHROPIC, "http://127.0.0.1:9", name="anthropic")}
+    return Config(home=home, proxy=ProxyConfig(port=0), worker=WorkerConfig(port=port), providers=providers)
+
+
+async def test_requests_are_handed_on_as_they_are(tmp_path: Path, worker: TestServer):
+    async with running(config(tmp_path, worker.port or 0), TakingStore()) as proxy, client() as c:
+        got = await c.put(f"{proxy.url}/api/alerts/rules/1%2F2?x=%20y", data=b'{"a":1}')
+        said = json.loads(await got.read())
+        assert (got.status, got.headers["ETag"]) == (201, '"7"')
+        assert said == {
+            "method": "PUT",
+            "path": "/api/alerts/rules/1%2F2?x=%20y",
+            "body": '{"a":1}',
+            "host": f"127.0.0.1:{worker.port}",
+        }
+        assert (await c.get(f"{proxy.url}/api/analytics/timeseries?metrics=cost")).status == 201
+
+
+async def test_pages_of_other_sites_cannot_drive_the_worker(tmp_path: Path, worker: TestServer):
+    async with running(config(tmp_path, worker.port or 0), TakingStore()) as proxy, client() as c:
+        got = await c.post(f"{proxy.url}/api/alerts/rules", data=b"{}", headers={"Origin": "https://evil.example"})
+        assert got.status == 403
+        assert got.content_type == "application/problem+json"
+
+
+async def test_without_a_worker_there_is_a_problem_document(tmp_path: Path):
+    async with running(config(tmp_path, 9), TakingStore()) as proxy, client() as c:
+        got = await c.get(f"{proxy.url}/api/notifications/history")
+        assert (got.status, got.content_type) == (503, "application/problem+json")
+        assert json.loads(await got.read())["title"] == "Worker unavailable"
