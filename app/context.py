@@ -52,9 +52,9 @@ def fresh(ask: Callable[..., T], *arguments: object) -> T:
     return cast("T", _fresh(config(), ask, arguments))
 
 
-def programs() -> list[health.Program]:
-    """Which programs are up, at most `FRESH_S` old."""
-    return _programs(config())
+def health_report() -> health.Report:
+    """Which programs are up and how far the ledger is behind, at most `FRESH_S` old."""
+    return _report(config())
 
 
 def now() -> datetime:
@@ -81,7 +81,7 @@ def standing() -> Iterator[None]:
 
 def forget() -> None:
     """Drop the shared client and all answers, so that the next run connects anew."""
-    for cached in (_client, _answers, _fresh, _programs):
+    for cached in (_client, _answers, _fresh, _report):
         cached.clear()
 
 
@@ -115,5 +115,5 @@ def _fresh(config: Config, ask: Callable[..., object], arguments: tuple[object, 
 
 
 @st.cache_resource(show_spinner=False, ttl=FRESH_S, max_entries=4, hash_funcs=_HASHED)
-def _programs(config: Config) -> list[health.Program]:
-    return health.programs(config, lambda: _client(config))
+def _report(config: Config) -> health.Report:
+    return health.report(config, lambda: _client(config))

@@ -25,9 +25,10 @@ page.style()
 chosen = st.navigation(
     {
         section: [
-            st.Page(path, title=title, icon=f":material/{icon}:", url_path=name, default=name == "overview")
+            st.Page(
+                PAGES / f"{name}.py", title=title, icon=f":material/{icon}:", url_path=name, default=name == "overview"
+            )
             for name, title, icon in entries
-            if (path := PAGES / f"{name}.py").exists()
         ]
         for section, entries in SECTIONS.items()
     }

@@ -23,10 +23,10 @@ def body() -> None:
     """Everything under the time range; it refreshes itself."""
     with context.standing():
         now = context.now()
-        programs = context.programs()
+        report = context.health_report()
         first, last = context.fresh(ledger.extent)
-        statusline.statusline(programs, last, now)
-        if said := statusline.advice(programs):
+        statusline.statusline(report, last, now)
+        if said := statusline.advice(report):
             st.warning(said, icon=":material/power_off:")
         incidents.firing(context.fresh(alerts.active), now)
         span = ranges.chosen(now)

@@ -33,8 +33,8 @@ class Course:
 def timeline(course: Course, *, bars: bool = False, height: int = 320) -> go.Figure:
     """One panel a metric over a shared time axis, one trace a value of `by`.
 
-    Bars of sums are stacked; beside them, what does not add up is drawn as lines. The range before is drawn dotted and faint; over stacked bars it is one line, their sum. `height` is the pixels of
-    a single panel.
+    Bars of sums are stacked; beside them, what does not add up is drawn as lines. The range before is drawn dotted
+    and faint; over stacked bars it is one line, their sum. `height` is the pixels of a single panel.
     """
     panels = len(course.metrics)
     figure = make_subplots(rows=panels, cols=1, shared_xaxes=True, vertical_spacing=0.09 if panels > 1 else 0)

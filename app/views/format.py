@@ -37,7 +37,7 @@ def duration(milliseconds: Number) -> str:
     if abs(value) < 1_000:
         return f"{value:,.0f} ms"
     if abs(value) < 120_000:
-        return f"{value / 1_000:,.2f} s"
+        return f"{value / 1_000:,.{2 if abs(value) < 10_000 else 1}f} s"
     minutes, seconds = divmod(round(value / 1_000), 60)
     return f"{minutes:,} min {seconds:02d} s"
 

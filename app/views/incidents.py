@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,7 @@ from app.views import badges
 from app.views.format import ago
 
 MOST = 5
+ALERTS = Path(__file__).resolve().parents[2] / "pages" / "alerts.py"
 _WORST_FIRST = {word: place for place, word in enumerate(badges.SEVERITIES)}
 
 
@@ -27,8 +29,8 @@ def firing(incidents: pl.DataFrame, now: datetime) -> None:
         st.markdown(f"**{len(rows)} alert{'s' if len(rows) > 1 else ''} firing**")
         for row in rows[:MOST]:
             st.markdown(_line(row, now))
-        if len(rows) > MOST:
-            st.caption(f"and {len(rows) - MOST} more on the Alerts page")
+        more = f"All {len(rows)} alerts" if len(rows) > MOST else "Open alerts"
+        st.page_link(ALERTS, label=more, icon=":material/arrow_forward:")
 
 
 def _line(row: Mapping[str, Any], now: datetime) -> str:

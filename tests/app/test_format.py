@@ -30,7 +30,7 @@ from app.views import format as form
         (840.4, "ms", False, "840 ms"),
         (6_740, "ms", False, "6.74 s"),
         (125_000, "ms", False, "2 min 05 s"),
-        (90, "s", False, "90.00 s"),
+        (90, "s", False, "90.0 s"),
         (41.26, "tokens/s", False, "41.3 tok/s"),
         (None, "usd", False, "\u2013"),
         (float("nan"), "ms", False, "\u2013"),
