@@ -47,15 +47,15 @@ def latency_ms(bucket: pl.Expr) -> pl.Expr:
 def quantiles(counts: pl.DataFrame, by: Sequence[str], wanted: Sequence[Metric]) -> pl.DataFrame:
     """Nearest-rank percentiles from bucket counts (columns *by, bucket, durations, ttfts): *by, one column a metric."""
     summed = counts.group_by([*by, "bucket"]).agg(pl.col("durations").sum(), pl.col("ttfts").sum()).sort("bucket")
-    if not by:
-        return summed.select(_quantile(m) for m in wanted)
-    return summed.group_by(list(by), maintain_order=True).agg(_quantile(m) for m in wanted)
+    found = [_bucket(m) for m in wanted]
+    reached = summed.group_by(list(by), maintain_order=True).agg(found) if by else summed.select(found)
+    return reached.with_columns(latency_ms(pl.col(m.name)).alias(m.name) for m in wanted)
 
 
-def _quantile(m: Metric) -> pl.Expr:
+def _bucket(m: Metric) -> pl.Expr:
     counts = pl.col(m.of[0])
     reached = (counts.cum_sum() * 100 >= counts.sum() * m.percent) & (counts > 0)
-    return latency_ms(pl.col("bucket").filter(reached).first()).alias(m.name)
+    return pl.col("bucket").filter(reached).first().alias(m.name)
 
 
 def _total(names: Sequence[str]) -> pl.Expr:

@@ -6,7 +6,7 @@ text, money as Decimal(38, 9), counts as Int64, shares and averages as Float64 (
 requests have a row, but a question without `by` and `grain` has one always; `fill` adds the empty buckets.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -17,6 +17,7 @@ from data.metrics import Metric, metric
 from data.periods import Grain, bucket_starts
 from data.question import Question, check, sentence
 from data.reads import Reader, ask, families, keys_of
+from data.shared import Range, Source, shareable, sources
 
 __all__ = ["Grain", "Question", "Reader", "answer", "answers", "check", "compiled", "fill", "sentence"]
 
@@ -29,18 +30,19 @@ def answer(store: Reader, question: Question) -> pl.DataFrame:
     check(question)
     if question.limit is not None and question.by and not _in_one_read(question):
         return _answer_of_leaders(store, question)
-    frames = [ask(store, family, question, own) for family, own in families(_needed(question))]
-    return _ordered(_filled(_joined(frames, keys_of(question)), question), question)
+    return _assembled(question, [ask(store, family, question, own) for family, own in families(_needed(question))])
 
 
 def answers(store: Reader, questions: Sequence[Question]) -> list[pl.DataFrame]:
-    """The answers, in the questions' order; questions over the same requests share their reads."""
+    """The answers, in the questions' order; questions about the same time share their reads."""
     merged: dict[Hashable, Question] = {}
     for question in questions:
         check(question)
         same = merged.setdefault(_requests_of(question), question)
         merged[_requests_of(question)] = replace(same, metrics=tuple(dict.fromkeys((*same.metrics, *question.metrics))))
-    together = {key: answer(store, question) for key, question in merged.items()}
+    sharing = [(q, _needed(q)) for q in merged.values() if shareable(q, _needed(q))]
+    read = sources(store, sharing)
+    together = {key: _answer_from(read, store, question) for key, question in merged.items()}
     return [together[_requests_of(q)].select([*keys_of(q), *q.metrics]) for q in questions]
 
 
@@ -61,6 +63,18 @@ def fill(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
         every = every.join(frame.select(question.by).unique(maintain_order=True), how="cross")
     keys = keys_of(question)
     return _filled(every.join(frame, on=keys, how="left", maintain_order="left"), question).sort(keys)
+
+
+def _answer_from(read: Mapping[Range, Source], store: Reader, question: Question) -> pl.DataFrame:
+    source = read.get((question.start, question.end))
+    if source is None or not shareable(question, _needed(question)):
+        return answer(store, question)
+    return _assembled(question, [source.answer(family, question, own) for family, own in families(_needed(question))])
+
+
+def _assembled(question: Question, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The families' frames as the answer."""
+    return _ordered(_filled(_joined(frames, keys_of(question)), question), question)
 
 
 def _requests_of(question: Question) -> Hashable:

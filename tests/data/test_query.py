@@ -181,6 +181,39 @@ def test_questions_over_the_same_requests_share_a_read(loaded):
     assert counting.reads == 1
 
 
+def test_a_tick_of_rules_is_two_reads_a_window(loaded):
+    counting = Counting(loaded)
+    windows = [(LAST - timedelta(hours=hours), LAST) for hours in (1, 24)]
+    asked = [
+        Question((name,), *window, by=by, where={"model": (model,)})
+        for window in windows
+        for name in ("cost", "error_rate", "latency_p95", "ttft_p50")
+        for model in ("opus", "sonnet", "other")
+        for by in ((), ("key",), ("key", "status"))
+    ]
+    found = answers(counting, asked)
+    assert counting.reads == 4
+    for question, frame in zip(asked, found, strict=True):
+        assert_frame_equal(frame, answer(loaded, question))
+
+
+def test_where_the_dimensions_are_too_many_each_question_is_asked_alone(loaded, monkeypatch):
+    monkeypatch.setattr("data.shared.MOST_ROWS", 3)
+    asked = [Question(("cost",), FIRST, LAST, by=(name,)) for name in ("model", "status", "key")]
+    for question, frame in zip(asked, answers(loaded, asked), strict=True):
+        assert_frame_equal(frame, answer(loaded, question))
+
+
+def test_limits_hold_in_shared_reads(loaded):
+    asked = [
+        Question(("requests", "latency_p95"), FIRST, LAST, by=(name,), order_by="requests", limit=2)
+        for name in ("model", "status", "outcome")
+    ]
+    for question, frame in zip(asked, answers(loaded, asked), strict=True):
+        assert frame.height == 2
+        assert_frame_equal(frame, answer(loaded, question))
+
+
 def test_a_reader_may_ask(running, config):
     with_reader_role = connect(config, Role.READER)
     question = Question(ALL, FIRST, LAST, by=("model",), grain=Grain.DAY, tz="Europe/Berlin")
