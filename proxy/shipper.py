@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from data.errors import StoreError
 from data.ingest import record_table
-from data.model import LedgerRecord
+from data.model import Endpoint, LedgerRecord, Outcome
+from data.model import Protocol as Wire
 from proxy.spool import Spool
 from proxy.storable import bare
 
@@ -21,6 +22,17 @@ FIRST_BACKOFF_S: Final = 0.1
 LAST_BACKOFF_S: Final = 2.0
 _LOOKS: Final = 5  # how often in an interval the shipper looks whether a whole batch waits
 _BAD_VALUES: Final = (ValueError, TypeError, ArithmeticError)
+
+_ANY: Final = LedgerRecord(
+    id="",
+    request_id="",
+    started_at=0,
+    ended_at=0,
+    protocol=Wire.ANTHROPIC,
+    endpoint=Endpoint.MESSAGES,
+    provider="",
+    outcome=Outcome.OK,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +80,8 @@ class Shipper:
 
     async def run(self) -> None:
         """Ship what comes, until cancelled."""
+        # the first table of a process takes seconds (pyarrow imports pandas for it): no record should wait for that
+        await asyncio.to_thread(record_table, [_ANY])
         while True:
             shipped = await self._ship()
             if self._backoff_s:
