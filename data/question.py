@@ -29,6 +29,11 @@ class Question:
     order_by: str | None = None
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        """A grain may be given by its name."""
+        if self.grain is not None and self.grain in set(Grain):
+            object.__setattr__(self, "grain", Grain(self.grain))
+
     @property
     def measured(self) -> tuple[Metric, ...]:
         """The metrics asked for."""
@@ -53,6 +58,9 @@ def check(question: Question) -> None:
         metric(name)
     for name in question.dimensions:
         dimension(name)
+    for name, wanted in question.where.items():
+        if isinstance(wanted, str):
+            raise QueryRejected(f"where {name} needs several values in a tuple, not the text {wanted!r}")
     for names, what in ((question.metrics, "metric"), (question.by, "dimension")):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
@@ -95,7 +103,7 @@ def sentence(question: Question) -> str:
     if question.by:
         parts.append(f"by {_listed([_lower(dimension(name).label) for name in question.by], 'and')}")
     if question.grain is not None:
-        parts.append(_GRAINS[Grain(question.grain)])
+        parts.append(_GRAINS[question.grain])
     text = " ".join(parts) + f", {_range(question)}"
     if question.where:
         text += f", where {_listed([_condition(*item) for item in question.where.items()], 'and')}"

@@ -83,6 +83,12 @@ def test_every_grain_in_every_zone(loaded, grain, tz):
     assert_agrees(answer(loaded, question), question)
 
 
+def test_a_grain_may_be_given_by_its_name(loaded):
+    question = Question(("requests",), FIRST, LAST, grain="hour")
+    assert question.grain is Grain.HOUR
+    assert_agrees(answer(loaded, question), question)
+
+
 def test_all_metrics_at_once_have_their_types(loaded):
     question = Question(ALL, FIRST, LAST)
     frame = answer(loaded, question)
@@ -243,6 +249,7 @@ def test_compiled_is_the_sql_that_runs(loaded):
         ({"start": LAST, "end": FIRST}, QueryRejected, "must end after it starts"),
         ({"end": FIRST}, QueryRejected, "must end after it starts"),
         ({"start": datetime(2026, 1, 1)}, QueryRejected, "time zone"),  # noqa: DTZ001
+        ({"where": {"key": "key-1"}}, QueryRejected, "in a tuple"),
         ({"limit": 0}, QueryRejected, "at least 1"),
     ],
     ids=str,
