@@ -33,6 +33,8 @@ from engine.truth import GroupTruth, Truth
 
 #: A rule whose evaluation takes more than this share of its cadence is called slow.
 SLOW_SHARE = 0.5
+#: How long questions are asked one by one after the shared read failed.
+PATIENCE_S = 20.0
 _log = logging.getLogger(__name__)
 
 
@@ -112,9 +114,17 @@ def ask(store: Store, asked: Sequence[Sequence[Question]]) -> list[list[Answer]]
     except StoreUnavailable:
         raise
     except DataError:
-        rest = [_alone(store, question) for question in flat]
+        rest = _one_by_one(store, flat, time.monotonic() + PATIENCE_S)
     found = iter(rest)
     return [[next(found) for _ in part] for part in asked]
+
+
+def _one_by_one(store: Store, asked: Sequence[Question], until: float) -> list[Answer]:
+    """Each question for itself, so that a bad one spoils only its own rule; after `until` the rest is given up."""
+    return [
+        _alone(store, question) if time.monotonic() < until else Failure("other questions took all of the tick's time")
+        for question in asked
+    ]
 
 
 def _alone(store: Store, question: Question) -> Answer:

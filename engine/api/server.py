@@ -6,6 +6,7 @@ from aiohttp import web
 
 from data.tasks import Tasks
 from engine.api import analytics, channels, health, incidents, notifications, openapi, rules
+from engine.api.guard import guard
 from engine.api.problems import problems
 from engine.api.reading import answer
 from engine.api.routes import DESK, SOCKETS, Route
@@ -32,7 +33,7 @@ ROUTES: tuple[Route, ...] = (
 
 def make_app(desk: Desk) -> web.Application:
     """The application; `desk` says where the store is once it has answered."""
-    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[guard, problems], client_max_size=MAX_BODY_BYTES)
     app[DESK], app[SOCKETS] = desk, Tasks()
     app.cleanup_ctx.append(_sockets)
     for route in ROUTES:

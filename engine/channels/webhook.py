@@ -7,17 +7,15 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-import orjson
-from pydantic import AfterValidator, Field, HttpUrl
+from pydantic import AfterValidator, Field, HttpUrl, model_validator
 
+from engine.channels.bodies import Body, check_template, render
 from engine.channels.channel import ChannelConfig, ChannelKind, Delivery, Receipt, Wire
 from engine.notice import Notice
 
-MAX_BODY_BYTES = 20_000
 _PREFIX = "whsec_"
-_CUT = "… [cut]"
 _TOKEN = re.compile(r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")
 _OURS = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature", "content-type", "content-length", "host"})
 
@@ -57,12 +55,23 @@ Secret = Annotated[str, AfterValidator(_secret)]
 
 
 class WebhookConfig(ChannelConfig):
-    """Where to post and how to sign. `previous_secret` signs too while a secret is being rotated."""
+    """Where to post and how to sign. `previous_secret` signs too while a secret is being rotated.
+
+    `body` is the shape of what is sent; a `template` is JSON whose texts hold `{{ name }}`s of the notice.
+    """
 
     url: HttpUrl
     secret: Secret
     previous_secret: Secret = ""
     headers: Annotated[dict[str, str], Field(max_length=20), AfterValidator(_headers)] = Field(default_factory=dict)
+    body: Body = Body.STANDARD
+    template: Annotated[str, Field(max_length=8000), AfterValidator(check_template)] = ""
+
+    @model_validator(mode="after")
+    def _has_its_template(self) -> Self:
+        if self.body is Body.TEMPLATE and not self.template:
+            raise ValueError("template is required with body: template")
+        return self
 
 
 def new_secret() -> str:
@@ -77,33 +86,9 @@ def signatures(message_id: str, timestamp: int, body: bytes, keys: Iterable[str]
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
 
 
-def payload(notice: Notice) -> bytes:
-    """The body `{type, timestamp, data}`; long texts are cut, visibly, to stay under 20 kB."""
-    data = _data(notice)
-    for limit in (MAX_BODY_BYTES, 2_000, 500, 100):
-        body = orjson.dumps({"type": notice.type, "timestamp": notice.at, "data": _cut(data, limit)})
-        if len(body) < MAX_BODY_BYTES:
-            return body
-    return orjson.dumps({"type": notice.type, "timestamp": notice.at, "data": _cut({**data, "labels": {}}, 100)})
-
-
-def _data(notice: Notice) -> dict[str, Any]:
-    fields: dict[str, Any] = {name: getattr(notice, name) for name in notice.__struct_fields__}
-    del fields["at"]
-    return {**fields, "labels": dict(notice.labels)}
-
-
-def _cut(value: Any, limit: int) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= limit else value[:limit] + _CUT
-    if isinstance(value, dict):
-        return {name[:limit]: _cut(item, limit) for name, item in value.items()}
-    return value
-
-
 async def notify(config: WebhookConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:
     """Post the signed notice; raises DeliveryError."""
-    body = payload(notice)
+    body = render(config.body, config.template, notice)
     timestamp = int(delivery.at.timestamp())
     headers = {
         **config.headers,

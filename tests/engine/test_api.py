@@ -303,3 +303,18 @@ def test_the_simulator_stands_on_the_live_engines_instants(store):
     epoch = datetime(2020, 1, 1, tzinfo=UTC)
     assert (found.grid.start - epoch) % timedelta(minutes=7) == timedelta(0)
     assert NOON <= found.grid.start < NOON + timedelta(minutes=7)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "http://localhost:8501"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "evil.example", "Origin": "http://evil.example"}, 403),
+    ],
+)
+async def test_pages_of_other_sites_are_kept_out(api, headers, status):
+    await ask(api, "GET", "/health", status, headers=headers)

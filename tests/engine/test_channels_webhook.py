@@ -7,8 +7,9 @@ from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook
 
 from engine.channels import Delivery
+from engine.channels.bodies import MAX_BODY_BYTES, Body, render
 from engine.channels.http import HttpSender, retry_after
-from engine.channels.webhook import MAX_BODY_BYTES, WebhookConfig, new_secret, notify, payload, signatures
+from engine.channels.webhook import WebhookConfig, new_secret, notify, signatures
 from engine.errors import DeliveryError
 from tests.engine.receivers import FIRING, NOON, receiving
 
@@ -17,9 +18,9 @@ def config(url: str, **changes) -> WebhookConfig:
     return WebhookConfig(**{"url": url, "secret": new_secret(), "allow_private": True, **changes})
 
 
-async def send(made: WebhookConfig, *, timeout_s: float = 5.0):
+async def send(made: WebhookConfig, *, timeout_s: float = 5.0, notice=FIRING):
     async with HttpSender(timeout_s=timeout_s) as http:
-        return await notify(made, FIRING, Delivery("n-1", datetime.now(UTC)), http)
+        return await notify(made, notice, Delivery("n-1", datetime.now(UTC)), http)
 
 
 async def failure(made: WebhookConfig, **options) -> DeliveryError:
@@ -138,7 +139,7 @@ async def test_internal_addresses_are_refused_before_anything_is_sent(host):
 
 def test_a_body_stays_under_its_limit_and_shows_that_it_was_cut():
     long = msgspec.structs.replace(FIRING, message="ü" * 100_000, labels={f"l{n}": "x" * 5000 for n in range(50)})
-    body = payload(long)
+    body = render(Body.STANDARD, "", long)
     assert len(body) < MAX_BODY_BYTES
     assert "[cut]" in json.loads(body)["data"]["message"]
 
@@ -157,3 +158,39 @@ def test_a_body_stays_under_its_limit_and_shows_that_it_was_cut():
 )
 def test_retry_after_in_both_forms(header, seconds):
     assert retry_after(header, NOON) == seconds
+
+
+async def test_a_template_of_ones_own_is_filled_in():
+    template = json.dumps(
+        {"text": "{{ headline }}: {{value}}", "n": "{{ value }}", "model": ["{{labels.model}}", "{{labels.none}}"]}
+    )
+    async with receiving() as receiver:
+        await send(config(receiver.url, body="template", template=template))
+    assert json.loads(receiver.got[0].body) == {
+        "text": "[FIRING] [HIGH] High cost (model=gpt-5): 512.3",
+        "n": 512.3,
+        "model": ["gpt-5", ""],
+    }
+
+
+def test_a_value_cannot_break_out_of_its_place_in_a_template():
+    evil = msgspec.structs.replace(FIRING, title='x", "admin": "true')
+    assert json.loads(render(Body.TEMPLATE, '{"text": "{{ title }}"}', evil)) == {"text": 'x", "admin": "true'}
+
+
+@pytest.mark.parametrize("template", ["{", '{"a": "{{ nonsense }}"}', '{"{{ bad }}": 1}'])
+def test_a_broken_template_is_refused_when_saved_and_sends_the_plain_message_flagged(template):
+    with pytest.raises(ValidationError):
+        config("https://example.com", body="template", template=template)
+    sent = json.loads(render(Body.TEMPLATE, template, FIRING))
+    assert sent["type"] == "alert.firing"
+    assert "template is broken" in sent["data"]["flaw"]
+
+
+def test_alertmanagers_body_has_its_fields():
+    body = json.loads(render(Body.ALERTMANAGER, "", FIRING))
+    assert (body["version"], body["status"], len(body["alerts"])) == ("4", "firing", 1)
+    alert = body["alerts"][0]
+    assert alert["labels"] == {"model": "gpt-5", "alertname": "High cost", "severity": "high"}
+    assert alert["annotations"]["summary"] == FIRING.summary
+    assert alert["startsAt"] == "2026-03-01T12:00:00+00:00"

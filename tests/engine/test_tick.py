@@ -2,6 +2,8 @@ from datetime import timedelta
 
 import pytest
 
+from data import query
+from data.errors import QueryRejected
 from data.queries import alerts, leases
 from engine import incidents, rules
 from engine.errors import Refused, StaleVersion
@@ -142,14 +144,26 @@ def test_a_rule_that_fails_is_in_bad_health_and_the_others_go_on(store, monkeypa
     assert rules.get(store, fine.id).state == "firing"
 
 
-def test_a_question_that_cannot_be_answered_spoils_only_its_own_rule(store):
-    odd = watch(
-        store, name="Odd", when={"metric": "cost", "window": "5m", "op": ">", "value": 1, "where": {"tag:x": "y"}}
-    )
+def test_a_question_that_cannot_be_answered_spoils_only_its_own_rule(store, monkeypatch):
+    odd = watch(store, name="Odd", where={"model": "odd"})
     fine = watch(store, name="Fine")
     spend(store, NOON - SECOND, "2")
+    answer = query.answer
+
+    def answer_or_fail(source, question):
+        if question.where:
+            raise QueryRejected("made up")
+        return answer(source, question)
+
+    def all_fail(*_):
+        raise QueryRejected("made up")
+
+    monkeypatch.setattr(query, "answers", all_fail)
+    monkeypatch.setattr(query, "answer", answer_or_fail)
     tick(store, [odd, fine], NOON)
     assert rules.get(store, fine.id).state == "firing"
+    assert (rules.get(store, odd.id).state, rules.get(store, odd.id).health) == ("error", "error")
+    assert "made up" in rules.get(store, odd.id).health_message
 
 
 def test_pending_does_not_run_while_nobody_watches(store):
