@@ -45,8 +45,8 @@ def latency_ms(bucket: pl.Expr) -> pl.Expr:
 
 
 def quantiles(counts: pl.DataFrame, by: Sequence[str], wanted: Sequence[Metric]) -> pl.DataFrame:
-    """Nearest-rank percentiles from bucket counts (columns *by, bucket, durations, ttfts): *by, one column a metric."""
-    summed = counts.group_by([*by, "bucket"]).agg(pl.col("durations").sum(), pl.col("ttfts").sum()).sort("bucket")
+    """Nearest-rank percentiles from counts (columns *by, bucket and what is counted): *by, one column a metric."""
+    summed = counts.group_by([*by, "bucket"]).agg(pl.col({m.of[0] for m in wanted}).sum()).sort("bucket")
     found = [_bucket(m) for m in wanted]
     reached = summed.group_by(list(by), maintain_order=True).agg(found) if by else summed.select(found)
     return reached.with_columns(latency_ms(pl.col(m.name)).alias(m.name) for m in wanted)

@@ -206,8 +206,8 @@ def _read_sums(scope: Scope, m: Metric) -> Sql:
     return sums_sql(scope, measures_of([m]))
 
 
-def _read_counts(scope: Scope, _m: Metric) -> Sql:
-    return counts_sql(scope)
+def _read_counts(scope: Scope, m: Metric) -> Sql:
+    return counts_sql(scope, m.of)
 
 
 def _read_values(scope: Scope, m: Metric) -> Sql:

@@ -66,10 +66,10 @@ def sums_sql(scope: Scope, measures: Sequence[str]) -> Sql:
     return Sql(f"SELECT {', '.join([*_keys(scope), *sums])} FROM ({inner.text}) GROUP BY ALL", inner.params)
 
 
-def counts_sql(scope: Scope) -> Sql:
-    """Rows [time], *by (text), bucket, durations, ttfts."""
+def counts_sql(scope: Scope, counted: Iterable[str]) -> Sql:
+    """Rows [time], *by (text), bucket, and how often (`counted`: durations, ttfts or both)."""
     inner = union(pieces.latency(scope))
-    kept = [*_keys(scope), "bucket", *(f"{_summed(name)} AS {name}" for name in ("durations", "ttfts"))]
+    kept = [*_keys(scope), "bucket", *(f"{_summed(name)} AS {name}" for name in sorted(set(counted)))]
     return Sql(f"SELECT {', '.join(kept)} FROM ({inner.text}) GROUP BY ALL", inner.params)
 
 
@@ -120,9 +120,9 @@ def _hours(frame: pl.DataFrame, question: Question) -> pl.Series:
 def _latency_statement(question: Question, metrics: Sequence[Metric]) -> Sql:
     """Nearest rank, in whole numbers: the first bucket at which the running count reaches the percentage."""
     scope = scope_of(question)
-    counts, keys = counts_sql(scope), _names(scope)
-    group = f"PARTITION BY {', '.join(keys)} " if keys else ""
     measured = sorted({m.of[0] for m in metrics})
+    counts, keys = counts_sql(scope, measured), _names(scope)
+    group = f"PARTITION BY {', '.join(keys)} " if keys else ""
     running = [
         f"sum({name}) OVER ({group}ORDER BY bucket) AS {name}_so_far, sum({name}) OVER ({group}) AS {name}_total"
         for name in measured

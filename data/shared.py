@@ -68,14 +68,14 @@ def sources(store: Reader, questions: Sequence[tuple[Question, Sequence[Metric]]
 
 def _source(store: Reader, span: Range, asked: Sequence[tuple[Question, Sequence[Metric]]]) -> Source:
     summing = [(q, own) for q, metrics in asked if (own := [m for m in metrics if m.measures])]
-    ranking = [q for q, metrics in asked if any(m.kind is Kind.QUANTILE for m in metrics)]
+    ranking = [(q, own) for q, metrics in asked if (own := [m for m in metrics if m.kind is Kind.QUANTILE])]
     sums = counts = None
     if summing:
         measures = measures_of(m for _, own in summing for m in own)
         sql = sums_sql(_scope(span, [q for q, _ in summing]), measures)
         sums = store.sql(sql.text, sql.params, max_rows=MOST_ROWS)
     if ranking:
-        sql = counts_sql(_scope(span, ranking))
+        sql = counts_sql(_scope(span, [q for q, _ in ranking]), (m.of[0] for _, own in ranking for m in own))
         counts = store.sql(sql.text, sql.params, max_rows=MOST_ROWS)
     return Source(sums, counts)
 
