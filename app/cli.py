@@ -118,7 +118,8 @@ def replay(
     speed: Annotated[str, typer.Option(help="Times real time, or max.")] = "max",
     model: Annotated[str, typer.Option(help="The model to ask for.")] = "claude-sonnet-4-5",
     url: Annotated[str, typer.Option(help="The proxy.", show_default="the configured one")] = "",
-    concurrency: Annotated[int, typer.Option(help="Calls in flight at most.")] = 64,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight at most.")] = 64,
+    retries: Annotated[int, typer.Option(min=0, help="How often to resend a call that reached nobody.")] = 0,
     home: Home = None,
     config_file: ConfigFile = None,
 ) -> None:
@@ -126,7 +127,14 @@ def replay(
     config = _load(home, config_file, {})
     address = url or stack.url(stack.reachable(config.proxy.host), config.proxy.port)
     result = asyncio.run(
-        trace.replay(file, url=address, speed=trace.speed_of(speed), model=model, concurrency=concurrency)
+        trace.replay(
+            file,
+            url=address,
+            speed=trace.speed_of(speed),
+            model=model,
+            concurrency=concurrency,
+            retries=retries,
+        )
     )
     typer.echo(
         f"{result.sent:,} calls in {result.seconds:.1f} s: {result.answered:,} answered, {result.failed:,} failed; "

@@ -29,8 +29,9 @@ class TraceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TraceCall:
-    """One row: seconds after the first call of the trace, input and output tokens."""
+    """One row: its number from 1 in the order of time, seconds after the first, input and output tokens."""
 
+    row: int
     at_s: float
     input: int
     output: int
@@ -81,6 +82,7 @@ async def replay(
 
     Models named claude-* are asked by Anthropic's protocol, others by OpenAI's. A call that fails counts as failed and
     is not sent again, but for those that reached nobody (connection refused): these are sent `retries` times more.
+    Each call is tagged with its row (`row=17`), so that the ledger can be held against the trace line by line.
     `progress` hears of every finished call. Raises TraceError when the file is not a trace, before anything is sent.
     """
     calls = read(trace)
@@ -111,7 +113,7 @@ def read(trace: Path) -> list[TraceCall]:
         raise TraceError(f"{trace} has no rows")
     rows.sort(key=lambda row: row[0])
     first = rows[0][0]
-    return [TraceCall(at - first, tokens_in, tokens_out) for at, tokens_in, tokens_out in rows]
+    return [TraceCall(n, at - first, tokens_in, tokens_out) for n, (at, tokens_in, tokens_out) in enumerate(rows, 1)]
 
 
 def _rows(lines: Iterator[str], name: str) -> Iterator[tuple[float, int, int]]:
@@ -239,7 +241,11 @@ class _Replay:
         dialect = self._dialect
         # as fast as it goes: the provider must not take its usual time for an answer either
         times = ",duration_ms=0" if self._speed is None else ""
-        headers = {**dialect.headers, "x-simulate": f"input={call.input},output={call.output}{times}"}
+        headers = {
+            **dialect.headers,
+            "x-simulate": f"input={call.input},output={call.output}{times}",
+            "x-claude-proxy-tags": f"row={call.row}",
+        }
         async with session.post(dialect.path, json=dialect.body(call), headers=headers) as answer:
             if answer.status != 200:
                 await answer.read()

@@ -128,7 +128,7 @@ def test_a_trace_is_read_in_its_variants(tmp_path, header, end, start):
 
 def test_times_may_be_seconds_and_columns_may_stand_anywhere(tmp_path):
     calls = read(written(tmp_path, "GeneratedTokens,Note,TIMESTAMP,ContextTokens", "5,x,12.5,7", "6,y,10,8"))
-    assert calls == [TraceCall(0, 8, 6), TraceCall(2.5, 7, 5)]
+    assert calls == [TraceCall(1, 0, 8, 6), TraceCall(2, 2.5, 7, 5)]
 
 
 @pytest.mark.parametrize(
