@@ -1,5 +1,6 @@
 """A query's answer on its way to the client: batches as DuckDB produces them, never the whole of it at once."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -30,12 +31,13 @@ class Answer(Iterator[pa.RecordBatch]):
         ask: Ask,
         check: Callable[[duckdb.DuckDBPyConnection], None],
         cancelled: Callable[[], bool] = lambda: False,
+        growth: float = math.inf,
     ) -> None:
         self._database = database
         self._left = self._limit = ask.max_rows
         self._reader: Any = None
         self._cursor = database.cursor()
-        self._call = database.watch.start(self._cursor, ask.deadline_s, cancelled)
+        self._call = database.watch.start(self._cursor, ask.deadline_s, cancelled, growth)
         self._open = True
         try:
             with database.guarded(self._call):

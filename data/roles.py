@@ -51,22 +51,29 @@ READABLE: frozenset[str] = frozenset(
 #: Table functions that touch nothing but their arguments.
 TABLE_FUNCTIONS: frozenset[str] = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
 
-#: Functions that act, wait, or tell about the store rather than about the rows.
+#: Functions that act, wait, tell about the store rather than the rows, or make values of any size out of nothing.
 REFUSED_FUNCTIONS: frozenset[str] = frozenset(
     {
+        "array_resize",
         "current_setting",
         "currval",
         "getenv",
         "getvariable",
         "json_execute_serialized_sql",
         "json_serialize_plan",
+        "list_resize",
+        "lpad",
         "nextval",
         "pg_sleep",
+        "repeat",
+        "rpad",
         "setseed",
         "sleep_ms",
         "write_log",
     },
 )
+#: These stream as table functions, and fill the memory as scalar ones.
+_ONLY_AS_TABLE = frozenset({"generate_series", "range"})
 _TABLE_REFERENCES = frozenset(
     {"BASE_TABLE", "EMPTY", "EXPRESSION_LIST", "JOIN", "PIVOT", "SUBQUERY", "TABLE_FUNCTION", "COLUMN_DATA"},
 )
@@ -141,15 +148,17 @@ def _check_reference(node: dict[str, Any], readable: frozenset[str]) -> None:
     if kind == "BASE_TABLE":
         _check_table(node, readable)
     elif kind == "TABLE_FUNCTION":
-        _check_table_function(str(node["function"].get("function_name")).lower())
+        _check_table_function(node["function"])
     elif "sample" in node and "alias" in node and kind not in _TABLE_REFERENCES:
         # only table references have both a sample and an alias
         raise QueryRejected(f"{kind} is not allowed here; ask for the rows of a table")
 
 
-def _check_table_function(name: str) -> None:
-    if name not in TABLE_FUNCTIONS:
+def _check_table_function(function: dict[str, Any]) -> None:
+    if (name := str(function.get("function_name")).lower()) not in TABLE_FUNCTIONS:
         raise QueryRejected(f"the table function {name} is not allowed here")
+    if name in _ONLY_AS_TABLE:
+        function["class"] = "TABLE_FUNCTION"  # judged here, so that what is left of this name is a scalar
 
 
 def _check_table(node: dict[str, Any], readable: frozenset[str]) -> None:
@@ -159,5 +168,10 @@ def _check_table(node: dict[str, Any], readable: frozenset[str]) -> None:
 
 
 def _check_function(node: dict[str, Any]) -> None:
-    if node.get("class") in ("FUNCTION", "WINDOW") and str(node.get("function_name")).lower() in REFUSED_FUNCTIONS:
-        raise QueryRejected(f"the function {node['function_name']} is not allowed here")
+    if node.get("class") not in ("FUNCTION", "WINDOW"):
+        return
+    name = str(node.get("function_name")).lower()
+    if name in REFUSED_FUNCTIONS:
+        raise QueryRejected(f"the function {name} is not allowed here")
+    if name in _ONLY_AS_TABLE:
+        raise QueryRejected(f"{name} is allowed as a table only: SELECT … FROM {name}(…)")

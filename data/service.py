@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 
 import duckdb
@@ -20,6 +21,9 @@ from data.protocol import Ask, Batch, Change, StoreStatus, Transaction
 from data.roles import Role, catalog_names, check_reader, check_select
 
 _PUT_DEADLINE_S = 120.0
+#: One reader's query may grow the process by this many times DuckDB's own limit.
+_GROWTH = 1.5
+_UNITS = {"K": 2.0**10, "M": 2.0**20, "G": 2.0**30, "T": 2.0**40}
 _Kind = duckdb.StatementType
 _CHANGES = frozenset({_Kind.INSERT, _Kind.UPDATE, _Kind.DELETE, _Kind.MERGE_INTO})
 
@@ -34,20 +38,22 @@ class Service:
         self._settings = settings
         self._started = time.monotonic()
         self._last_put_at: datetime | None = None
+        self._growth = _GROWTH * in_bytes(settings.memory_limit)
         with database.cursor() as cursor:
             self._catalog = catalog_names(cursor)
 
     def get(self, ask: Ask, role: Role, cancelled: Callable[[], bool]) -> Answer:
         """The answer to one SELECT; a reader's limits are cut to the configured ones."""
         if role is Role.WRITER:
-            return Answer(self._database, ask, lambda cursor: check_select(cursor, ask.sql), cancelled)
+            return Answer(self._database, ask, partial(check_select, sql=ask.sql), cancelled)
         limited = Ask(
             sql=ask.sql,
             params=ask.params,
             deadline_s=min(ask.deadline_s, self._settings.reader_deadline_s),
             max_rows=min(ask.max_rows, self._settings.reader_max_rows),
         )
-        return Answer(self._database, limited, lambda cursor: check_reader(cursor, ask.sql, self._catalog), cancelled)
+        check = partial(check_reader, sql=ask.sql, catalog=self._catalog)
+        return Answer(self._database, limited, check, cancelled, self._growth)
 
     def put(self, rows: pa.Table, batch: Batch, cancelled: Callable[[], bool]) -> int:
         """Store a batch exactly once; the spool's offset, durable."""
@@ -78,6 +84,12 @@ class Service:
             wal_bytes=self._database.wal_bytes,
             last_put_at=self._last_put_at,
         )
+
+
+def in_bytes(size: str) -> float:
+    """A size as the configuration writes it (`512MB`, `4 GiB`) in bytes."""
+    number = size.rstrip("iBKMGT ")
+    return float(number) * _UNITS[size[len(number) :].strip()[0]]
 
 
 def _apply(cursor: duckdb.DuckDBPyConnection, number: int, change: Change) -> int:

@@ -171,6 +171,11 @@ NASTY = {
     "pg_sleep": "SELECT pg_sleep(100)",
     "sleep as a method": "SELECT (1000).sleep_ms()",
     "sleep in a lambda": "SELECT list_transform([1], lambda x: sleep_ms(x))",
+    "text of any size": "SELECT repeat('x', 2000000000)",
+    "padded text": "SELECT lpad('x', 2000000000, ' ')",
+    "a list of any size": "SELECT list_resize([1], 2000000000)",
+    "another list of any size": "SELECT len(range(1000000000))",
+    "a list of any size in a table function": "SELECT * FROM unnest(generate_series(1, 1000000000))",
     "nested too deeply": "SELECT " + "abs(" * 500 + "1" + ")" * 500,
 }
 

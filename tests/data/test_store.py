@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from sqlalchemy import delete, func, insert, select, update
 
+from data.answers import Answer
 from data.errors import (
     ConflictError,
     DeadlineExceeded,
@@ -13,6 +14,7 @@ from data.errors import (
     StoreUnavailable,
 )
 from data.ingest import record_table
+from data.protocol import Ask
 from data.schema import leases, requests
 from data.serving import RunningStore
 from data.store import Statement, connect
@@ -134,6 +136,13 @@ def test_more_rows_than_allowed_is_an_error_not_a_cut(store):
     assert store.sql("SELECT * FROM range(10)", max_rows=10).height == 10
     with pytest.raises(RowLimitExceeded, match="more than 9 rows"):
         store.sql("SELECT * FROM range(10)", max_rows=9)
+
+
+def test_a_query_that_makes_the_process_grow_too_much_is_ended(store, running):
+    endless = Ask("SELECT count(*) FROM range(10000000) a, range(10000000) b", [], deadline_s=60, max_rows=1)
+    with pytest.raises(DeadlineExceeded, match="too much memory"):
+        Answer(running.database, endless, lambda _: None, growth=-1)
+    assert store.sql("SELECT 1").item() == 1
 
 
 def test_a_query_ends_at_its_deadline(store):
