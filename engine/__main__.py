@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def _log_to(path: Path) -> None:
 
 async def _main(config: Config) -> None:
     loop = asyncio.get_running_loop()
+    # names are looked up in these threads too: a slow one must not keep the store's callers waiting
+    loop.set_default_executor(ThreadPoolExecutor(32, thread_name_prefix="worker"))
     stopping, ready = asyncio.Event(), loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)

@@ -154,6 +154,9 @@ async def attempt_now(
         _log.warning("notification %s was not claimed: %s", row.id, error)
         return None
     begun = time.perf_counter()
+    if attempt.attempt > outbox.MOST_CLAIMS:
+        lost = DeliveryError("given up: the results of too many attempts were lost", permanent=True)
+        return await _record(store, row, replace(attempt, finished_at=now(), error=str(lost)), lost)
     receipt, failure = await _send(store, box, wire, row, attempt, timeout_s)
     if failure and final:
         failure.permanent = True

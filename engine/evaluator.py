@@ -16,7 +16,7 @@ from data.errors import ConflictError, StoreError
 from data.queries import leases
 from data.queries import rules as rule_rows
 from data.queries.rules import RuleRow
-from data.store import Statement
+from data.store import Statement, Store
 from engine.audit import clock, new_id
 from engine.desk import Desk
 from engine.episode import Watched
@@ -40,6 +40,30 @@ def instant(now: datetime) -> datetime:
     return (now - LEDGER_DELAY).replace(microsecond=0)
 
 
+def _acquire(store: Store, holder: str, now: datetime) -> int:
+    """The lease's new token, or 0 while another worker that lives holds it."""
+    token = leases.acquire(store, LEASE, holder, now=now, until=now + LEASE_FOR)
+    found = None if token else leases.holder(store, LEASE)
+    if found and _is_dead(found[0]):
+        store.transact([leases.evicting(LEASE, found[0], now=now)])
+        token = leases.acquire(store, LEASE, holder, now=now, until=now + LEASE_FOR)
+    return token or 0
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether a holder, `host:process:…`, is a process of this machine that has ended."""
+    host, _, rest = holder.rpartition(":")[0].rpartition(":")
+    if host != socket.gethostname() or not rest.isdigit():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class Evaluator:
     """Keeps one job a cadence and evaluates the rules of a cadence together; stands by while another worker leads."""
 
@@ -48,6 +72,7 @@ class Evaluator:
         self._status = desk.status
         self._status.holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
         self._token = 0
+        self._renew_at = now()
         self._rules: dict[str, Watched] = {}
         self._unreadable: dict[str, int] = {}
         self._fresh: set[str] = set()
@@ -91,18 +116,15 @@ class Evaluator:
         self._status.store_error = ""
 
     async def _lead(self) -> bool:
-        now = self._now()
-        if self._token:
-            try:
+        """Prolong the lease, or ask for it; whether it is ours."""
+        try:
+            if self._token and self._now() >= self._renew_at:
                 await asyncio.to_thread(self._desk.store.transact, self._fence())
-            except ConflictError:
-                self._stand_by()
+                self._renew_at = self._now() + LEASE_FOR / 3
+        except ConflictError:
+            self._stand_by()
         if not self._token:
-            until = now + LEASE_FOR
-            token = await asyncio.to_thread(
-                leases.acquire, self._desk.store, LEASE, self._status.holder, now=now, until=until
-            )
-            self._token = token or 0
+            self._token = await asyncio.to_thread(_acquire, self._desk.store, self._status.holder, self._now())
         self._status.leading, self._status.token = bool(self._token), self._token
         return bool(self._token)
 

@@ -70,5 +70,6 @@ class Wires:
     async def show(self, message_id: str, notice: Notice) -> None:
         """Store the message once and push it to whoever listens."""
         row = message(message_id, notice)
-        await asyncio.to_thread(self._store.transact, [notifications.posting(row)])
-        self._hub.publish({"type": "message", **asdict(row)})
+        (new,) = await asyncio.to_thread(self._store.transact, [notifications.posting(row)])
+        if new:
+            self._hub.publish({"type": "message", **asdict(row)})

@@ -13,6 +13,8 @@ from engine.notice import Notice, encode
 
 #: Attempts before giving up: fewer where a fallback channel waits for its turn.
 ATTEMPTS, ATTEMPTS_BEFORE_FALLBACK = 10, 5
+#: A notification whose attempts keep ending without a result (it may be what kills the sender) is given up here.
+MOST_CLAIMS = 20
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 900.0
 #: A receiver may ask for patience, but not for ever.
 LONGEST_RETRY_AFTER_S = 3600.0

@@ -43,3 +43,9 @@ def releasing(name: str, token: int, *, now: datetime) -> Statement:
     """Give the lease back before it runs out."""
     mine = and_(leases.c.name == name, leases.c.token == token)
     return Statement(update(leases).where(mine).values(holder="", expires_at=now))
+
+
+def evicting(name: str, dead: str, *, now: datetime) -> Statement:
+    """Take the lease from a holder that is known to have died."""
+    theirs = and_(leases.c.name == name, leases.c.holder == dead)
+    return Statement(update(leases).where(theirs).values(holder="", expires_at=now))

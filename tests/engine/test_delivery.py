@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from data.queries import notifications
+from data.store import Statement
 from engine import channel_store, delivery, outbox, trial
 from engine.audit import new_id
 from engine.channels.http import HttpSender
@@ -304,3 +305,14 @@ async def test_a_sender_that_is_stopped_leaves_its_claim_to_run_out(store, box, 
             await running
     assert status(store, sent) == "pending"
     assert [row.id for row in notifications.due(store, clock() + CLAIM + timedelta(seconds=1))] == [sent]
+
+
+async def test_a_notification_that_keeps_killing_its_sender_is_given_up(store, box, clock):
+    async with receiving() as receiver:
+        hook(store, box, receiver.url)
+        poison = queue(store)
+        store.transact([Statement("UPDATE notifications SET attempts = ? WHERE id = ?", (outbox.MOST_CLAIMS, poison))])
+        async with sending(store, box, clock):
+            await until(lambda: status(store, poison) == "failed")
+    assert receiver.got == []
+    assert len(rows(store, "inbox", "id")) == 1

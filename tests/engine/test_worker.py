@@ -1,8 +1,11 @@
 import asyncio
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -14,6 +17,7 @@ import pytest
 from data.queries import leases, notifications
 from data.serving import RunningStore
 from data.store import connect
+from engine import evaluator as module
 from engine import rules
 from engine.desk import Desk
 from engine.evaluator import LEASE, Evaluator, instant
@@ -132,6 +136,53 @@ async def test_a_second_worker_stands_by_until_the_first_ends(store, config):
         await until(lambda: second.status.leading and second.status.ticks)
         other.stop()
         await runs[1]
+
+
+async def test_a_worker_that_was_killed_is_succeeded_at_once(store, config):
+    dead = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    holder = f"{socket.gethostname()}:{dead.stdout.strip()}:abc"
+    until_late = datetime.now(UTC) + timedelta(hours=1)
+    assert leases.acquire(store, LEASE, holder, now=datetime.now(UTC), until=until_late) == 1
+    with evaluating(store, config) as (desk, evaluator):
+        running = asyncio.ensure_future(evaluator.run())  # noqa: TID251 - a test's own task
+        await until(lambda: desk.status.leading)
+        assert desk.status.token == 2
+        evaluator.stop()
+        await running
+
+
+async def test_a_living_holder_keeps_the_lease(store, config):
+    until_late = datetime.now(UTC) + timedelta(hours=1)
+    holder = f"{socket.gethostname()}:{os.getpid()}:abc"
+    assert leases.acquire(store, LEASE, holder, now=datetime.now(UTC), until=until_late) == 1
+    with evaluating(store, config) as (desk, evaluator):
+        await evaluator._look()
+        assert not desk.status.leading
+
+
+async def test_a_tick_that_takes_too_long_makes_the_next_ones_missed_and_counted(store, config, monkeypatch):
+    watch(store, every="1s")
+    released = threading.Event()
+    real = module.tick
+
+    def slow(*args, **options):
+        released.wait(20)
+        return real(*args, **options)
+
+    with evaluating(store, config) as (desk, evaluator):
+        running = asyncio.ensure_future(evaluator.run())  # noqa: TID251 - a test's own task
+        await until(lambda: desk.status.ticks >= 2)
+        monkeypatch.setattr(module, "tick", slow)
+        await until(lambda: desk.status.missed_ticks >= 1, 20)
+        released.set()
+        evaluator.stop()
+        await running
 
 
 async def test_a_stored_rule_that_cannot_be_read_is_in_bad_health_and_the_others_go_on(store, config):
