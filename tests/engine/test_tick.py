@@ -5,10 +5,9 @@ import pytest
 from data import query
 from data.errors import QueryRejected
 from data.queries import alerts, leases
-from engine import incidents, rules
-from engine.errors import Refused, StaleVersion
+from engine import rules
 from engine.tick import Fenced, look, tick
-from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, one, rows, spend, watch
+from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, rows, spend, watch
 
 HOUR = timedelta(hours=1)
 
@@ -193,90 +192,7 @@ def test_a_silence_is_recorded_once_with_its_reason(store):
     ]
 
 
-def test_repeats_stop_when_acknowledged(store):
-    rule = watch(store, repeat="2m")
-    for n in range(0, 20, 2):
-        spend(store, NOON + n * MINUTE - SECOND, "2")
-    tick(store, [rule], NOON)
-    tick(store, [rule], NOON + 2 * MINUTE)
-    alert_id = one(rows(store, "alerts", "id"))[0]
-    incidents.acknowledge(store, [alert_id], by="grace", comment="on it", at=NOON + 3 * MINUTE)
-    for n in (4, 6, 8):
-        tick(store, [rule], NOON + n * MINUTE)
-    sent = [reason for reason, status in rows(store, "notifications", "reason", "status") if status == "pending"]
-    assert sent == ["first", "repeat"]
-    assert rows(store, "alerts", "status", "acknowledged_by", "comment") == [("acknowledged", "grace", "on it")]
-
-
-def test_resolving_by_hand_ends_the_episode_and_a_lasting_breach_opens_a_new_one_after_its_for(store):
-    rule = watch(store, **{"for": "2m", "cooldown": "30m"})
-    for n in range(10):
-        spend(store, NOON + n * MINUTE - SECOND, "2")
-    for n in range(3):
-        tick(store, [rule], NOON + n * MINUTE)
-    first = one(rows(store, "alerts", "id"))[0]
-    incidents.resolve(store, [first], by="grace", comment="known", at=NOON + 2 * MINUTE + SECOND)
-    assert rows(store, "alerts", "status", "resolved_by", "comment") == [("resolved", "grace", "known")]
-    assert rows(store, "alert_events", "reason")[-1] == ("by_hand",)
-    tick(store, [rule], NOON + 3 * MINUTE)
-    assert rows(store, "alert_instances", "state") == [("pending",)]
-    for n in (4, 5):
-        tick(store, [rule], NOON + n * MINUTE)
-    assert rows(store, "alerts", "status") == [("resolved",), ("firing",)]
-    assert [r for (r,) in rows(store, "notifications", "reason")] == ["first", "resolved", "cooldown"]
-
-
-def test_a_resolved_incident_cannot_be_acknowledged_and_nothing_of_the_bulk_happens(store):
-    rule = watch(store, group_by=["model"])
-    spend(store, NOON - SECOND, "2", model="a")
-    spend(store, NOON - SECOND, "2", model="b")
-    tick(store, [rule], NOON)
-    (first,), (second,) = rows(store, "alerts", "id")
-    incidents.resolve(store, [first], by="ada", at=NOON + SECOND)
-    with pytest.raises(Refused):
-        incidents.acknowledge(store, [second, first], by="ada", at=NOON + SECOND)
-    assert {status for (status,) in rows(store, "alerts", "status")} == {"resolved", "firing"}
-    done = incidents.resolve(store, [first, second], by="ada", at=NOON + 2 * SECOND)
-    assert [(d.id, d.changed) for d in done] == [(first, False), (second, True)]
-
-
 @pytest.mark.parametrize("how", ["edit", "disable", "delete"])
-def test_an_incident_ends_with_its_rule(store, how):
-    rule = watch(store)
-    spend(store, NOON - SECOND, "2")
-    tick(store, [rule], NOON)
-    later = NOON + SECOND
-    if how == "edit":
-        when = {"metric": "cost", "window": "5m", "op": ">", "value": 100}
-        rules.save(store, {**COSTLY, "when": when}, rule_id=rule.id, by="ada", at=later)
-    elif how == "disable":
-        rules.toggle(store, rule.id, by="ada", at=later)
-    else:
-        rules.delete(store, rule.id, by="ada", at=later)
-    assert rows(store, "alerts", "status") == [("resolved",)]
-    assert [r for (r,) in rows(store, "notifications", "reason")] == ["first", "resolved"]
-    assert rows(store, "alert_instances", "state") == ([("paused",)] if how == "disable" else [])
-
-
-def test_an_edit_of_words_keeps_the_state(store):
-    rule = watch(store)
-    spend(store, NOON - SECOND, "2")
-    tick(store, [rule], NOON)
-    rules.save(store, {**COSTLY, "message": "hello"}, rule_id=rule.id, version=1, by="ada")
-    assert rows(store, "alerts", "status") == [("firing",)]
-    tick(store, [again(store, rule.id)], NOON + MINUTE)
-    assert [r for (r,) in rows(store, "notifications", "reason")] == ["first"]
-
-
-def test_of_two_edits_of_one_version_the_second_is_refused(store):
-    rule = watch(store)
-    rules.save(store, COSTLY, rule_id=rule.id, version=1, by="ada")
-    with pytest.raises(StaleVersion):
-        rules.save(store, COSTLY, rule_id=rule.id, version=1, by="grace")
-    assert [v for (v,) in store.sql("SELECT version FROM rule_versions ORDER BY version").rows()] == [1, 2]
-    assert [a for (a,) in rows(store, "audit_log", "action")] == ["create", "update"]
-
-
 def test_a_look_shows_each_condition_and_changes_nothing(store):
     rule = watch(store)
     spend(store, NOON - SECOND, "2")

@@ -1,0 +1,42 @@
+import pytest
+
+from engine import rules
+from engine.errors import StaleVersion
+from engine.tick import tick
+from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, rows, spend, watch
+
+
+def test_an_incident_ends_with_its_rule(store, how):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    later = NOON + SECOND
+    if how == "edit":
+        when = {"metric": "cost", "window": "5m", "op": ">", "value": 100}
+        rules.save(store, {**COSTLY, "when": when}, rule_id=rule.id, by="ada", at=later)
+    elif how == "disable":
+        rules.toggle(store, rule.id, by="ada", at=later)
+    else:
+        rules.delete(store, rule.id, by="ada", at=later)
+    assert rows(store, "alerts", "status") == [("resolved",)]
+    assert [r for (r,) in rows(store, "notifications", "reason")] == ["first", "resolved"]
+    assert rows(store, "alert_instances", "state") == ([("paused",)] if how == "disable" else [])
+
+
+def test_an_edit_of_words_keeps_the_state(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    rules.save(store, {**COSTLY, "message": "hello"}, rule_id=rule.id, version=1, by="ada")
+    assert rows(store, "alerts", "status") == [("firing",)]
+    tick(store, [again(store, rule.id)], NOON + MINUTE)
+    assert [r for (r,) in rows(store, "notifications", "reason")] == ["first"]
+
+
+def test_of_two_edits_of_one_version_the_second_is_refused(store):
+    rule = watch(store)
+    rules.save(store, COSTLY, rule_id=rule.id, version=1, by="ada")
+    with pytest.raises(StaleVersion):
+        rules.save(store, COSTLY, rule_id=rule.id, version=1, by="grace")
+    assert [v for (v,) in store.sql("SELECT version FROM rule_versions ORDER BY version").rows()] == [1, 2]
+    assert [a for (a,) in rows(store, "audit_log", "action")] == ["create", "update"]
