@@ -57,7 +57,7 @@ class Monitor:
         return answer({**message, "spool": dataclasses.asdict(self._backlog()), "version": program_version()})
 
     async def request_feed(self, request: web.Request) -> web.Response:
-        """The newest calls first; `after` (an item's `number`) gives those that ended since; `next` is the next `after`."""
+        """The newest calls first; `after` (an item's `number`) gives those since; `next` is the next `after`."""
         try:
             limit = min(max(int(request.query.get("limit", "50")), 1), FEED_LENGTH)
             after = int(request.query["after"]) if request.query.get("after") else None

@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from data.config import Config
+from data.ingest import record_table
 from data.model import LedgerRecord, RequestStart, Tokens
 from data.pricing import PriceBook
 from data.tasks import Tasks
@@ -77,13 +78,15 @@ async def running(config: Config, connect: Callable[[], LedgerStore]) -> AsyncIt
     """
     async with AsyncExitStack() as stack:
         prices = PriceBook(config.prices)
-        prices.price(provider="anthropic", model="claude", tokens=Tokens(), at=datetime.now(UTC))  # loads the list
+        _warm(prices)
         spool = open_spool(config, prices)
         stack.callback(spool.close)
         tasks = Tasks()
         stack.push_async_callback(tasks.stop)
         session = await stack.enter_async_context(client_session(config))
         shipper, watch = Shipper(spool, connect), StoreWatch(connect)
+        stack.callback(watch.close)
+        stack.callback(shipper.close)
         live = Live(time.time())
         works = Works(config, prices, spool, session, tasks, live, lambda: shipper.last_error or watch.trouble)
         parts = assembled(works)
@@ -95,6 +98,12 @@ async def running(config: Config, connect: Callable[[], LedgerStore]) -> AsyncIt
         tasks.start(watch.run(), name="store watch")
         tasks.start(parts.live_socket.run(), name="live")
         yield Proxy(url, parts.forwarder, live, spool, shipper)
+
+
+def _warm(prices: PriceBook) -> None:
+    """Do what is slow the first time before calls come: load the price list, and what Arrow loads to make arrays."""
+    prices.price(provider="anthropic", model="claude", tokens=Tokens(), at=datetime.now(UTC))
+    record_table(())
 
 
 def open_spool(config: Config, prices: PriceBook) -> Spool:

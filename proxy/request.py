@@ -53,7 +53,7 @@ def read_facts(body: bytes | bytearray) -> RequestFacts:
 
 def clean(value: object, limit: int) -> str:
     """Return `value` as storable text: valid UTF-8, printable, at most `limit` characters; '' for what is no text."""
-    if not isinstance(value, str):
+    if not value or not isinstance(value, str):
         return ""
     text = value[:limit]
     if text.isascii() and text.isprintable():

@@ -14,6 +14,10 @@ class Pinged(Shape):
         """Return its status. Raises StoreError."""
         ...
 
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
 
 class StoreWatch:
     """Pings the store. `connect` gives it, or raises StoreError."""
@@ -30,12 +34,18 @@ class StoreWatch:
             self.trouble = await asyncio.to_thread(self._ping)
             await asyncio.sleep(self._interval_s)
 
+    def close(self) -> None:
+        """Let go of the store."""
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
     def _ping(self) -> str:
         try:
             if self._store is None:
                 self._store = self._connect()
             self._store.ping()
         except Exception as error:  # noqa: BLE001 - whatever it is, the store did not answer
-            self._store = None
+            self.close()
             return f"{type(error).__name__}: {error}"
         return ""

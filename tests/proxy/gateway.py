@@ -114,6 +114,9 @@ class NoStore:
     def ping(self) -> object:
         raise StoreUnavailable("no store in this test")
 
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
 
 class TakingStore(NoStore):
     """A store that takes everything."""
