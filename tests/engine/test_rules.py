@@ -6,6 +6,7 @@ from engine.tick import tick
 from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, rows, spend, watch
 
 
+@pytest.mark.parametrize("how", ["edit", "disable", "delete"])
 def test_an_incident_ends_with_its_rule(store, how):
     rule = watch(store)
     spend(store, NOON - SECOND, "2")

@@ -192,7 +192,6 @@ def test_a_silence_is_recorded_once_with_its_reason(store):
     ]
 
 
-@pytest.mark.parametrize("how", ["edit", "disable", "delete"])
 def test_a_look_shows_each_condition_and_changes_nothing(store):
     rule = watch(store)
     spend(store, NOON - SECOND, "2")
