@@ -264,6 +264,19 @@ rule_health = Table(
     Column("duration_ms", Double, nullable=False),
 )
 
+#: Stretches of time in which matching incidents notify nobody.
+silences = Table(
+    "silences",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("matchers", String, nullable=False),
+    Column("starts_at", DateTime, nullable=False),
+    Column("ends_at", DateTime, nullable=False),
+    Column("author", String, nullable=False),
+    Column("comment", String, nullable=False),
+    Column("created_at", DateTime, nullable=False),
+)
+
 #: Every transition, with what caused it; append-only.
 alert_events = Table(
     "alert_events",

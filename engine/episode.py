@@ -17,6 +17,7 @@ from engine import instances, notify, outbox, wording
 from engine.audit import new_id
 from engine.notice import Notice, NoticeStatus, links
 from engine.rule import Rule
+from engine.silences import RULE, RULE_ID, SEVERITY, Silence
 from engine.state import Instance, Reason, State, Step, Transition
 from engine.truth import GroupTruth
 
@@ -66,6 +67,7 @@ class Situation:
 
     incidents: Mapping[str, Incident] = field(default_factory=dict)  # by id
     told: Sequence[Told] = ()  # oldest first
+    silences: tuple[Silence, ...] = ()
     public_url: str = ""
     #: who ended it by hand, '' for nobody
     by: str = ""
@@ -185,7 +187,11 @@ def _notices(
     after = move.step.instance
     firing = frozenset({move.key}) if after is not None and after.alerting else frozenset()
     alert = notify.Alert(
-        incident.id, firing, acknowledged=incident.acknowledged, acknowledged_until=incident.acknowledged_until
+        incident.id,
+        firing,
+        acknowledged=incident.acknowledged,
+        acknowledged_until=incident.acknowledged_until,
+        silenced=_silenced(watched, move, situation),
     )
     for channel in watched.rule.notify:
         lines = [line for line in situation.told if line.channel == channel]
@@ -204,6 +210,12 @@ def _notices(
             status=PENDING if reason.notifies else SILENT,
         )
         yield _values(queued)
+
+
+def _silenced(watched: Watched, move: Move, situation: Situation) -> bool:
+    rule = watched.rule
+    known = {**_labels(rule, move), RULE: rule.name, RULE_ID: watched.id, SEVERITY: rule.severity.value}
+    return any(silence.covers(known) for silence in situation.silences)
 
 
 def _sent(line: Told) -> notify.Sent:

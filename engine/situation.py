@@ -7,6 +7,7 @@ from datetime import datetime
 
 from data.queries import alerts
 from data.store import Store
+from engine import silences
 from engine.episode import Incident, Situation, Told, Watched, memory
 
 
@@ -15,9 +16,9 @@ def situations(
 ) -> dict[str, Situation]:
     """By rule id, everything its steps at `at` depend on; `by` and `comment` are of a person who acts by hand."""
     ids = [one.id for one in watched]
-    base = Situation(public_url=public_url, by=by, comment=comment)
     if not ids:
         return {}
+    base = Situation(public_url=public_url, by=by, comment=comment, silences=silences.at(store, at))
     incidents: dict[str, dict[str, Incident]] = defaultdict(dict)
     for row in alerts.open_alerts(store, ids).iter_rows(named=True):
         made = Incident(row["id"], row["status"], row["opened_at"], row["acknowledged_until"])

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from data.tasks import Tasks
-from engine.api import analytics, channels, health, incidents, notifications, openapi, rules
+from engine.api import analytics, channels, health, incidents, notifications, openapi, rules, silences
 from engine.api.guard import guard
 from engine.api.problems import problems
 from engine.api.reading import answer
@@ -23,6 +23,7 @@ async def describe(_: web.Request) -> web.Response:
 ROUTES: tuple[Route, ...] = (
     *rules.ROUTES,
     *incidents.ROUTES,
+    *silences.ROUTES,
     *channels.ROUTES,
     *notifications.ROUTES,
     *analytics.ROUTES,

@@ -318,3 +318,13 @@ def test_the_simulator_stands_on_the_live_engines_instants(store):
 )
 async def test_pages_of_other_sites_are_kept_out(api, headers, status):
     await ask(api, "GET", "/health", status, headers=headers)
+
+
+async def test_a_silence_begins_and_ends(api):
+    ends = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    made = await ask(api, "POST", "/api/alerts/silences", 201, json={"matchers": {"rule": "High*"}, "ends_at": ends})
+    assert [item["id"] for item in (await ask(api, "GET", "/api/alerts/silences"))["items"]] == [made["id"]]
+    await ask(api, "DELETE", f"/api/alerts/silences/{made['id']}")
+    await ask(api, "DELETE", f"/api/alerts/silences/{made['id']}", 409)
+    await ask(api, "DELETE", "/api/alerts/silences/nobody", 404)
+    await ask(api, "POST", "/api/alerts/silences", 422, json={"matchers": {}, "ends_at": ends})

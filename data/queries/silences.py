@@ -1,0 +1,54 @@
+"""Silences: stretches of time in which matching incidents notify nobody."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, insert, select, update
+
+from data.schema import silences
+from data.store import Statement, Store
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceRow:
+    """One row of `silences`; `matchers` is JSON text."""
+
+    id: str
+    matchers: str
+    starts_at: datetime
+    ends_at: datetime
+    author: str
+    comment: str
+    created_at: datetime
+
+
+def every(store: Store, *, limit: int = 500) -> list[SilenceRow]:
+    """The newest silences, those that have ended too."""
+    return _silences(store, select(silences).order_by(silences.c.id.desc()).limit(limit))
+
+
+def at(store: Store, instant: datetime) -> list[SilenceRow]:
+    """Silences in force at an instant."""
+    return _silences(store, select(silences).where(silences.c.starts_at <= instant, silences.c.ends_at > instant))
+
+
+def by_id(store: Store, silence_id: str) -> SilenceRow | None:
+    """The silence of this id."""
+    found = _silences(store, select(silences).where(silences.c.id == silence_id))
+    return found[0] if found else None
+
+
+def _silences(store: Store, question: Select[Any]) -> list[SilenceRow]:
+    return [SilenceRow(**row) for row in store.frame(question).iter_rows(named=True)]
+
+
+def adding(row: SilenceRow) -> Statement:
+    """Insert a silence."""
+    return Statement(insert(silences).values(**{c.name: getattr(row, c.name) for c in silences.columns}), expect=1)
+
+
+def ending(silence_id: str, instant: datetime) -> Statement:
+    """End a silence that has not ended by itself."""
+    lasting = (silences.c.id == silence_id) & (silences.c.ends_at > instant)
+    return Statement(update(silences).where(lasting).values(ends_at=instant), expect=1)

@@ -1,0 +1,58 @@
+"""/api/alerts/silences."""
+
+import asyncio
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from engine import silences
+from engine.api.reading import actor, answer, posted
+from engine.api.routes import DESK, Route
+
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class SilenceBody(BaseModel):
+    """Labels (or rule, rule_id, severity) and patterns that must all match, and until when."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    matchers: Annotated[dict[Text, Text], Field(min_length=1, max_length=20)]
+    ends_at: AwareDatetime
+    starts_at: AwareDatetime | None = None
+    comment: Annotated[str, Field(max_length=4000)] = ""
+    by: Annotated[str, Field(max_length=200)] = ""
+
+
+async def listing(request: web.Request) -> web.Response:
+    """Silences, newest first."""
+    return answer({"items": await asyncio.to_thread(silences.every, request.app[DESK].store), "next": None})
+
+
+async def create(request: web.Request) -> web.Response:
+    """Begin a silence."""
+    asked = await posted(request, SilenceBody)
+    made = await asyncio.to_thread(
+        silences.create,
+        request.app[DESK].store,
+        asked.matchers,
+        ends_at=asked.ends_at,
+        starts_at=asked.starts_at,
+        comment=asked.comment,
+        by=actor(request, asked.by),
+    )
+    return answer(made, 201)
+
+
+async def end(request: web.Request) -> web.Response:
+    """End a silence now."""
+    store, silence_id = request.app[DESK].store, request.match_info["id"]
+    return answer(await asyncio.to_thread(silences.end, store, silence_id, by=actor(request)))
+
+
+ROUTES = (
+    Route("GET", "/api/alerts/silences", listing, "Silences, newest first"),
+    Route("POST", "/api/alerts/silences", create, "Begin a silence", SilenceBody),
+    Route("DELETE", "/api/alerts/silences/{id}", end, "End a silence now"),
+)
