@@ -80,9 +80,9 @@ def _serve(config: Config, signalled: threading.Event) -> int:
     store = RunningStore(config)
     print("store ready", *store.addresses, flush=True)  # noqa: T201 - the line supervisors wait for
     logging.getLogger(__name__).info("ready at %s", ", ".join(store.addresses))
-    if not store.wait(signalled):
-        # the instance is lost and must not be closed in order: what is acknowledged lies in the log on disk
-        _failed("the database gave up after a fatal error; restart the store once the disk has room", FAILED)
+    if problem := store.wait(signalled):
+        # not closed in order, for the instance or its folder is lost: what is acknowledged lies in the log on disk
+        _failed(problem, FAILED)
         logging.shutdown()
         os._exit(FAILED)
     # a caller that neither reads nor leaves must not keep the store alive: all it acknowledged is on disk

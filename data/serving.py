@@ -22,6 +22,8 @@ from data.server import FlightDoor
 from data.service import Service
 from data.tokens import create_tokens
 
+_LOOK_S = 0.2
+
 
 class AlreadyServed(StoreUnavailable):
     """Another process serves this home."""
@@ -54,6 +56,7 @@ class RunningStore:
         self._open_doors(config, tokens)
 
     def _open_doors(self, config: Config, tokens: dict[Role, str]) -> None:
+        self._socket = config.socket
         self.addresses = [f"unix:{config.socket}"]
         location = unix_location(config.socket)
         config.socket.unlink(missing_ok=True)  # left by a store that was killed: the home's lock is ours now
@@ -75,11 +78,14 @@ class RunningStore:
         self._home.callback(door.shutdown)
         return door
 
-    def wait(self, signalled: threading.Event) -> bool:
-        """Block until a signal, a shutdown call or a fatal error; False for the error."""
-        while not (signalled.wait(0.1) or self.service.stopping.is_set() or self.database.failed.is_set()):
-            pass
-        return not self.database.failed.is_set()
+    def wait(self, signalled: threading.Event) -> str:
+        """Block until the store should end; '' after a signal or a shutdown call, else what went wrong."""
+        while not (signalled.wait(_LOOK_S) or self.service.stopping.is_set()):
+            if self.database.failed.is_set():
+                return "the database gave up after a fatal error; restart the store once the disk has room"
+            if not self._socket.exists():
+                return f"{self._socket} was removed, so nobody can reach this store; restart it"
+        return ""
 
     def stop(self) -> None:
         """Finish the running write, refuse the rest, empty the log into the file, remove the socket, free the home."""

@@ -1,5 +1,6 @@
 """The seam between the programs and wherever the data lives: what a store can do, and how to reach it."""
 
+import fcntl
 import subprocess
 import sys
 import threading
@@ -82,6 +83,14 @@ def ensure_running(config: Config) -> None:
     if _answers(config):
         return
     output = _output_path(config)
+    with (output.parent / "start.lock").open("w") as turn:
+        # one at a time: a second store that comes up late could outlive the first
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not _answers(config):
+            _start_and_wait(config, output)
+
+
+def _start_and_wait(config: Config, output: Path) -> None:
     process = _start(config, output)
     # reaps the process should it end before this one does
     threading.Thread(target=process.wait, name="store process", daemon=True).start()

@@ -163,6 +163,12 @@ def test_whoever_comes_first_starts_the_store_and_all_get_the_same_one(config):
     assert (config.home / "logs" / "store.log").read_text()
 
 
+def test_a_store_that_nobody_can_reach_any_more_ends(served):
+    served.config.socket.unlink()
+    assert served.process.wait(10) == 1
+    assert "was removed" in served.process.stderr.read()
+
+
 def test_a_store_that_cannot_start_says_why(config):
     config.database.write_text("this is no database")
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
