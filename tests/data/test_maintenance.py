@@ -1,0 +1,43 @@
+import logging
+import shutil
+from datetime import timedelta
+
+from data import maintenance
+from data.ingest import record_table
+from data.maintenance import maintain
+from tests.data.ledger import NOON, record
+
+
+def put(store, first, last):
+    rows = record_table([record(number) for number in range(first, last + 1)])
+    store.put(rows, spool_id="s", first=first, last=last)
+
+
+def test_a_log_that_has_grown_is_moved_into_the_file(store, running, monkeypatch):
+    put(store, 1, 5)
+    maintain(running.database, running.service, NOON)
+    assert store.ping().wal_bytes > 0  # too small to bother
+    monkeypatch.setattr(maintenance, "CHECKPOINT_BYTES", 1)
+    maintain(running.database, running.service, NOON)
+    assert store.ping().wal_bytes == 0
+    assert store.sql("SELECT count(*) FROM requests").item() == 5
+
+
+def test_without_room_on_the_disk_no_checkpoint_is_begun(store, running, monkeypatch, caplog):
+    put(store, 1, 5)
+    before = store.ping().wal_bytes
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1))
+    with caplog.at_level(logging.WARNING):
+        store.checkpoint()
+    assert "too little free disk space" in caplog.text
+    assert store.ping().wal_bytes == before
+
+
+def test_closed_hours_are_merged_by_the_way(store, running, caplog):
+    put(store, 2, 2)
+    rows = record_table([record(2)])
+    store.put(rows, spool_id="other", first=1, last=1)
+    with caplog.at_level(logging.INFO):
+        maintain(running.database, running.service, NOON + timedelta(days=3))
+    assert "merged rollups" in caplog.text
+    assert store.sql("SELECT count(*), sum(requests) FROM usage_hour").row(0) == (1, 2)
