@@ -9,8 +9,8 @@ from app.controls import condition_form, rule_form, trial
 from app.controls.scopes import Values
 from app.rule_draft import Draft, draft, new_draft
 from data.errors import StoreError
-from data.queries import channels, ledger
-from engine import rules
+from data.queries import ledger
+from engine import channel_store, rules
 from engine.errors import EngineError, RuleError
 from engine.rule import Rule, parse, to_yaml
 from engine.rules import Stored
@@ -98,7 +98,7 @@ def _save(made: Draft, rule: Rule) -> None:
 
 
 def _channel_names() -> list[str]:
-    return [row.name for row in context.fresh(channels.every)]
+    return [row.name for row in context.fresh(channel_store.every)]
 
 
 def _known_values() -> Values:
