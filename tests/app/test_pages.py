@@ -1,6 +1,12 @@
 """Every page, without data and with it; what the link says is what the page shows."""
 
+from datetime import UTC, datetime
+
 import pytest
+from sqlalchemy import insert
+
+from data.schema import alerts
+from data.store import Statement
 
 PAGES = ("overview", "explore")
 
@@ -102,3 +108,16 @@ def test_a_store_that_went_away_is_named_and_the_page_can_be_tried_again(app, fu
     assert not test.exception
     assert "The store is down" in words(test)
     assert test.button(key="try-again")
+
+
+def test_firing_alerts_are_named_worst_first_with_the_way_to_them(app, full, store):
+    opened = datetime.now(UTC).replace(tzinfo=None)
+    common = {"rule_id": "r", "group_key": "", "labels": "{}", "acknowledged_by": "", "resolved_by": "", "comment": ""}
+    for severity, status in (("low", "acknowledged"), ("critical", "firing"), ("high", "resolved")):
+        row = common | {"id": severity, "rule_name": severity, "severity": severity, "status": status}
+        row |= {"summary": f"{severity} *trouble*", "opened_at": opened}
+        store.transact([Statement(insert(alerts).values(**row))])
+    said = words(app("overview"))
+    assert "2 alerts firing" in said
+    assert said.index("critical \\*trouble\\*") < said.index("low \\*trouble\\*")
+    assert "high \\*" not in said
