@@ -16,6 +16,7 @@ from data.periods import HOUR, MINUTE, Grain, Offset, offsets
 from data.protocol import naive_utc
 from data.rollups import MEASURE_SQL
 
+_LATENCIES = {"duration_ms": "durations", "ttft_ms": "ttfts"}
 _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -118,17 +119,23 @@ def usage(scope: Scope, measures: Sequence[str]) -> Iterator[Sql]:
         yield _select(kept, "requests" if rows else f"usage_{piece.level}", scope, piece)
 
 
-def latency(scope: Scope) -> Iterator[Sql]:
-    """One SELECT a piece: [time], the dimensions, bucket, durations, ttfts. Rows of one bucket may be several."""
+def latency(scope: Scope, counted: Sequence[str]) -> Iterator[Sql]:
+    """One SELECT or two a piece: [time], the dimensions, bucket, and what is `counted`: durations, ttfts or both.
+
+    Rows of one bucket may be several. Every request has a row, also where only `ttfts` are counted: a group whose
+    requests have no first token is a group all the same.
+    """
     for piece in cut(scope.start, scope.end, scope.finest):
+        kept = _kept(scope, piece)
         if piece.level is not Level.ROWS:
-            kept = [*_kept(scope, piece), "bucket", "sum(durations) AS durations", "sum(ttfts) AS ttfts"]
-            yield _select(kept, f"latency_{piece.level}", scope, piece)
+            sums = [f"sum({name}) AS {name}" for name in counted]
+            yield _select([*kept, "bucket", *sums], f"latency_{piece.level}", scope, piece)
             continue
-        for measured, durations, ttfts in (("duration_ms", "count(*)", "0"), ("ttft_ms", "0", "count(*)")):
-            kept = [*_kept(scope, piece), f"{latency_bucket_sql(measured)} AS bucket"]
-            kept += [f"{durations} AS durations", f"{ttfts} AS ttfts"]
-            yield _select(kept, "requests", scope, piece, [f"{measured} IS NOT NULL"])
+        for measured, own in _LATENCIES.items():
+            if own == "durations" or own in counted:
+                counts = [f"{'count(*)' if name == own else '0'} AS {name}" for name in counted]
+                bucket = f"{latency_bucket_sql(measured)} AS bucket"
+                yield _select([*kept, bucket, *counts], "requests", scope, piece, [f"{measured} IS NOT NULL"])
 
 
 def values(scope: Scope, name: str) -> Iterator[Sql]:

@@ -68,8 +68,9 @@ def sums_sql(scope: Scope, measures: Sequence[str]) -> Sql:
 
 def counts_sql(scope: Scope, counted: Iterable[str]) -> Sql:
     """Rows [time], *by (text), bucket, and how often (`counted`: durations, ttfts or both)."""
-    inner = union(pieces.latency(scope))
-    kept = [*_keys(scope), "bucket", *(f"{_summed(name)} AS {name}" for name in sorted(set(counted)))]
+    names = sorted(set(counted))
+    inner = union(pieces.latency(scope, names))
+    kept = [*_keys(scope), "bucket", *(f"{_summed(name)} AS {name}" for name in names)]
     return Sql(f"SELECT {', '.join(kept)} FROM ({inner.text}) GROUP BY ALL", inner.params)
 
 

@@ -80,6 +80,8 @@ def build(home: Path, rows: int) -> None:
             cursor.execute(text)
             cursor.execute("INSERT INTO requests BY NAME SELECT * FROM day")
             rollups.append(cursor, "day")
+        if number % 10 == 0:
+            database.checkpoint()
     database.checkpoint()
     database.close()
 
