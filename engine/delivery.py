@@ -19,21 +19,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from data.errors import ConflictError, StoreError
-from data.queries import channels as channel_rows
 from data.queries import notifications as rows
 from data.queries.notifications import AttemptRow, NotificationRow
 from data.store import Statement, Store
 from data.tasks import Tasks
 from engine import channel_store, notice, outbox
+from engine.aftermath import consequences
 from engine.audit import clock, new_id
 from engine.channels import CHANNELS, ChannelConfig, ChannelKind, Delivery, Receipt, Wire
 from engine.channels.channel import ANSWER_CHARS
 from engine.errors import DeliveryError, RuleError, SecretUnreadable
-from engine.inbox import message
-from engine.notice import Notice, NoticeStatus
 from engine.secrets import SecretBox, redacted
 
 #: One send may take this long, whatever the channel.
@@ -58,9 +54,10 @@ class Sender:
         now: Callable[[], datetime] = clock,
         timeout_s: float = SEND_TIMEOUT_S,
         woken: asyncio.Event | None = None,
+        public_url: str = "",
     ) -> None:
         self._store, self._box, self._wire, self._now = store, box, wire, now
-        self._timeout_s = timeout_s
+        self._timeout_s, self._public_url = timeout_s, public_url
         self._tasks = Tasks()
         self._sending: dict[str, str] = {}
         self._woken = woken or asyncio.Event()
@@ -121,7 +118,13 @@ class Sender:
     async def _deliver(self, row: NotificationRow) -> None:
         try:
             attempt = await attempt_now(
-                self._store, self._box, self._wire, row, now=self._now, timeout_s=self._timeout_s
+                self._store,
+                self._box,
+                self._wire,
+                row,
+                now=self._now,
+                timeout_s=self._timeout_s,
+                public_url=self._public_url,
             )
             self.counts[attempt.result if attempt else "lost race"] += 1
         finally:
@@ -137,6 +140,7 @@ async def attempt_now(
     *,
     now: Callable[[], datetime] = clock,
     timeout_s: float = SEND_TIMEOUT_S,
+    public_url: str = "",
     queue: Sequence[Statement] = (),
     final: bool = False,
 ) -> AttemptRow | None:
@@ -157,7 +161,7 @@ async def attempt_now(
     if attempt.attempt > outbox.MOST_CLAIMS:
         lost = DeliveryError("given up: the results of too many attempts were lost", permanent=True)
         return await _record(store, row, replace(attempt, finished_at=now(), error=str(lost)), lost)
-    receipt, failure = await _send(store, box, wire, row, attempt, timeout_s)
+    receipt, failure = await _send(store, box, wire, row, attempt, timeout_s, public_url)
     if failure and final:
         failure.permanent = True
     finished = replace(
@@ -173,7 +177,13 @@ async def attempt_now(
 
 
 async def _send(  # noqa: PLR0917 - the shell's own values, in the order of their use
-    store: Store, box: SecretBox, wire: Wire, row: NotificationRow, attempt: AttemptRow, timeout_s: float
+    store: Store,
+    box: SecretBox,
+    wire: Wire,
+    row: NotificationRow,
+    attempt: AttemptRow,
+    timeout_s: float,
+    public_url: str,
 ) -> tuple[Receipt, DeliveryError | None]:
     """What the channel says; every fault becomes a DeliveryError whose texts hold no secret."""
     try:
@@ -185,7 +195,8 @@ async def _send(  # noqa: PLR0917 - the shell's own values, in the order of thei
     delivery = Delivery(row.id, attempt.started_at, attempt.attempt)
     try:
         async with asyncio.timeout(timeout_s):
-            receipt = await kind.notify(config, notice.decode(row.notice), delivery, wire)
+            said = notice.linked(notice.decode(row.notice), public_url)
+            receipt = await kind.notify(config, said, delivery, wire)
     except DeliveryError as error:
         return Receipt(), _without_secrets(error, secrets)
     except TimeoutError:
@@ -230,7 +241,7 @@ async def _record(
     then = outbox.verdict(row, attempt.attempt, failure, at, random.random())  # noqa: S311 - spreads load
     attempt = replace(attempt, result=then.result.value)
     settled = rows.settling(row.id, attempt.id, status=then.status, due_at=then.due_at, at=at)
-    statements = [rows.attempt_finished(attempt), settled, *_consequences(row, then, failure, at)]
+    statements = [rows.attempt_finished(attempt), settled, *consequences(row, then, failure, at)]
     while True:
         try:
             await asyncio.to_thread(store.transact, statements)
@@ -242,45 +253,3 @@ async def _record(
             await asyncio.sleep(POLL_S)
         else:
             return attempt
-
-
-def _consequences(
-    row: NotificationRow, then: outbox.Verdict, failure: DeliveryError | None, at: datetime
-) -> list[Statement]:
-    """After a final failure: the fallback's notification, a channel that is gone disabled, a word in the app."""
-    if then.result is not outbox.Result.FAILED or failure is None:
-        return []
-    said = notice.decode(row.notice)
-    statements: list[Statement] = []
-    if failure.gone:
-        statements.append(channel_rows.disabling(row.channel, reason=str(failure), at=at))
-        statements.append(_told(f"Channel {row.channel} was disabled", f"The receiver is gone: {failure}.", said, at))
-    if then.fallback:
-        first, *rest = then.fallback
-        instead = replace_reason(said, "fallback")
-        queued = outbox.queued(
-            new_id(), instead, channel=first, at=at, group_key=row.group_key, fallback=rest, fallback_of=row.id
-        )
-        statements.append(rows.adding(queued))
-    elif not said.test and row.channel != channel_store.IN_APP_NAME:
-        text = f"{said.headline} could not be delivered to {row.channel}: {failure}."
-        statements.append(_told("A notification was not delivered", text, said, at))
-    return statements
-
-
-def replace_reason(said: Notice, reason: str) -> Notice:
-    """The same notice, sent for another reason."""
-    return msgspec.structs.replace(said, reason=reason)
-
-
-def _told(title: str, text: str, about: Notice, at: datetime) -> Statement:
-    said = Notice(
-        title=title,
-        status=NoticeStatus.MESSAGE,
-        severity="high",
-        at=at,
-        summary=text,
-        alert_id=about.alert_id,
-        rule_id=about.rule_id,
-    )
-    return rows.posting(message(new_id(), said))

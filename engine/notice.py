@@ -85,9 +85,15 @@ def links(public_url: str, *, alert_id: str, rule_id: str) -> tuple[str, str]:
     base = public_url.rstrip("/")
     if not base:
         return "", ""
-    alert = f"{base}/alerts?alert={quote(alert_id)}" if alert_id else ""
+    alert = f"{base}/alerts?q={quote(alert_id)}" if alert_id else ""
     rule = f"{base}/rules?rule={quote(rule_id)}" if rule_id else ""
     return alert, rule
+
+
+def linked(notice: Notice, public_url: str) -> Notice:
+    """The notice with its links filled in where it was made without knowing the app's address."""
+    alert, rule = links(public_url, alert_id=notice.alert_id, rule_id=notice.rule_id)
+    return msgspec.structs.replace(notice, alert_url=notice.alert_url or alert, rule_url=notice.rule_url or rule)
 
 
 def facts(notice: Notice) -> list[tuple[str, str]]:

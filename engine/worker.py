@@ -76,7 +76,7 @@ async def _store(config: Config, stopping: asyncio.Event) -> Store | None:
 async def _work(desk: Desk, store: Store, stopping: asyncio.Event) -> None:
     tasks = Tasks()
     async with HttpSender() as http:
-        sender = Sender(store, desk.box, Wires(store, http, desk.hub), woken=desk.outbox)
+        sender = Sender(store, desk.box, Wires(store, http, desk.hub), woken=desk.outbox, public_url=desk.public_url)
         evaluator = Evaluator(desk)
         evaluating = tasks.start(evaluator.run(), name="evaluate rules")
         tasks.start(sender.run(), name="send notifications")

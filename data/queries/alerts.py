@@ -113,7 +113,10 @@ def active(store: Store) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """Which incidents are asked for; empty means any. `start` and `end` bound `opened_at`, half-open."""
+    """Which incidents are asked for; empty means any. `start` and `end` bound `opened_at`, half-open.
+
+    `text` is looked for in names, summaries, labels and comments, in any case; or it is an incident's id.
+    """
 
     status: tuple[str, ...] = ()
     severity: tuple[str, ...] = ()
@@ -142,7 +145,7 @@ def _filtered(question: Select[Any], wanted: HistoryFilter) -> Select[Any]:
         return question
     searched = (alerts.c.rule_name, alerts.c.summary, alerts.c.labels, alerts.c.comment)
     found = [func.lower(column).contains(wanted.text.lower(), autoescape=True) for column in searched]
-    return question.where(or_(*found))
+    return question.where(or_(alerts.c.id == wanted.text, *found))
 
 
 def events(store: Store, alert_id: str) -> pl.DataFrame:

@@ -195,6 +195,7 @@ async def test_history_is_filtered_and_paged(api, store):
     for query, count in (
         ("q=ALPH", 1),
         ("q=100%25", 0),
+        (f"q={first['items'][0]['id']}", 1),
         ("status=resolved", 0),
         ("status=firing,resolved&severity=high", 3),
         (f"rule={first['items'][0]['rule_id']}", 1),

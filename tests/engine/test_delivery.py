@@ -81,6 +81,16 @@ async def test_a_notice_arrives_and_its_attempt_is_on_record(store, box, clock):
     assert attempt["duration_ms"] > 0
 
 
+async def test_links_are_filled_in_where_a_notice_was_made_without_them(store, box, clock):
+    async with receiving() as receiver:
+        hook(store, box, receiver.url)
+        queue(store, notice={"alert_url": "", "rule_url": ""})
+        async with sending(store, box, clock, public_url="http://app:8501/"):
+            await until(lambda: receiver.got)
+    data = json.loads(receiver.got[0].body)["data"]
+    assert (data["alert_url"], data["rule_url"]) == ("http://app:8501/alerts?q=a-1", "http://app:8501/rules?rule=r-1")
+
+
 async def test_a_failed_send_is_repeated_later_with_the_same_id(store, box, clock):
     async with receiving(500, None, (429, {"Retry-After": "40"}, ""), 200) as receiver:
         hook(store, box, receiver.url)
