@@ -114,7 +114,8 @@ class Exchange:
         if at_once:
             await self._reply.begin()
         while True:
-            self._wait(Phase.NEXT_BYTE, self._limits.idle_timeout_s)
+            if not body.is_eof():
+                self._wait(Phase.NEXT_BYTE, self._limits.idle_timeout_s)
             chunk = await self._next(body)
             at = perf_counter()
             if body.at_eof():
