@@ -116,7 +116,7 @@ def replay(
     file: Annotated[Path, typer.Argument(help="CSV with TIMESTAMP, ContextTokens, GeneratedTokens.")],
     *,
     speed: Annotated[str, typer.Option(help="Times real time, or max.")] = "max",
-    model: Annotated[str, typer.Option(help="The model to ask for.")] = "claude-sonnet-4-5",
+    model: Annotated[str, typer.Option(help="The model to ask for.")] = "claude-sonnet-5-5",
     url: Annotated[str, typer.Option(help="The proxy.", show_default="the configured one")] = "",
     concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight at most.")] = 64,
     retries: Annotated[int, typer.Option(min=0, help="How often to resend a call that reached nobody.")] = 0,

@@ -71,7 +71,7 @@ async def replay(
     *,
     url: str,
     speed: float | None = None,
-    model: str = "claude-sonnet-4-5",
+    model: str = "claude-sonnet-5-5",
     concurrency: int = 64,
     progress: Progress | None = None,
     retries: int = 0,
