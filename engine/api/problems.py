@@ -28,6 +28,7 @@ class BadRequest(Exception):
 #: The first kind that fits says how an error is answered: subclasses stand before their bases.
 _STATUS: dict[type[Exception], tuple[int, str]] = {
     BadRequest: (400, "Bad request"),
+    OverflowError: (400, "A number or time is out of range"),
     RuleError: (422, "The document has faults"),
     NotFound: (404, "Not found"),
     StaleVersion: (409, "Changed meanwhile"),

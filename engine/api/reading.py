@@ -15,6 +15,8 @@ from engine.durations import duration
 M = TypeVar("M", bound=BaseModel)
 
 LARGEST_PAGE = 500
+#: Times beyond are mistakes, and arithmetic with them runs over.
+LAST_YEAR = 2200
 
 
 def answer(value: Any, status: int = 200) -> web.Response:
@@ -95,6 +97,8 @@ def moment(text: str, name: str) -> datetime:
         at = datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError as error:
         raise BadRequest(f"{name} must be a time like 2026-01-31T14:00:00Z, not {text!r}") from error
+    if not 1970 <= at.year <= LAST_YEAR:
+        raise BadRequest(f"{name} must lie between 1970 and {LAST_YEAR}, not in {at.year}")
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
