@@ -1,7 +1,7 @@
 """Starts the programs as subprocesses, waits until each is ready, restarts what dies, stops all of it cleanly.
 
 A program is ready when it prints a line `NAME ready ADDRESS`, or when its health address answers. What it prints
-goes to HOME/logs/NAME.log. Should the supervisor itself be killed, the kernel ends its programs (Linux).
+goes to HOME/logs/NAME.out. Should the supervisor itself be killed, the kernel ends its programs (Linux).
 """
 
 import asyncio
@@ -159,7 +159,7 @@ class Supervisor:
                 self._say(f"{program.name} is back")
 
     def _log(self, program: Program) -> Path:
-        return self._logs / f"{program.name}.log"
+        return self._logs / f"{program.name}.out"
 
     def _last_lines(self, program: Program) -> str:
         text = self._log(program).read_text(encoding="utf-8", errors="replace") if self._log(program).exists() else ""
@@ -168,7 +168,7 @@ class Supervisor:
 
 def _rotated(log: Path) -> Path:
     if log.exists() and log.stat().st_size > LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+        log.replace(log.with_suffix(".out.1"))
     return log
 
 

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-from importlib.abc import MetaPathFinder
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import msgspec
 
 from data.config import Config, StoreConfig
 from data.errors import ConfigError, StoreError
+from data.lean import without_pandas
 from data.serving import AlreadyServed, RunningStore
 from data.settings import load
 
@@ -25,21 +25,9 @@ _STOP_S = 20.0
 FAILED, BAD_CONFIGURATION, ALREADY_SERVED = 1, 2, 3
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Keeps DuckDB and Arrow from loading pandas to recognise its types.
-
-    None occur here, and without it the store starts in half the time and takes less memory.
-    """
-
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:  # noqa: ARG002
-        """Say that pandas is not installed."""
-        if fullname == "pandas":
-            raise ModuleNotFoundError(fullname, name=fullname)
-
-
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM, SIGINT, a shutdown call or a fatal database error; the exit status."""
-    sys.meta_path.insert(0, _WithoutPandas())
+    without_pandas()
     os.umask(0o077)
     signalled = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from data.config import Config
 from data.errors import ConfigError
+from data.lean import without_pandas
 from data.settings import load
 from engine.worker import run
 
@@ -23,6 +24,7 @@ FAILED, BAD_CONFIGURATION = 1, 2
 
 def main(arguments: list[str]) -> int:
     """Work until SIGTERM or SIGINT; the exit status."""
+    without_pandas()
     os.umask(0o077)
     try:
         config = _config(arguments)

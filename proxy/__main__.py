@@ -8,6 +8,7 @@ import sys
 
 from data.config import Config
 from data.errors import ConfigError
+from data.lean import without_pandas
 from data.settings import load
 from data.store import connect
 from proxy.errors import ProxyError
@@ -47,6 +48,7 @@ def _settle_down() -> None:
 
 def main() -> int:
     """Run the program; return its exit status."""
+    without_pandas()
     configure()
     try:
         config = load()
