@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -53,9 +54,12 @@ def address() -> Iterator[str]:
         for line in app.stdout:
             if "URL:" in line:
                 break
+        reader = threading.Thread(target=app.stdout.read)  # so that what it logs never fills the pipe
+        reader.start()
         yield f"http://127.0.0.1:{port}"
         app.terminate()
-        app.communicate(timeout=30)
+        app.wait(30)
+        reader.join(30)
     store.stop()
     shutil.rmtree(home)
 
@@ -150,5 +154,5 @@ def test_the_totals_are_downloaded_with_range_and_zone_in_their_name(visit):
 
 
 def test_the_launcher_answers_its_health_address(address):
-    with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5) as answer:
+    with urllib.request.urlopen(f"{address}/_stcore/health", timeout=60) as answer:
         assert answer.status == 200
