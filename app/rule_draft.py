@@ -21,7 +21,8 @@ _NEGATED = {"any": "none", "all": "not_all"}
 NEW_CONDITION: Document = {"metric": "cost", "window": "1h", "op": ">", "value": 10}
 
 
-def _handle() -> str:
+def handle() -> str:
+    """A new handle: the widgets of a node are named after it."""
     return uuid7().hex
 
 
@@ -30,7 +31,7 @@ class Leaf:
     """One condition; `document` is what it says now."""
 
     document: Document
-    id: str = field(default_factory=_handle)
+    id: str = field(default_factory=handle)
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class Group:
 
     kind: str
     members: "list[Leaf | Group]"
-    id: str = field(default_factory=_handle)
+    id: str = field(default_factory=handle)
 
     def walk(self) -> "Iterator[Group]":
         """The group itself and every group below it."""
@@ -47,6 +48,14 @@ class Group:
         for member in self.members:
             if isinstance(member, Group):
                 yield from member.walk()
+
+    def leaves(self) -> Iterator[Leaf]:
+        """The conditions below it, in document order."""
+        for member in self.members:
+            if isinstance(member, Group):
+                yield from member.leaves()
+            else:
+                yield member
 
 
 @dataclass(slots=True)
@@ -57,7 +66,7 @@ class Draft:
     fields: Document
     rule_id: str = ""
     version: int = 0
-    id: str = field(default_factory=_handle)
+    id: str = field(default_factory=handle)
 
     def document(self) -> Document:
         """What the form says, as a rule document."""

@@ -1,12 +1,16 @@
 """Alerts: what fires, what fired, who was told; taking it on and closing it."""
 
+from datetime import timedelta
+
 import streamlit as st
 
 from app import context
-from app.controls import alert_filters, bulk, ranges
+from app.controls import alert_filters, alert_link, bulk, ranges
 from app.controls.span import Preset, Span
+from app.incident_course import course
 from app.views import alert_grid, incident, page
 from app.views.empty import empty
+from data.queries.alerts import RESOLVED
 from engine import incidents
 from engine.errors import NotFound
 
@@ -14,31 +18,43 @@ MOST = 2_000
 REFRESH_S = 30
 
 
-@st.fragment(run_every=REFRESH_S)
+@st.fragment(run_every=timedelta(seconds=REFRESH_S))
 def history(span: Span) -> None:
     """The grid and what belongs to it; it refreshes itself and keeps what is chosen."""
     with context.standing():
         wanted = alert_filters.picker(span)
         found = incidents.history(context.store(), wanted, limit=MOST)
-        if not found:
+        chosen: list[str] = []
+        if found:
+            above = st.container(key="alert-actions")
+            chosen = alert_grid.alert_grid(found, now=context.now(), tz=span.tz, key="alert-grid")
+            with above, st.container(horizontal=True, vertical_alignment="center", gap="small", key="bulk"):
+                bulk.bar(chosen, [row["id"] for row in found if row["id"] in chosen and row["status"] != RESOLVED])
+                page.download("alerts", span, lambda: alert_grid.frame(found), key="alerts")
+            if len(found) == MOST:
+                st.caption(f"The newest {MOST:,} are shown. Choose a shorter range to see the rest.")
+        else:
             why = "No rule has fired in this range, or the filters leave nothing. Rules are made on the Rules page."
             empty("No incidents here", why, icon="notifications_off", key="alerts")
+        if told := alert_link.opened(chosen):
+            one(told, span.tz, linked=not chosen)
+
+
+def one(alert_id: str, tz: str, *, linked: bool) -> None:
+    """The story of one incident; one that a link opened can be put away."""
+    with page.section("Incident", key="incident"):
+        if linked:
+            st.button("Close", icon=":material/close:", key="close-incident", on_click=alert_link.close)
+        try:
+            detail = incidents.detail(context.store(), alert_id)
+        except NotFound:
+            st.caption("There is no such incident; it may be older than what is kept.")
             return
-        chosen = alert_grid.alert_grid(found, now=context.now(), tz=span.tz, key="alert-grid")
-        bulk.bar(chosen)
-        if len(found) == MOST:
-            st.caption(f"The newest {MOST:,} are shown. Choose a shorter range to see the rest.")
-        page.download("alerts", span, lambda: alert_grid.frame(found), key="alerts")
-        if len(chosen) == 1:
-            one(chosen[0], span.tz)
-
-
-def one(alert_id: str, tz: str) -> None:
-    """The story of the incident that is chosen alone."""
-    try:
-        incident.story(incidents.detail(context.store(), alert_id), now=context.now(), tz=tz)
-    except NotFound:
-        st.caption("This incident is gone.")
+        alert, now = detail.alert, context.now()
+        until = alert["resolved_at"] or now.replace(second=0, microsecond=0)
+        labels = tuple(sorted(alert["labels"].items()))
+        around = context.fresh(course, alert["rule_id"], labels, alert["opened_at"], max(until, alert["opened_at"]))
+        incident.story(detail, around, now=now, tz=tz)
 
 
 with context.standing():

@@ -1,11 +1,14 @@
 """Rules: what is watched, and making or changing a rule with a look at what it would have done."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from app import context
 from app.controls import rule_editor
 from app.views import page, rule_list
 from app.views.empty import empty
+from data.errors import StoreError
 from engine import rules
 from engine.errors import EngineError
 from engine.rules import Stored
@@ -21,12 +24,12 @@ def delete(rule: Stored) -> None:
     attempt("Deleted", lambda: rules.delete(context.store(), rule.id, by="app", version=rule.version), rule)
 
 
-def attempt(said, act, rule: Stored) -> None:  # noqa: ANN001
+def attempt(said: str, act: Callable[[], object], rule: Stored) -> None:
     """Do it, and say that it is done or why not."""
     try:
         act()
         st.toast(f"{said} “{rule.name}”.")
-    except EngineError as error:
+    except (EngineError, StoreError) as error:
         st.toast(str(error), icon=":material/error:")
 
 
@@ -34,9 +37,16 @@ with context.standing():
     made = rule_editor.current()
     with page.header("Rules" if made is None else "Edit rule" if made.rule_id else "New rule"):
         if made is None:
-            st.button("New rule", icon=":material/add:", type="primary", key="new-rule", on_click=rule_editor.begin)
+            st.button(
+                "New rule",
+                icon=":material/add:",
+                type="primary",
+                key="new-rule",
+                on_click=rule_editor.begin,
+                shortcut="N",
+            )
     if said := st.session_state.pop(rule_editor.SAID, ""):
-        st.toast(said, icon=":material/check_circle:")
+        st.toast(said, icon=":material/info:")
     if made is not None:
         rule_editor.editor(made)
         st.stop()

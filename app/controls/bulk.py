@@ -9,30 +9,55 @@ from data.errors import StoreError
 from engine import incidents
 from engine.errors import EngineError
 
-DONE = "bulk: done"
+DONE, ASKED = "bulk: done", "bulk: asked"
+HELP = {
+    "Acknowledge": "You are on it: reminders stop until it resolves.",
+    "Resolve": "It is over. Where the condition still holds, a new incident opens.",
+}
+_PAST = {"Acknowledge": "acknowledged", "Resolve": "resolved"}
 
 
-def bar(chosen: Sequence[str]) -> None:
-    """Buttons for the chosen incidents; each asks for a name and a comment first."""
-    count = len(chosen)
-    with st.container(horizontal=True, vertical_alignment="center", key="bulk", gap="small"):
-        for label, icon, key in (("Acknowledge", "visibility", "ack"), ("Resolve", "check_circle", "resolve")):
-            title = f"{label} {count}" if count else label
-            if st.button(title, icon=f":material/{icon}:", disabled=not count, key=f"bulk-{key}"):
-                _confirm(label, list(chosen))
-        st.caption(f"{count} chosen" if count else "Choose incidents in the grid to take them on or close them.")
+def bar(chosen: Sequence[str], live: Sequence[str]) -> None:
+    """Buttons for the chosen incidents, of which `live` are not over; each asks for a name and a comment first."""
+    count = len(live)
+    for label, icon, key in (("Acknowledge", "visibility", "ack"), ("Resolve", "check_circle", "resolve")):
+        st.button(
+            f"{label} {count}" if count else label,
+            icon=f":material/{icon}:",
+            disabled=not count,
+            key=f"bulk-{key}",
+            help=HELP[label],
+            on_click=_ask,
+            args=(label, list(live)),
+        )
+    st.caption(_hint(len(chosen), count), width="stretch")
+    # asked for in the session, because the page's own refresh would close a dialog that is not drawn again
+    if ASKED in st.session_state:
+        _confirm(*st.session_state[ASKED])
     if said := st.session_state.pop(DONE, ""):
         st.toast(said, icon=":material/check_circle:")
 
 
-@st.dialog("Confirm")
+def _hint(chosen: int, live: int) -> str:
+    if not chosen:
+        return "Tick incidents to take them on or close them."
+    over = chosen - live
+    return "" if not over else f"{over} of the chosen {'is' if over == 1 else 'are'} over already."
+
+
+def _ask(label: str, chosen: list[str]) -> None:
+    st.session_state[ASKED] = (label, chosen)
+
+
+def _dismiss() -> None:
+    st.session_state.pop(ASKED, None)
+
+
+@st.dialog("Confirm", on_dismiss=_dismiss)
 def _confirm(label: str, chosen: list[str]) -> None:
     """Ask who and why, then do it; all of them change, or none."""
     count = f"{len(chosen)} incident{'s' if len(chosen) > 1 else ''}"
-    said = (
-        "stops reminders until it resolves" if label == "Acknowledge" else "closes it; if it still holds, it opens anew"
-    )
-    st.markdown(f"**{label} {count}.** This {said}.")
+    st.markdown(f"**{label} {count}.** {HELP[label]}")
     with st.form("confirm", border=False):
         who = st.text_input("Your name", key="actor", persist_state="session")
         comment = st.text_area("Comment", key="bulk-comment", height=80)
@@ -45,6 +70,8 @@ def _confirm(label: str, chosen: list[str]) -> None:
     except (EngineError, StoreError) as error:
         st.error(str(error))
         return
+    _dismiss()
     changed = sum(one.changed for one in done)
-    st.session_state[DONE] = f"{changed} of {len(done)}: {label.lower()}d."
+    before = "" if changed == len(done) else f" of {len(done)}, the others were so before"
+    st.session_state[DONE] = f"{_PAST[label].capitalize()} {changed}{before}."
     st.rerun()

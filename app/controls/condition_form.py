@@ -114,12 +114,21 @@ def _more(leaf: Leaf, values: Values) -> None:
             index=options.index(now) if now in options else len(options),
             format_func=lambda to: COMPARISONS.get(to, f"change from {to} ago"),
             key=f"{handle}-compare",
+            on_change=_take,
+            args=(leaf,),
         )
         unit = {"percent": "in percent", "difference": "as a difference"}
         kind = said.get("compare", {}).get("as", "percent")
         if compared:
             kind = st.segmented_control(
-                "Change", list(unit), default=kind, required=True, format_func=unit.__getitem__, key=f"{handle}-as"
+                "Change",
+                list(unit),
+                default=kind,
+                required=True,
+                format_func=unit.__getitem__,
+                key=f"{handle}-as",
+                on_change=_take,
+                args=(leaf,),
             )
         put(said, "compare", {"to": compared, "as": kind} if compared else None)
         recovery = st.number_input(
@@ -129,9 +138,20 @@ def _more(leaf: Leaf, values: Values) -> None:
             key=f"{handle}-recovery",
             placeholder="the threshold",
             help="Once it fires, it goes on until the value is back beyond this.",
+            on_change=_take,
+            args=(leaf,),
         )
         put(said, "recovery", recovery)
         scopes(said, f"{handle}-where", values)
+
+
+def _take(leaf: Leaf) -> None:
+    """Write what is changed behind `More` before the page is drawn: the line above it tells of it."""
+    said, handle, state = leaf.document, leaf.id, st.session_state
+    compared = state.get(f"{handle}-compare")
+    kind = state.get(f"{handle}-as") or said.get("compare", {}).get("as", "percent")
+    put(said, "compare", {"to": compared, "as": kind} if compared else None)
+    put(said, "recovery", state.get(f"{handle}-recovery"))
 
 
 def _threshold_label(said: Document) -> str:

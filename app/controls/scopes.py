@@ -32,8 +32,17 @@ def scopes(said: Document, key: str, values: Values) -> None:
             key=f"{key}-{name}",
             placeholder="Any",
             accept_new_options=True,
+            on_change=_take,
+            args=(said, name, f"{key}-{name}"),
         )
         put(where, name, chosen)
+    put(said, "where", where)
+
+
+def _take(said: Document, name: str, key: str) -> None:
+    """Write a changed filter before the page is drawn, so that what counts the filters counts it too."""
+    where = dict(said.get("where", {}))
+    put(where, name, st.session_state.get(key))
     put(said, "where", where)
 
 

@@ -1,27 +1,33 @@
 """Trying a rule on history before it is saved: a range, a threshold to slide, and what would have happened."""
 
+import math
 from datetime import timedelta
 
 import streamlit as st
 
 from app import context
 from app.controls.zone import zone
+from app.rule_draft import Draft, handle
 from app.views import chart, simulation
+from app.views.incidents import plain
 from engine.history import Grid, History, load
-from engine.rule import Rule, document, parse
+from engine.rule import Rule, document, parse, to_json
+from engine.sentence import quantity
 from engine.series import stored
-from engine.simulate import replay
+from engine.simulate import Simulation, replay
 
 RANGES = {"1d": 1, "7d": 7, "30d": 30, "90d": 90}
 LABELS = {"1d": "Last day", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 LONGEST = timedelta(days=90)
 MOST_EVALUATIONS = 150_000
-_HISTORY = "trial-history"
+_HISTORY, _REPLAY = "trial-history", "trial-replay"
+EMPTY = ":material/search_off:"
 #: What must be equal for a history that was read before to serve again; thresholds and timers may differ.
 _READ = ("metric", "window", "compare", "where")
 
 
-def trial(rule: Rule) -> None:
+@st.fragment
+def trial(made: Draft, rule: Rule) -> None:
     """Simulate the rule over history; nothing is saved and nothing is sent."""
     with st.container(border=True, key="section-trial", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", key="trial-head"):
@@ -37,7 +43,7 @@ def trial(rule: Rule) -> None:
                 key="trial-range",
                 label_visibility="collapsed",
             )
-            asked = st.button("Simulate", icon=":material/play_arrow:", key="simulate")
+            asked = st.button("Simulate", icon=":material/play_arrow:", key="simulate", shortcut="Ctrl+Enter")
         key = _question(rule, chosen)
         if asked:
             st.session_state[_HISTORY] = (key, _read(rule, RANGES[chosen]))
@@ -45,17 +51,30 @@ def trial(rule: Rule) -> None:
         if known != key or history is None:
             st.caption("Press Simulate to replay the rule over this range.")
             return
-        _show(_slid(rule), history)
+        _show(_slid(made, rule), history)
 
 
 def _show(rule: Rule, history: History) -> None:
-    made = replay(rule, history)
-    simulation.verdict(made)
+    made = _replayed(rule, history)
     tz = zone()
-    alt = f"Values against thresholds; it would have fired {made.totals.incidents} times."
+    simulation.verdict(made)
+    if not simulation.measured(made):
+        st.info("No request in this range is what the rule looks at, so there is nothing to draw.", icon=EMPTY)
+        return
+    fired = f"{made.totals.incidents} time{'' if made.totals.incidents == 1 else 's'}"
+    alt = f"Values against thresholds; it would have fired {fired}."
     st.plotly_chart(simulation.figure(rule, made, tz), key="trial-figure", config=chart.CONFIG, alt=alt)
     with st.expander("Notices", key="trial-notices"):
         simulation.notices(made, tz)
+
+
+def _replayed(rule: Rule, history: History) -> Simulation:
+    """The replay, kept while rule and history stay: the page is drawn anew with every click."""
+    key = (to_json(rule), id(history))
+    if st.session_state.get(_REPLAY, (None, None))[0] != key:
+        st.session_state[_REPLAY] = (key, replay(rule, history))
+    made: Simulation = st.session_state[_REPLAY][1]
+    return made
 
 
 def _read(rule: Rule, days: int) -> History:
@@ -71,18 +90,42 @@ def _question(rule: Rule, chosen: str) -> str:
     return repr((chosen, read, rule.where, rule.group_by, rule.delay, rule.every, rule.tz))
 
 
-def _slid(rule: Rule) -> Rule:
+def _slid(made: Draft, rule: Rule) -> Rule:
     """The rule with the first condition's threshold where the slider stands."""
-    said = rule.conditions[0].value
-    top = max(abs(said) * 3, 1.0)
-    value = st.slider(
-        f"Try another threshold for the first condition (the form says {said:g})",
-        0.0,
-        top,
-        min(max(said, 0.0), top),
-        key=f"trial-threshold-{said:g}",
-    )
-    return rule if value == said else parse(_with_first(document(rule), value))
+    first = rule.conditions[0]
+    low, high, step = reach(first.value)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="trial-slide"):
+        value = st.slider(
+            f"Another threshold for the first condition (the form says {plain(quantity(first, first.value))})",
+            low,
+            high,
+            first.value,
+            step,
+            format="%g",
+            key=f"trial-threshold-{first.value:g}",
+        )
+        if st.button("Use it", key="use-threshold", disabled=value == first.value, help="Put it into the form."):
+            take_threshold(made, value)
+            st.rerun()
+    return rule if value == first.value else parse(_with_first(document(rule), value))
+
+
+def take_threshold(made: Draft, value: float) -> None:
+    """Put the value into the draft's first condition; a recovery beyond it is dropped."""
+    first = next(made.root.leaves())
+    first.document["value"] = value
+    first.document.pop("recovery", None)
+    for name in ("value", "recovery"):
+        st.session_state.pop(f"{first.id}-{name}", None)
+    first.id = handle()
+
+
+def reach(value: float) -> tuple[float, float, float]:
+    """From where to where a slider goes around a threshold, and its step: zero to three times it, the same sign."""
+    far = 3 * value if value else 100.0
+    step = 10.0 ** (math.floor(math.log10(abs(far))) - 2)
+    far = round(far / step) * step
+    return min(far, 0.0), max(far, 0.0), step
 
 
 def _with_first(raw: dict[str, object], value: float) -> dict[str, object]:

@@ -23,28 +23,33 @@ function(a, b) {
   return (ranks[a] || 0) - (ranks[b] || 0);
 }
 """)
-_SEVERITY_CLASS = JsCode("function(params) { return 'severity-' + params.value; }")
-_STATUS_CLASS = JsCode("function(params) { return 'status-' + params.value; }")
-_MARK = "'; margin-right: .45rem; font-size: .8em;"
+#: A sign before the word, so that colour is never alone.
+_SIGNED = JsCode("""
+function(params) {
+  const signs = {critical: '\\u25B2\\u25B2', high: '\\u25B2', medium: '\\u25A0', low: '\\u25BC', info: '\\u00B7',
+                 firing: '\\u25CF', acknowledged: '\\u25D0', resolved: '\\u25CB'};
+  return (signs[params.value] || '') + ' ' + (params.value || '');
+}
+""")
+_WORD_CLASS = JsCode("function(params) { return 'word-' + params.value; }")
 _STYLE = {
-    **{f".severity-{word}::before": {"content": f"'{sign}'"} for word, sign in (
-        ("critical", "▲▲ "), ("high", "▲ "), ("medium", "■ "), ("low", "▼ "), ("info", "· "),
-    )},
-    ".severity-critical": {"color": "#d0453f", "font-weight": "600"},
-    ".severity-high": {"color": "#c4641b", "font-weight": "600"},
-    ".status-firing": {"color": "#d0453f", "font-weight": "600"},
-    ".status-acknowledged": {"color": "#8a63c6", "font-weight": "600"},
-}  # fmt: skip
+    ".word-critical": {"color": "#d0453f !important", "font-weight": "600"},
+    ".word-high": {"color": "#c4641b !important", "font-weight": "600"},
+    ".word-firing": {"color": "#d0453f !important", "font-weight": "600"},
+    ".word-acknowledged": {"color": "#8a63c6 !important", "font-weight": "600"},
+}
 _COLUMNS: tuple[dict[str, Any], ...] = (
-    {"field": "severity", "headerName": "Severity", "width": 125, "comparator": _RANK, "cellClass": _SEVERITY_CLASS},
-    {"field": "status", "headerName": "Status", "width": 135, "cellClass": _STATUS_CLASS},
-    {"field": "rule", "headerName": "Rule", "minWidth": 170, "flex": 2},
+    {"field": "severity", "headerName": "Severity", "width": 118, "comparator": _RANK,
+     "cellClass": _WORD_CLASS, "valueFormatter": _SIGNED},
+    {"field": "status", "headerName": "Status", "width": 140, "cellClass": _WORD_CLASS, "valueFormatter": _SIGNED},
+    {"field": "rule", "headerName": "Rule", "minWidth": 150, "flex": 2, "tooltipField": "rule"},
+    {"field": "group", "headerName": "Group", "minWidth": 130, "flex": 2, "tooltipField": "group"},
     {"field": "summary", "headerName": "What", "minWidth": 220, "flex": 3, "tooltipField": "summary"},
     {"field": "opened", "headerName": "Opened", "width": 165, "sort": "desc"},
-    {"field": "lasted", "headerName": "Lasted", "width": 115},
-    {"field": "acknowledged_by", "headerName": "Taken by", "width": 130},
-    {"field": "comment", "headerName": "Comment", "minWidth": 140, "flex": 2, "tooltipField": "comment"},
-)
+    {"field": "lasted", "headerName": "Lasted", "width": 110, "sortable": False, "filter": False},
+    {"field": "acknowledged_by", "headerName": "Taken by", "width": 120, "tooltipField": "acknowledged_by"},
+    {"field": "comment", "headerName": "Comment", "minWidth": 130, "flex": 2, "tooltipField": "comment"},
+)  # fmt: skip
 OPTIONS: dict[str, Any] = {
     "columnDefs": list(_COLUMNS),
     "defaultColDef": {"sortable": True, "resizable": True, "filter": True, "suppressMovable": True},
@@ -97,6 +102,7 @@ def _row(incident: Mapping[str, Any], now: datetime, tz: str) -> dict[str, str]:
         "severity": incident["severity"],
         "status": incident["status"],
         "rule": incident["rule_name"],
+        "group": ", ".join(f"{name}={value}" for name, value in incident["labels"].items()),
         "summary": incident["summary"],
         "opened": stamp(incident["opened_at"], tz),
         "lasted": elapsed(lasted),

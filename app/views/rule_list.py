@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.views import badges
 from app.views.format import ago
+from app.views.incidents import plain
 from engine.rules import Stored
 
 Act = Callable[[Stored], None]
@@ -19,9 +20,15 @@ def rule_list(found: Sequence[Stored], now: datetime, *, edit: Act, toggle: Act,
         with st.container(border=True, key=f"rule-{rule.id}", gap="xsmall"):
             with st.container(horizontal=True, vertical_alignment="center", key=f"rule-head-{rule.id}"):
                 words = f"{badges.text(rule.severity)} {badges.text(rule.state)}"
-                st.markdown(f"**{rule.name}** {words}", width="stretch")
+                st.markdown(f"**{plain(rule.name)}** {words}", width="stretch")
                 st.button(
-                    "Edit", key=f"edit-{rule.id}", icon=":material/edit:", on_click=edit, args=(rule,), type="tertiary"
+                    "Edit",
+                    key=f"edit-{rule.id}",
+                    icon=":material/edit:",
+                    on_click=edit,
+                    args=(rule,),
+                    type="tertiary",
+                    disabled=bool(rule.fault),
                 )
                 st.button(
                     "Pause" if rule.enabled else "Resume",
@@ -37,9 +44,9 @@ def rule_list(found: Sequence[Stored], now: datetime, *, edit: Act, toggle: Act,
                     st.markdown("Delete this rule? Its open incidents end; their history stays.")
                     st.button("Delete", key=f"sure-{rule.id}", on_click=delete, args=(rule,), type="primary")
             if rule.fault:
-                st.error(f"This rule cannot be read any more:\n\n{rule.fault}")
+                st.error(f"This rule cannot be read any more:\n\n{plain(rule.fault)}")
             else:
-                st.markdown(rule.sentence)
+                st.markdown(plain(rule.sentence))
             st.caption(_health(rule, now))
 
 
@@ -48,5 +55,5 @@ def _health(rule: Stored, now: datetime) -> str:
         return "Paused: it is not evaluated."
     if rule.evaluated_at is None:
         return "Not evaluated yet; the worker does that within seconds."
-    health = f", {rule.health}: {rule.health_message}" if rule.health not in {"ok", ""} else ""
+    health = f", {rule.health}: {plain(rule.health_message)}" if rule.health not in {"ok", ""} else ""
     return f"Evaluated {ago(rule.evaluated_at, now)}{health}. Version {rule.version}."
