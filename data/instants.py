@@ -199,7 +199,7 @@ def _age(cells: _Cells, windows: Windows, _m: Metric) -> tuple[sliding.Ints, pl.
     holds = sliding.held(windows, cells.times)
     which = holds.filled
     last = cells.rows["last"].dt.epoch("us").to_numpy()
-    return which, pl.Series(windows.ends[which] - last[holds.last[which] - 1]) / 1e6
+    return which, pl.Series((windows.ends[which] - last[holds.last[which] - 1]) / 1e6)
 
 
 def _read_sums(scope: Scope, m: Metric) -> Sql:

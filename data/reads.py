@@ -61,23 +61,29 @@ def ask(store: Reader, family: Family, question: Question, metrics: Sequence[Met
 
 def sums_sql(scope: Scope, measures: Sequence[str]) -> Sql:
     """Rows [time], *by (text) and the measures: counts BIGINT, money DECIMAL(38,9), milliseconds DOUBLE."""
-    inner = union(pieces.usage(scope, measures))
-    sums = [f"{_summed(name)} AS {name}" for name in measures]
-    return Sql(f"SELECT {', '.join([*_keys(scope), *sums])} FROM ({inner.text}) GROUP BY ALL", inner.params)
+    return _added_up(scope, [], measures, list(pieces.usage(scope, measures)))
 
 
 def counts_sql(scope: Scope, counted: Iterable[str]) -> Sql:
     """Rows [time], *by (text), bucket, and how often (`counted`: durations, ttfts or both)."""
     names = sorted(set(counted))
-    inner = union(pieces.latency(scope, names))
-    kept = [*_keys(scope), "bucket", *(f"{_summed(name)} AS {name}" for name in names)]
-    return Sql(f"SELECT {', '.join(kept)} FROM ({inner.text}) GROUP BY ALL", inner.params)
+    return _added_up(scope, ["bucket"], names, list(pieces.latency(scope, names)))
 
 
-def _summed(name: str) -> str:
+def _added_up(scope: Scope, keys: Sequence[str], names: Sequence[str], parts: Sequence[Sql]) -> Sql:
+    """The parts' rows with the sums of `names`; a single part is added up already."""
+    alone = len(parts) == 1
+    sums = [f"{_typed(name, name if alone else f'sum({name})')} AS {name}" for name in names]
+    inner = union(parts)
+    group = "" if alone else " GROUP BY ALL"
+    return Sql(f"SELECT {', '.join([*_keys(scope), *keys, *sums])} FROM ({inner.text}){group}", inner.params)
+
+
+def _typed(name: str, total: str) -> str:
+    """A sum in its type, 0 over nothing; DuckDB's sums of integers are wider than they need to be."""
     if name == "cost_usd":
-        return "CAST(coalesce(sum(cost_usd), 0) AS DECIMAL(38, 9))"
-    return f"coalesce(sum({name}), 0)" if name in _FLOATS else f"CAST(coalesce(sum({name}), 0) AS BIGINT)"
+        return f"CAST(coalesce({total}, 0) AS DECIMAL(38, 9))"
+    return f"coalesce({total}, 0)" if name in _FLOATS else f"CAST(coalesce({total}, 0) AS BIGINT)"
 
 
 def _keys(scope: Scope) -> list[str]:
@@ -175,13 +181,15 @@ def _finish_age(frame: pl.DataFrame, question: Question, metrics: Sequence[Metri
     ends: pl.Series | pl.Expr = pl.lit(pl.Series([question.end.astimezone(UTC)], dtype=UTC_TIME)).first()
     if question.grain is not None:
         _, ends = spans(frame, question.grain, question.tz, question.start, question.end)
-    frame = frame.with_columns(ends.alias("ends"))
-    return frame.with_columns(age_s(pl.col("ends"), pl.col(m.name)).alias(m.name) for m in metrics)
+    # a column, not a literal: that would be turned into a factor, and round otherwise
+    second = pl.Series("second", [1e6] * frame.height, dtype=pl.Float64)
+    frame = frame.with_columns(ends.alias("ends"), second)
+    return frame.with_columns(_age_s(m) for m in metrics)
 
 
-def age_s(end: pl.Expr, last: pl.Expr) -> pl.Expr:
-    """Seconds from `last` to `end`, both aware UTC."""
-    return (end - last.cast(UTC_TIME)).dt.total_microseconds() / 1e6
+def _age_s(m: Metric) -> pl.Expr:
+    age = pl.col("ends") - pl.col(m.name).cast(UTC_TIME)
+    return (age.dt.total_microseconds() / pl.col("second")).alias(m.name)
 
 
 def _as_it_is(frame: pl.DataFrame, _question: Question, _metrics: Sequence[Metric]) -> pl.DataFrame:
