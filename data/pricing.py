@@ -8,7 +8,7 @@ have a price of their own, and a model no list knows is unpriced, never free.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,7 +18,10 @@ from genai_prices import data_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices, TimeOfDateConstraint
 
 from data.config import PriceOverride
-from data.model import CostStatus, Protocol, Tokens
+from data.model import Protocol, Tokens
+from data.rates import UNPRICED, Priced, Rates, RateTable
+
+__all__ = ["LIST_SOURCE", "OVERRIDE_SOURCE", "PriceBook", "Priced", "price"]
 
 LIST_SOURCE = f"genai-prices {genai_prices.__version__}"
 OVERRIDE_SOURCE = "override"
@@ -30,58 +33,9 @@ WEB_SEARCH = Decimal("0.01")
 BATCH_FACTOR = Decimal("0.5")
 
 _MILLION = Decimal(1_000_000)
-_NANO = Decimal("1e-9")
-_EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN)
 _FREE = Decimal(0)
 _VENDORS = {Protocol.ANTHROPIC: "anthropic", Protocol.OPENAI: "openai", "gemini": "google"}
 _CACHE_SIZE = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Priced:
-    """What a request costs in US dollars (nine decimals, half to even), how sure that is, and who says so.
-
-    `cost_usd` is None exactly when `status` is UNPRICED. `note` names what could not be priced exactly.
-    """
-
-    cost_usd: Decimal | None
-    status: CostStatus
-    source: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """US dollars a token (a tool call, a request) for requests of more than `above` input tokens.
-
-    None: no price is known, and a request that has such tokens is unpriced.
-    """
-
-    above: int
-    input: Decimal | None
-    cache_read: Decimal | None
-    cache_write_5m: Decimal | None
-    cache_write_1h: Decimal | None
-    output: Decimal | None
-    reasoning: Decimal | None
-    tool_unit: Decimal | None
-    request: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class RateTable:
-    """The rates of one model at one time, highest tier first, and their source."""
-
-    tiers: tuple[Rates, ...]
-    source: str
-
-    def price(self, tokens: Tokens) -> Priced:
-        """The cost of these counts, all at the rates of the tier that their total input reaches."""
-        total = tokens.input
-        for rates in self.tiers:
-            if total > rates.above or rates.above < 0:
-                return _cost(rates, tokens, self.source)
-        return _cost(self.tiers[-1], tokens, self.source)
 
 
 class _Wanted(NamedTuple):
@@ -93,32 +47,6 @@ class _Wanted(NamedTuple):
     service_tier: str
     speed: str
     day: date
-
-
-_UNPRICED = Priced(None, CostStatus.UNPRICED, "")
-
-
-def _cost(rates: Rates, tokens: Tokens, source: str) -> Priced:
-    counted = (
-        (tokens.uncached_input, rates.input),
-        (tokens.cache_read, rates.cache_read),
-        (tokens.cache_write_5m, rates.cache_write_5m),
-        (tokens.cache_write_1h, rates.cache_write_1h),
-        (tokens.output - tokens.reasoning, rates.output),
-        (tokens.reasoning, rates.reasoning),
-    )
-    total = rates.request
-    for count, rate in counted:
-        if count:
-            if rate is None:
-                return _UNPRICED
-            total = _EXACT.add(total, _EXACT.multiply(rate, Decimal(count)))
-    if tokens.tool_units:
-        if rates.tool_unit is None:
-            cost = total.quantize(_NANO, ROUND_HALF_EVEN, _EXACT)
-            return Priced(cost, CostStatus.ESTIMATED, source, f"no price for {tokens.tool_units} tool calls")
-        total = _EXACT.add(total, _EXACT.multiply(rates.tool_unit, Decimal(tokens.tool_units)))
-    return Priced(total.quantize(_NANO, ROUND_HALF_EVEN, _EXACT), CostStatus.EXACT, source)
 
 
 class PriceBook:
@@ -142,7 +70,7 @@ class PriceBook:
         """The cost of a request that ended `at` (aware); see the module's `price`."""
         table = self._table(_Wanted(provider, protocol, model, service_tier, speed, at.astimezone(UTC).date()))
         if table is None:
-            return _UNPRICED
+            return UNPRICED
         if isinstance(table, RateTable):
             return table.price(tokens)
         return _rate_table(table, at, service_tier, speed).price(tokens)
