@@ -67,6 +67,8 @@ def _home(home: Path) -> Finding:
 
 
 def _store(config: Config) -> Finding:
+    if not config.socket.exists():
+        return Finding("store", Verdict.MISSING, f"none runs on {config.home}")
     try:
         client = connect(config)
         try:

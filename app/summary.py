@@ -21,20 +21,24 @@ MOST_RANKED = 6
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The Overview's frames. `course`: `time`, `model`, cost; `ranked`: dimension → it, cost, requests."""
+    """The Overview's frames. `course`: `time`, `model`, cost; `ranked`: dimension → it, cost, requests.
+
+    `unpriced` requests have no known price: `cost` does not hold them.
+    """
 
     cards: list[Card]
     course: pl.DataFrame
     ranked: Mapping[str, pl.DataFrame]
     cost: float
     requests: int
+    unpriced: int
     grain: Grain
 
 
 def summary(span: Span) -> Summary:
     """Ask everything at once."""
     grain = automatic(span)
-    now, before = _question(span, FIGURES), _question(span.previous(), FIGURES)
+    now, before = _question(span, (*FIGURES, "unpriced_requests")), _question(span.previous(), FIGURES)
     sparks = _question(span, FIGURES, grain=grain)
     models = _question(span, ("cost",), by="model", grain=grain)
     tops = [_question(span, ("cost", "requests"), by=name, limit=MOST_RANKED) for name in RANKED]
@@ -47,6 +51,7 @@ def summary(span: Span) -> Summary:
         ranked={name: named(frame, name) for name, frame in zip(RANKED, frames[4:], strict=True)},
         cost=float(totals["cost"] or 0),
         requests=int(totals["requests"] or 0),
+        unpriced=int(totals["unpriced_requests"] or 0),
         grain=grain,
     )
 

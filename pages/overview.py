@@ -41,6 +41,8 @@ def figures(told: Summary, span: Span) -> None:
     """Cards, cost over time, and who spends most."""
     cards.cards(told.cards)
     st.caption(f"{span.label()}, against {span.previous().label()} ({span.tz})")
+    if told.unpriced:
+        st.caption(f":material/money_off: {told.unpriced:,} requests have no known price; the cost is without them.")
     course, _ = folded(told.course, "model", [COST])
     per = f"per {GRAIN_LABELS[told.grain].lower()}"
     with page.section("Cost by model", key="course", note=per, span=span, data=lambda: told.course):
