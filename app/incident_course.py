@@ -26,24 +26,27 @@ class Course:
     made: Simulation
 
 
-def course(
-    store: Store, rule_id: str, labels: tuple[tuple[str, str], ...], opened: datetime, until: datetime
-) -> Course | None:
-    """The course from a while before `opened` to a while after `until`; None where the rule is gone or unreadable."""
+#: When it opened, when it was resolved (None: still open), and now.
+Times = tuple[datetime, datetime | None, datetime]
+
+
+def course(store: Store, rule_id: str, labels: tuple[tuple[str, str], ...], times: Times) -> Course | None:
+    """What the rule watched, from a while before it opened to a while after; None: the rule is gone or unreadable."""
     try:
         rule = narrowed(rules.watched_by_id(store, rule_id).rule, dict(labels))
     except EngineError:
         return None
-    span = around(opened, until, rule.every)
-    return Course(rule, simulate(rule, stored(store), span.start, span.end, span.step))
+    grid = around(*times, rule.every)
+    return Course(rule, simulate(rule, stored(store), grid.start, grid.end, grid.step))
 
 
-def around(opened: datetime, until: datetime, every: timedelta) -> Grid:
-    """The instants to look at: half the incident's length on either side, within limits, not too many of them."""
+def around(opened: datetime, resolved: datetime | None, now: datetime, every: timedelta) -> Grid:
+    """The instants to look at: half the incident's length on either side, within limits, not too many, none to come."""
+    until = resolved or max(now, opened)
     pad = min(max((until - opened) / 2, SHORTEST), LONGEST)
-    length = until - opened + 2 * pad
-    most = timedelta(seconds=-(-length.total_seconds() // MOST_EVALUATIONS))
-    return Grid(opened - pad, until + pad, max(every, most))
+    start, end = opened - pad, max(min(until + pad, now), opened)
+    most = timedelta(seconds=-(-(end - start).total_seconds() // MOST_EVALUATIONS))
+    return Grid(start, end, max(every, most))
 
 
 def narrowed(rule: Rule, labels: Mapping[str, str]) -> Rule:

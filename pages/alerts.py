@@ -51,9 +51,9 @@ def one(alert_id: str, tz: str, *, linked: bool) -> None:
             st.caption("There is no such incident; it may be older than what is kept.")
             return
         alert, now = detail.alert, context.now()
-        until = alert["resolved_at"] or now.replace(second=0, microsecond=0)
-        labels = tuple(sorted(alert["labels"].items()))
-        around = context.fresh(course, alert["rule_id"], labels, alert["opened_at"], max(until, alert["opened_at"]))
+        labels, minute = tuple(sorted(alert["labels"].items())), now.replace(second=0, microsecond=0)
+        times = alert["opened_at"], alert["resolved_at"], minute
+        around = context.fresh(course, alert["rule_id"], labels, times)
         incident.story(detail, around, now=now, tz=tz)
 
 

@@ -13,7 +13,7 @@ STATUSES = (FIRING, ACKNOWLEDGED, RESOLVED)
 
 def picker(span: Span) -> HistoryFilter:
     """Draw the filters; a preset range is open to the future, so that what fires now is in it."""
-    with st.container(horizontal=True, vertical_alignment="bottom", key="alert-filters"):
+    with st.container(horizontal=True, vertical_alignment="top", key="alert-filters"):
         status = _pills("Status", "status", STATUSES)
         severity = _pills("Severity", "severity", tuple(each.value for each in Severity))
         link.adopt("q", "", lambda said: said[-1])

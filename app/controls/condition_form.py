@@ -156,7 +156,7 @@ def _take(leaf: Leaf) -> None:
 
 def _threshold_label(said: Document) -> str:
     compare = said.get("compare")
-    if compare and compare.get("as") == "percent":
+    if compare and compare.get("as", "percent") == "percent":
         return "Percent"
     unit = metric(said["metric"]).unit
     return {"usd": "US dollars", "percent": "Percent", "ms": "Milliseconds", "s": "Seconds"}.get(

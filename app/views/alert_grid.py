@@ -32,7 +32,10 @@ function(params) {
 }
 """)
 _WORD_CLASS = JsCode("function(params) { return 'word-' + params.value; }")
+_FONT = "Inter, system-ui, sans-serif"
 _STYLE = {
+    "@font-face": {"font-family": "Inter", "src": "url('/app/static/inter.woff2')", "font-weight": "400 700"},
+    ".ag-root-wrapper": {"--ag-font-family": f"{_FONT} !important", "font-family": f"{_FONT} !important"},
     ".word-critical": {"color": "#d0453f !important", "font-weight": "600"},
     ".word-high": {"color": "#c4641b !important", "font-weight": "600"},
     ".word-firing": {"color": "#d0453f !important", "font-weight": "600"},
