@@ -1,6 +1,7 @@
 """Alerts: what fires, what fired, who was told; taking it on and closing it."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import streamlit as st
 
@@ -15,6 +16,7 @@ from engine import incidents
 from engine.errors import NotFound
 
 MOST = 2_000
+RULES = Path(__file__).with_name("rules.py")
 REFRESH_S = 30
 
 
@@ -30,7 +32,8 @@ def history(span: Span) -> None:
             chosen = alert_grid.alert_grid(found, now=context.now(), tz=span.tz, key="alert-grid")
             with above, st.container(horizontal=True, vertical_alignment="center", gap="small", key="bulk"):
                 bulk.bar(chosen, [row["id"] for row in found if row["id"] in chosen and row["status"] != RESOLVED])
-                page.download("alerts", span, lambda: alert_grid.frame(found), key="alerts")
+                with st.container(horizontal=True, width="content", key="alert-files"):
+                    page.download("alerts", span, lambda: alert_grid.frame(found), key="alerts")
             if len(found) == MOST:
                 st.caption(f"The newest {MOST:,} are shown. Choose a shorter range to see the rest.")
         else:
@@ -42,9 +45,13 @@ def history(span: Span) -> None:
 
 def one(alert_id: str, tz: str, *, linked: bool) -> None:
     """The story of one incident; one that a link opened can be put away."""
-    with page.section("Incident", key="incident"):
-        if linked:
-            st.button("Close", icon=":material/close:", key="close-incident", on_click=alert_link.close)
+    with st.container(border=True, key="section-incident", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", key="head-incident"):
+            st.markdown("**Incident**", width="stretch")
+            if linked:
+                st.button(
+                    "Close", icon=":material/close:", key="close-incident", on_click=alert_link.close, type="tertiary"
+                )
         try:
             detail = incidents.detail(context.store(), alert_id)
         except NotFound:
@@ -54,6 +61,8 @@ def one(alert_id: str, tz: str, *, linked: bool) -> None:
         labels, minute = tuple(sorted(alert["labels"].items())), now.replace(second=0, microsecond=0)
         times = alert["opened_at"], alert["resolved_at"], minute
         around = context.fresh(course, alert["rule_id"], labels, times)
+        if around is not None:
+            st.page_link(RULES, label="The rule", icon=":material/rule:", query_params={"rule": alert["rule_id"]})
         incident.story(detail, around, now=now, tz=tz)
 
 

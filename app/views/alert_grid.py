@@ -33,13 +33,15 @@ function(params) {
 """)
 _WORD_CLASS = JsCode("function(params) { return 'word-' + params.value; }")
 _FONT = "Inter, system-ui, sans-serif"
+#: Mixed with the text's own colour, so that both themes have enough contrast.
+_SHADES = {"critical": "#d0453f", "high": "#c4641b", "firing": "#d0453f", "acknowledged": "#8a63c6"}
 _STYLE = {
     "@font-face": {"font-family": "Inter", "src": "url('/app/static/inter.woff2')", "font-weight": "400 700"},
-    ".ag-root-wrapper": {"--ag-font-family": f"{_FONT} !important", "font-family": f"{_FONT} !important"},
-    ".word-critical": {"color": "#d0453f !important", "font-weight": "600"},
-    ".word-high": {"color": "#c4641b !important", "font-weight": "600"},
-    ".word-firing": {"color": "#d0453f !important", "font-weight": "600"},
-    ".word-acknowledged": {"color": "#8a63c6 !important", "font-weight": "600"},
+    ".ag-root-wrapper, .ag-root-wrapper *:not(.ag-icon)": {"font-family": f"{_FONT} !important"},
+    **{
+        f".word-{word}": {"color": f"color-mix(in srgb, {shade} 72%, currentColor) !important", "font-weight": "600"}
+        for word, shade in _SHADES.items()
+    },
 }
 _COLUMNS: tuple[dict[str, Any], ...] = (
     {"field": "severity", "headerName": "Severity", "width": 118, "comparator": _RANK,

@@ -44,13 +44,15 @@ MOVES = {
 def story(detail: Detail, around: Course | None, *, now: datetime, tz: str) -> None:
     """One incident from top to bottom; `around` is what its rule watched, None: the rule is gone."""
     alert = detail.alert
-    st.markdown(f"**{plain(alert['rule_name'])}** {badges.text(alert['severity'])} {badges.text(alert['status'])}")
-    st.markdown(plain(alert["summary"]))
     labels = " ".join(f":gray-badge[{plain(f'{name}: {value}')}]" for name, value in alert["labels"].items())
+    st.markdown(
+        f"**{plain(alert['rule_name'])}** {badges.text(alert['severity'])} {badges.text(alert['status'])} {labels}"
+    )
+    st.markdown(plain(alert["summary"]))
     lasted = elapsed((alert["resolved_at"] or now) - alert["opened_at"])
     ended = f", over {moment(alert['resolved_at'], tz)}" if alert["resolved_at"] else ""
     by = f" by {plain(alert['resolved_by'])}" if alert["resolved_at"] and alert["resolved_by"] else ""
-    st.caption(f"Opened {moment(alert['opened_at'], tz)}{ended}{by}, lasted {lasted}. {labels}")
+    st.caption(f"Opened {moment(alert['opened_at'], tz)}{ended}{by}, lasted {lasted}.")
     if alert["acknowledged_by"] and alert["acknowledged_at"]:
         st.caption(f"Taken on by {plain(alert['acknowledged_by'])} {moment(alert['acknowledged_at'], tz)}.")
     if alert["comment"]:
