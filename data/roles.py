@@ -6,20 +6,11 @@ READ ONLY and the instance has no access to files, network or extensions, so eac
 
 import json
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Any
 
 import duckdb
 
 from data.errors import QueryRejected
-
-
-class Role(StrEnum):
-    """What a token opens."""
-
-    WRITER = "writer"  # our own programs
-    READER = "reader"  # anything a person types
-
 
 #: What a reader may ask about. Left out is what holds secrets or documents that may hold some
 #: (channels, users, keys, settings, the audit log): a new table is private until it is named here.

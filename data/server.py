@@ -12,9 +12,8 @@ from pyarrow import flight
 from data import protocol
 from data.errors import QueryRejected, StoreError
 from data.protocol import Ask, Batch, Changed, Stored, Transaction
-from data.roles import Role
 from data.service import Service
-from data.tokens import role_of
+from data.tokens import Role, role_of
 
 _log = logging.getLogger(__name__)
 _BEARER = "Bearer "

@@ -18,7 +18,8 @@ from data.database import Database
 from data.errors import ConflictError, QueryRejected
 from data.ingest import store_batch
 from data.protocol import Ask, Batch, Change, StoreStatus, Transaction
-from data.roles import Role, catalog_names, check_reader, check_select
+from data.roles import catalog_names, check_reader, check_select
+from data.tokens import Role
 
 _PUT_DEADLINE_S = 120.0
 #: One reader's query may grow the process by this many times DuckDB's own limit.

@@ -17,10 +17,9 @@ from data.errors import StoreUnavailable
 from data.location import tcp_location, unix_location
 from data.maintenance import Maintenance
 from data.migrations import migrate
-from data.roles import Role
 from data.server import FlightDoor
 from data.service import Service
-from data.tokens import create_tokens
+from data.tokens import Role, create_tokens
 
 _LOOK_S = 0.2
 

@@ -12,17 +12,14 @@ from typing import Protocol
 import msgspec
 import polars as pl
 import pyarrow as pa
-from pyarrow import flight
 from sqlalchemy import Executable
 
 from data.client import DEADLINE_S, MAX_ROWS, FlightStore
 from data.config import Config
 from data.errors import StoreUnavailable
-from data.location import tcp_location, unix_location
 from data.protocol import StoreStatus
-from data.roles import Role
 from data.statement import Statement, compiled
-from data.tokens import read_token
+from data.tokens import Role
 
 __all__ = ["Role", "Statement", "Store", "StoreStatus", "compiled", "connect", "ensure_running"]
 
@@ -66,13 +63,7 @@ class Store(Protocol):
 
 def connect(config: Config, role: Role = Role.WRITER) -> FlightStore:
     """A connection to the running store, in a role. Never starts one: raises `StoreUnavailable` within two seconds."""
-    store = FlightStore(_location(config), read_token(config.home, role))
-    try:
-        store.ping()
-    except StoreUnavailable:
-        store.close()
-        raise
-    return store
+    return FlightStore.open(config, role)
 
 
 def ensure_running(config: Config) -> None:
@@ -99,12 +90,6 @@ def _start_and_wait(config: Config, output: Path) -> None:
         if process.returncode not in (None, 0, _ALREADY_SERVED) or time.monotonic() > until:
             raise StoreUnavailable(f"the store did not start: {output.read_text(encoding='utf-8').strip()[-1000:]}")
         time.sleep(0.05)
-
-
-def _location(config: Config) -> flight.Location:
-    if config.store.tcp and not config.socket.exists():
-        return tcp_location(config.store.tcp)
-    return unix_location(config.socket)
 
 
 def _answers(config: Config) -> bool:

@@ -3,10 +3,17 @@
 import hmac
 import os
 import secrets
+from enum import StrEnum
 from pathlib import Path
 
 from data.errors import StoreUnavailable
-from data.roles import Role
+
+
+class Role(StrEnum):
+    """What a token opens."""
+
+    WRITER = "writer"  # our own programs
+    READER = "reader"  # anything a person types
 
 
 def token_path(home: Path, role: Role) -> Path:

@@ -7,10 +7,10 @@ import signal
 import sys
 
 from data.config import Config
+from data.connection import Connection
 from data.errors import ConfigError
 from data.lean import without_pandas
 from data.settings import load
-from data.store import connect
 from proxy.errors import ProxyError
 from proxy.logs import configure
 from proxy.program import running
@@ -29,7 +29,7 @@ async def serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
-    async with running(config, functools.partial(connect, config)) as proxy:
+    async with running(config, functools.partial(Connection.open, config)) as proxy:
         _settle_down()
         print(f"proxy ready {proxy.url}", flush=True)  # noqa: T201 - the line that a starter waits for
         await signals.get()

@@ -13,9 +13,9 @@ import aiohttp
 from aiohttp import web
 
 from data.config import Config
-from data.ingest import record_table
 from data.model import LedgerRecord, RequestStart, Tokens
 from data.pricing import PriceBook
+from data.records import record_table
 from data.tasks import Tasks
 from proxy.account import Books
 from proxy.forward import Forwarder, Means

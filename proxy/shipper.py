@@ -10,9 +10,9 @@ from typing import Final, Protocol
 import pyarrow as pa
 
 from data.errors import StoreError
-from data.ingest import record_table
 from data.model import Endpoint, LedgerRecord, Outcome
 from data.model import Protocol as Wire
+from data.records import record_table
 from proxy.spool import Spool
 from proxy.storable import bare
 

@@ -11,16 +11,16 @@ from data.demo.amounts import Amounts
 from data.demo.draws import ANSWERED, ENDINGS, MODELS, Draws, Ints, is_openai
 from data.demo.identifiers import uuid7s
 from data.demo_team import MEMBERS
-from data.ingest import SCHEMA
 from data.model import CostStatus, Endpoint, Source, Tokens
 from data.pricing import PriceBook, Priced
+from data.records import SCHEMA
 
 _BROKEN_NOTE = "output estimated from the text that had arrived"
 _STOPS = (("end_turn", "tool_use", "max_tokens"), ("stop", "tool_calls", "length"))
 
 
 def table(draws: Draws, amounts: Amounts, prices: PriceBook, random: np.random.Generator) -> pa.Table:
-    """Rows of `requests` (schema `data.ingest.SCHEMA`), in the order of `draws`."""
+    """Rows of `requests` (schema `data.records.SCHEMA`), in the order of `draws`."""
     started = draws.ended_us - (amounts.duration_ms * 1000).astype(np.int64)
     tokens = _tokens(amounts)
     priced = _priced(draws, tokens, prices)

@@ -9,8 +9,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from data.ingest import record_table
 from data.model import CostStatus, Endpoint, LedgerRecord, Outcome, Protocol
+from data.records import record_table
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
 MODELS = (("anthropic", "claude-sonnet-4-5"), ("anthropic", "claude-opus-4-5"), ("openai", "gpt-5"))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from data.client import FlightStore
 from data.config import Config
-from data.ingest import record_table
 from data.model import LedgerRecord
+from data.records import record_table
 from data.store import connect
 from tests.conftest import store_process
 from tests.data.ledger import NOON, record

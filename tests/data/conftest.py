@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.config import Config, StoreConfig
-from data.ingest import record_table
+from data.records import record_table
 from data.serving import RunningStore
 from data.store import connect
 from tests.data.oracle import ledger

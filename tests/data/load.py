@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data.client import FlightStore
 from data.config import Config
-from data.ingest import record_table
+from data.records import record_table
 from data.store import Role, connect
 from tests.data.ledger import NOON, record
 

@@ -10,9 +10,9 @@ import pytest
 
 from data.demo import generate, load, story
 from data.demo_team import MEMBERS, OPUS_AFTER, OPUS_BEFORE, UNLISTED
-from data.ingest import SCHEMA
 from data.model import Tokens
 from data.pricing import price
+from data.records import SCHEMA
 
 NOW = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 NUMBER = 30_000

@@ -3,8 +3,8 @@ import shutil
 from datetime import timedelta
 
 from data import maintenance
-from data.ingest import record_table
 from data.maintenance import maintain
+from data.records import record_table
 from tests.data.ledger import NOON, record
 
 

@@ -6,12 +6,12 @@ from sqlalchemy import insert
 
 from data.client import FlightStore
 from data.errors import DeadlineExceeded, QueryRejected, RowLimitExceeded, StoreUnavailable
-from data.ingest import record_table
 from data.location import unix_location
-from data.roles import READABLE, Role
+from data.records import record_table
+from data.roles import READABLE
 from data.schema import METADATA, channels
 from data.store import Statement, connect
-from data.tokens import role_of, token_path
+from data.tokens import Role, role_of, token_path
 from tests.data.ledger import NOON, record
 
 SECRET = "hunter2-very-secret"

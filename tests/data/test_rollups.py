@@ -11,11 +11,12 @@ from data.compaction import Unmerged, compact, find_unmerged
 from data.config import StoreConfig
 from data.database import Database
 from data.errors import StoreError
-from data.ingest import record_table, store_batch
+from data.ingest import store_batch
 from data.latency import bucket_of
 from data.migrations import migrate
 from data.model import Outcome
 from data.protocol import Batch
+from data.records import record_table
 from data.rollups import ROLLUPS
 from data.schema import ROLLUP_DIMENSIONS, ROLLUP_MEASURES
 from tests.data.ledger import NOON, record

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from data.errors import DeadlineExceeded, StoreUnavailable
-from data.ingest import record_table
+from data.records import record_table
 from data.serving import AlreadyServed, RunningStore
 from data.store import Role, Statement, connect, ensure_running
 from tests.conftest import ROOT, eventually, store_process

@@ -13,8 +13,8 @@ from data.errors import (
     RowLimitExceeded,
     StoreUnavailable,
 )
-from data.ingest import record_table
 from data.protocol import Ask
+from data.records import record_table
 from data.schema import leases, requests
 from data.serving import RunningStore
 from data.store import Statement, connect

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from data.client import FlightStore
-from data.ingest import record_table
 from data.query import answers
+from data.records import record_table
 from engine.evaluate import evaluate, questions
 from engine.history import Grid, load
 from engine.rule import Rule, parse

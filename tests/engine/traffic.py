@@ -7,9 +7,9 @@ from itertools import count
 from typing import Any
 
 from data.client import FlightStore
-from data.ingest import record_table
 from data.model import Endpoint, LedgerRecord, Outcome, Protocol
 from data.queries import rules as rule_rows
+from data.records import record_table
 from engine import rules
 from engine.audit import new_id
 from engine.episode import Watched
