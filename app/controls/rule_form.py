@@ -4,6 +4,7 @@ Every control writes into the draft at once; `engine.rule.parse` judges the whol
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -20,13 +21,13 @@ NO_DATA_LABELS = {
     NoData.FIRING: "fire",
     NoData.KEEP: "keep the last state",
 }
-#: Label, field, default, choices and help of every length of time a rule has.
-TIMERS: tuple[tuple[str, str, str, tuple[str, ...], str], ...] = (
-    ("Look every", "every", "60s", CADENCES, "How often the rule is evaluated."),
-    ("Must hold for", "for", "0s", TIMES, "How long it must hold before it fires."),
-    ("Keep firing for", "keep_firing_for", "0s", TIMES, "How long it stays open after it last held."),
-    ("Quiet after firing", "cooldown", "0s", TIMES, "No new notice of the same alert for this long."),
-    ("Repeat every", "repeat", "0s", TIMES, "Tell again while it fires and nobody has acknowledged it."),
+#: Label, field, default, choices, what none of it means, and help, of every length of time a rule has.
+TIMERS: tuple[tuple[str, str, str, tuple[str, ...], str, str], ...] = (
+    ("Look every", "every", "60s", CADENCES, "", "How often the rule is evaluated."),
+    ("Must hold for", "for", "0s", TIMES, "fires at once", "How long it must hold before it fires."),
+    ("Keep firing for", "keep_firing_for", "0s", TIMES, "ends at once", "How long it stays open after it last held."),
+    ("Quiet after firing", "cooldown", "0s", TIMES, "not quiet", "No new notice of the same alert for this long."),
+    ("Repeat every", "repeat", "0s", TIMES, "never", "Tell again while it fires and nobody has acknowledged it."),
 )
 
 
@@ -67,9 +68,9 @@ def timing(draft: Draft) -> None:
     """How often it looks, how long it waits, and how often it may speak."""
     fields = draft.fields
     with st.grid(4, min_column_width=170, gap="small", key="rule-timing"):
-        for label, name, default, options, help_text in TIMERS:
-            now = str(fields.get(name, default))
-            fields[name] = choice(label, now, options, f"{draft.id}-{name}", time_label, help_text=help_text)
+        for label, name, default, options, none, help_text in TIMERS:
+            now, shown = str(fields.get(name, default)), partial(time_label, none=none)
+            fields[name] = choice(label, now, options, f"{draft.id}-{name}", shown, help_text=help_text)
         policies = [each.value for each in NoData]
         fields["no_data"] = st.selectbox(
             "Without data",

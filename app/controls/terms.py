@@ -36,10 +36,10 @@ def choice(
     )
 
 
-def time_label(text: str) -> str:
-    """A length of time in words; what is not one stays as typed."""
+def time_label(text: str, *, none: str = "none") -> str:
+    """A length of time in words, `none` for no time at all; what is not one stays as typed."""
     try:
-        return spoken(duration(text)) if duration(text) else "at once / never"
+        return spoken(duration(text)) if duration(text) else none
     except ValueError:
         return text
 

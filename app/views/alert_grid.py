@@ -38,6 +38,14 @@ _SHADES = {"critical": "#d0453f", "high": "#c4641b", "firing": "#d0453f", "ackno
 _STYLE = {
     "@font-face": {"font-family": "Inter", "src": "url('/app/static/inter.woff2')", "font-weight": "400 700"},
     ".ag-root-wrapper, .ag-root-wrapper *:not(.ag-icon)": {"font-family": f"{_FONT} !important"},
+    ".ag-root-wrapper": {
+        "--ag-background-color": "var(--background-color)",
+        "--ag-odd-row-background-color": "var(--background-color)",
+        "--ag-header-background-color": "var(--secondary-background-color)",
+        "--ag-border-color": "color-mix(in srgb, var(--text-color) 14%, var(--background-color))",
+        "border-radius": "8px",
+    },
+    ".ag-row:not(.ag-row-selected)": {"background-color": "var(--background-color) !important"},
     **{
         f".word-{word}": {"color": f"color-mix(in srgb, {shade} 72%, currentColor) !important", "font-weight": "600"}
         for word, shade in _SHADES.items()
