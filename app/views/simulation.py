@@ -73,7 +73,8 @@ def figure(rule: Rule, made: Simulation, tz: str) -> go.Figure:
         _panel(drawn, _Panel(row, made.values.filter(pl.col("condition") == path), condition, groups), tz)
     shown = stretches(made.bands)
     drawn.add_traces([_key(state) for state in BANDS if any(state is each for each, _, _ in shown)])
-    told = [notice for notice in made.notices if notice.reason.notifies][-MOST_MARKS:]
+    told = [notice for notice in made.notices if notice.reason.notifies]
+    told = told[:: 1 + len(told) // MOST_MARKS]
     if told:
         drawn.add_trace(_marks(told, made, rule, tz), row=1, col=1)
     drawn.update_xaxes(type="date", range=[stamp(made.grid.start, tz), stamp(made.grid.end, tz)])
