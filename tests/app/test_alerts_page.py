@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.controls import alert_link
+from app.controls import alert_link, bulk
 from engine import incidents, rules
 from engine.evaluator import instant
 from engine.tick import tick
@@ -84,6 +84,20 @@ def test_what_people_did_is_part_of_the_story(app, fired, store):
     assert "Taken on by Ann" in said
     assert r"\*looking\*" in said
     assert "by Bob" in said
+
+
+@pytest.mark.parametrize(("label", "status"), [("Acknowledge", "acknowledged"), ("Resolve", "resolved")])
+def test_what_was_asked_for_is_confirmed_with_a_name_and_done(app, fired, store, label, status):
+    test = app("alerts")
+    test.session_state[bulk.ASKED] = (label, fired)
+    test.run()
+    test.text_input(key="actor").set_value("Ann")
+    test.text_area(key="bulk-comment").set_value("seen")
+    next(each for each in test.button if each.label == f"{label} 2 incidents").click().run()
+    assert not test.exception
+    assert test.toast[0].value == f"{status.capitalize()} 2."
+    found = [incidents.detail(store, each).alert for each in fired]
+    assert {(row["status"], row["comment"]) for row in found} == {(status, "seen")}
 
 
 @pytest.mark.parametrize(
