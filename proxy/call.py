@@ -92,6 +92,8 @@ async def read_body(request: web.Request, limit: int) -> bytes:
             size += len(chunk)
             if size > limit:
                 raise _too_large(limit)
+            if request.content.at_eof():
+                break
     except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError) as error:
         raise ClientGone(f"the request's body broke off: {error}") from error
     return b"".join(parts) if len(parts) != 1 else parts[0]

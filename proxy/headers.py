@@ -1,6 +1,7 @@
 """Headers on their way through: hop-by-hop ones and ours stay here, everything else passes as it came."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -22,12 +23,13 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+_NAMES_KNOWN = 512  # header names are few, and always the same
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "expect"}
 
 
 def request_headers(headers: CIMultiDictProxy[str], provider: ProviderConfig) -> CIMultiDict[str]:
     """Return what the provider is sent: the caller's headers, with the provider's own key if one is configured."""
-    sent = _passed(headers, _NOT_SENT_ON)
+    sent = _passed(headers, _stays_before_provider)
     if provider.api_key:
         _use_key(sent, provider)
     return sent
@@ -35,21 +37,25 @@ def request_headers(headers: CIMultiDictProxy[str], provider: ProviderConfig) ->
 
 def response_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """Return what the client is sent of the provider's headers: all but the hop-by-hop ones."""
-    return _passed(headers, HOP_BY_HOP)
+    return _passed(headers, _stays_before_client)
 
 
-def _passed(headers: Mapping[str, str], withheld: frozenset[str]) -> CIMultiDict[str]:
-    if "connection" in headers:
-        withheld = withheld | frozenset(_named(headers["connection"].split(",")))
-    return CIMultiDict(
-        (name, value)
-        for name, value in headers.items()
-        if (lower := name.lower()) not in withheld and not lower.startswith(OWN_PREFIX)
-    )
+def _passed(headers: Mapping[str, str], stays: Callable[[str], bool]) -> CIMultiDict[str]:
+    passed = CIMultiDict([field for field in headers.items() if not stays(field[0])])
+    for name in headers.get("connection", "").split(","):
+        if name:
+            passed.popall(name.strip(), None)
+    return passed
 
 
-def _named(names: Iterable[str]) -> Iterable[str]:
-    return (name.strip().lower() for name in names)
+@lru_cache(_NAMES_KNOWN)
+def _stays_before_provider(name: str) -> bool:
+    return name.lower() in _NOT_SENT_ON or name.lower().startswith(OWN_PREFIX)
+
+
+@lru_cache(_NAMES_KNOWN)
+def _stays_before_client(name: str) -> bool:
+    return name.lower() in HOP_BY_HOP or name.lower().startswith(OWN_PREFIX)
 
 
 def _use_key(sent: CIMultiDict[str], provider: ProviderConfig) -> None:

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from data.model import LedgerRecord
-from proxy.window import SECONDS, Slot, Window, is_error, quantile_ms, tokens_of
+from proxy.window import SECONDS, Slot, Window, counts_of, quantile_ms, tokens_of
 
 FEED_LENGTH = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,7 +37,6 @@ class Live:
 
     def __init__(self, now_s: float) -> None:
         self._since = now_s
-        self._all = Window()
         self._by_provider: dict[str, Window] = {}
         self._in_flight: Counter[str] = Counter()
         self._recent: deque[tuple[int, LedgerRecord]] = deque(maxlen=FEED_LENGTH)
@@ -65,16 +64,16 @@ class Live:
         """A call that had begun ends."""
         self._in_flight[record.provider] -= 1
         self._ended += 1
-        self._errors += is_error(record)
-        self._tokens += tokens_of(record)
-        self._cost_usd += float(record.cost_usd or 0)
+        call = counts_of(record)
+        self._errors += call.error
+        self._tokens += call.tokens
+        self._cost_usd += call.cost_usd
         self._outcomes[record.outcome] += 1
         self._recent.append((self._ended, record))
-        self._all.count(record, int(now_s))
         window = self._by_provider.get(record.provider)
         if window is None:
             window = self._by_provider[record.provider] = Window()
-        window.count(record, int(now_s))
+        window.count(call, int(now_s))
 
     def feed(self, *, after: int | None = None, limit: int = FEED_LENGTH) -> list[dict[str, Any]]:
         """Return calls that have ended, newest first: the last ones, or the first `limit` after number `after`."""
@@ -90,7 +89,7 @@ class Live:
         return {
             "time": datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds"),
             "in_flight": self.in_flight,
-            **_rates(self._all.sums(int(now_s)), seconds),
+            **_rates(self._all_sums(int(now_s)), seconds),
             "totals": self._totals(now_s),
             "providers": {
                 name: {"in_flight": self._in_flight[name], **_rates(self._sums(name, int(now_s)), seconds)}
@@ -98,6 +97,12 @@ class Live:
             },
             "recent": self.feed(after=after),
         }
+
+    def _all_sums(self, now_s: int) -> Slot:
+        total = Slot(now_s)
+        for window in self._by_provider.values():
+            total.add(window.sums(now_s))
+        return total
 
     def _sums(self, provider: str, now_s: int) -> Slot:
         window = self._by_provider.get(provider)

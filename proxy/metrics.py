@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from data.model import Endpoint, LedgerRecord
+from proxy.tally import Count, Series, Tallies, Tally
 
 TOKEN_BUCKETS = tuple(float(4**power) for power in range(14))
 DURATION_BUCKETS = tuple(0.01 * 2**power for power in range(14))
@@ -14,6 +16,7 @@ OVERHEAD_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1
 #: Clients name models, so their number must be bounded; what is beyond counts as "other".
 MAX_MODELS = 500
 _OTHER = "other"
+_CALL = ("provider", "endpoint", "outcome", "status")
 _MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model")
 
 
@@ -25,13 +28,13 @@ _Kind = tuple[str, str, str, str, str, str, str]
 class _Children:
     """The time series of one kind of call."""
 
-    requests: Counter
-    duration: Histogram
-    ttft: Histogram
-    input: Histogram
-    output: Histogram
-    cost: Counter
-    unpriced: Counter
+    requests: Count
+    duration: Tally
+    ttft: Tally
+    input: Tally
+    output: Tally
+    cost: Count
+    unpriced: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +54,22 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._children: dict[_Kind, _Children] = {}
         self._models: set[str] = set()
-        self._requests = self._counter(
-            "claude_proxy_requests", "Calls that ended", "provider", "endpoint", "outcome", "status"
-        )
-        self._cost = self._counter("claude_proxy_cost_usd", "Money spent, US dollars", "provider", "model")
-        self._unpriced = self._counter("claude_proxy_unpriced", "Calls without a known price", "provider", "model")
-        self._tokens = self._histogram(
+        self._requests = _counts("claude_proxy_requests", "Calls that ended", *_CALL)
+        self._cost = _counts("claude_proxy_cost_usd", "Money spent, US dollars", "provider", "model")
+        self._unpriced = _counts("claude_proxy_unpriced", "Calls without a known price", "provider", "model")
+        self._tokens = _tallies(
             "gen_ai_client_token_usage", "Tokens a call", TOKEN_BUCKETS, *_MODEL, "gen_ai_token_type"
         )
-        self._duration = self._histogram(
+        self._duration = _tallies(
             "gen_ai_client_operation_duration", "Seconds a call took", DURATION_BUCKETS, *_MODEL, "error_type"
         )
-        self._ttft = self._histogram(
+        self._ttft = _tallies(
             "gen_ai_server_time_to_first_token", "Seconds to the first output of a stream", TTFT_BUCKETS, *_MODEL
         )
-        self._overhead = self._histogram(
-            "claude_proxy_overhead_seconds", "Seconds the proxy itself added", OVERHEAD_BUCKETS
+        overheads = _tallies("claude_proxy_overhead_seconds", "Seconds the proxy itself added", OVERHEAD_BUCKETS)
+        self._overhead = overheads.at()
+        self.registry.register(
+            Tallies((self._requests, self._cost, self._unpriced), (self._tokens, self._duration, self._ttft, overheads))
         )
         self._gauge("claude_proxy_in_flight", "Calls in flight", readings.in_flight)
         self._gauge("claude_proxy_spool_bytes", "Bytes the store does not have yet", readings.spool_bytes)
@@ -87,16 +90,16 @@ class Metrics:
         children = self._children.get(key)
         if children is None:
             children = self._children[key] = self._prepare(key)
-        children.requests.inc()
+        children.requests.add(1)
         children.duration.observe(record.duration_ms / 1000)
         if record.ttft_ms is not None:
             children.ttft.observe(record.ttft_ms / 1000)
         self._overhead.observe(record.overhead_ms / 1000)
         _count_tokens(children, record)
         if record.cost_usd is None:
-            children.unpriced.inc()
+            children.unpriced.add(1)
         else:
-            children.cost.inc(float(record.cost_usd))
+            children.cost.add(float(record.cost_usd))
 
     def text(self) -> bytes:
         """Return all of it in Prometheus' text format."""
@@ -107,13 +110,13 @@ class Metrics:
         operation = endpoint if endpoint in {Endpoint.COUNT_TOKENS, Endpoint.MODELS} else "chat"
         labels = (operation, provider, asked, model)
         return _Children(
-            requests=self._requests.labels(provider, endpoint, outcome, status),
-            duration=self._duration.labels(*labels, error),
-            ttft=self._ttft.labels(*labels),
-            input=self._tokens.labels(*labels, "input"),
-            output=self._tokens.labels(*labels, "output"),
-            cost=self._cost.labels(provider, model),
-            unpriced=self._unpriced.labels(provider, model),
+            requests=self._requests.at(provider, endpoint, outcome, status),
+            duration=self._duration.at(*labels, error),
+            ttft=self._ttft.at(*labels),
+            input=self._tokens.at(*labels, "input"),
+            output=self._tokens.at(*labels, "output"),
+            cost=self._cost.at(provider, model),
+            unpriced=self._unpriced.at(provider, model),
         )
 
     def _bounded(self, model: str) -> str:
@@ -124,14 +127,16 @@ class Metrics:
         self._models.add(model)
         return model
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
-
     def _gauge(self, name: str, text: str, reading: Callable[[], float]) -> None:
         Gauge(name, text, registry=self.registry).set_function(reading)
+
+
+def _counts(name: str, text: str, *labels: str) -> Series[Count]:
+    return Series(name, text, labels, Count)
+
+
+def _tallies(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Series[Tally]:
+    return Series(name, text, labels, partial(Tally, buckets))
 
 
 def _count_tokens(children: _Children, record: LedgerRecord) -> None:

@@ -30,6 +30,7 @@ from proxy.server import Parts, make_app
 from proxy.shipper import RecordStore, Shipper
 from proxy.spool import Spool, SpoolBusy
 from proxy.store_watch import Pinged, StoreWatch
+from proxy.whole_request import WholeRequest
 from proxy.worker_api import WorkerApi
 
 #: Providers' headers (content policies, cookies) and callers' (long beta lists) may be long.
@@ -37,7 +38,6 @@ _MAX_HEADER_BYTES = 64 * 1024
 _MAX_SPOOLS = 64
 _FLUSH_S = 2.0
 _STOP_S = 2.0
-_NOT_ADDED = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 _log = logging.getLogger(__name__)
 
 
@@ -130,7 +130,7 @@ def client_session(config: Config) -> aiohttp.ClientSession:
         timeout=aiohttp.ClientTimeout(total=None, connect=config.proxy.connect_timeout_s),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=_NOT_ADDED,
+        request_class=WholeRequest,
         max_line_size=_MAX_HEADER_BYTES,
         max_field_size=_MAX_HEADER_BYTES,
     )

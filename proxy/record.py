@@ -1,7 +1,7 @@
 """One call's ledger row: what was known at its start, how it ended, what was counted, and what that cost. Pure."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol as Shape
 
@@ -10,7 +10,6 @@ from data.pricing import Priced
 from proxy.request import clean
 from proxy.usage.usage import Usage
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FREE = frozenset({Endpoint.COUNT_TOKENS, Endpoint.MODELS})
 _NOTHING = Decimal(0)
 
@@ -133,7 +132,7 @@ def cost_of(start: RequestStart, usage: Usage, price: Pricer, *, at_us: int, bil
         protocol=start.protocol,
         model=served_model(start, usage),
         tokens=usage.tokens,
-        at=_EPOCH + timedelta(microseconds=at_us),
+        at=datetime.fromtimestamp(at_us / 1_000_000, UTC),
         service_tier=usage.service_tier,
         speed=usage.speed,
     )

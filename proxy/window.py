@@ -2,12 +2,23 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from data.latency import bucket_of, middle_ms
 from data.model import LedgerRecord, Outcome
 
 SECONDS = 60
 _GOOD = frozenset({Outcome.OK, Outcome.DISCONNECTED})
+
+
+class Counts(NamedTuple):
+    """What one ended call adds. Money is US dollars, durations are `data.latency` buckets."""
+
+    error: bool
+    tokens: int
+    cost_usd: float
+    duration: int
+    ttft: int | None
 
 
 @dataclass(slots=True)
@@ -31,15 +42,15 @@ class Slot:
         self.duration.update(other.duration)
         self.ttft.update(other.ttft)
 
-    def count(self, record: LedgerRecord) -> None:
+    def count(self, call: Counts) -> None:
         """Count one ended call."""
         self.requests += 1
-        self.errors += is_error(record)
-        self.tokens += tokens_of(record)
-        self.cost_usd += float(record.cost_usd or 0)
-        self.duration[bucket_of(record.duration_ms)] += 1
-        if record.ttft_ms is not None:
-            self.ttft[bucket_of(record.ttft_ms)] += 1
+        self.errors += call.error
+        self.tokens += call.tokens
+        self.cost_usd += call.cost_usd
+        self.duration[call.duration] += 1
+        if call.ttft is not None:
+            self.ttft[call.ttft] += 1
 
 
 class Window:
@@ -48,13 +59,13 @@ class Window:
     def __init__(self) -> None:
         self._slots = [Slot() for _ in range(SECONDS)]
 
-    def count(self, record: LedgerRecord, now_s: int) -> None:
+    def count(self, call: Counts, now_s: int) -> None:
         """Count a call that ended in the second `now_s`."""
         index = now_s % SECONDS
         slot = self._slots[index]
         if slot.second != now_s:
             slot = self._slots[index] = Slot(now_s)
-        slot.count(record)
+        slot.count(call)
 
     def sums(self, now_s: int) -> Slot:
         """Return the sums of the minute that ends with the second `now_s`."""
@@ -74,6 +85,17 @@ def quantile_ms(buckets: Counter[int], share: float) -> float | None:
         if seen >= rank:
             return round(middle_ms(bucket), 3)
     return None
+
+
+def counts_of(record: LedgerRecord) -> Counts:
+    """Return what a call adds to the sums."""
+    return Counts(
+        is_error(record),
+        tokens_of(record),
+        float(record.cost_usd or 0),
+        bucket_of(record.duration_ms),
+        None if record.ttft_ms is None else bucket_of(record.ttft_ms),
+    )
 
 
 def is_error(record: LedgerRecord) -> bool:

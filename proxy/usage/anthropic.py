@@ -32,6 +32,16 @@ class _DeltaEvent(msgspec.Struct, frozen=True, gc=False):
 class _Body(msgspec.Struct):
     """The fields that are read; everything else of an answer is skipped unread."""
 
+    id: Any = None
+    model: Any = None
+    stop_reason: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+class _RawBody(msgspec.Struct):
+    """The same fields, each as it stands there."""
+
     id: msgspec.Raw = msgspec.Raw()
     model: msgspec.Raw = msgspec.Raw()
     stop_reason: msgspec.Raw = msgspec.Raw()
@@ -41,6 +51,7 @@ class _Body(msgspec.Struct):
 
 _DELTA_DECODER: Final = msgspec.json.Decoder(_DeltaEvent)
 _BODY_DECODER: Final = msgspec.json.Decoder(_Body)
+_RAW_BODY_DECODER: Final = msgspec.json.Decoder(_RawBody)
 
 
 class AnthropicStream:
@@ -120,23 +131,30 @@ class AnthropicStream:
 def read_body(data: bytes) -> Usage:
     """The counts of a plain answer; an error answer bills nothing."""
     try:
-        body = _BODY_DECODER.decode(data)
+        body = _body(data)
     except fields.UNREADABLE:
         return broken_body(data)
-    usage = _valid(fields.decode(body.usage))
-    error = fields.error_of(fields.decode(body.error))
+    usage = _valid(body.usage)
+    error = fields.error_of(body.error)
     output = usage.get("output_tokens")
     complete = output is not None or bool(error[0])
-    message = {"id": fields.decode(body.id), "model": fields.decode(body.model)}
     return _usage(
-        message,
+        {"id": body.id, "model": body.model},
         usage,
         output=output or 0,
-        stop_reason=fields.text(fields.decode(body.stop_reason)),
+        stop_reason=fields.text(body.stop_reason),
         complete=complete,
         note="" if complete else "the answer told no counts",
         error=error,
     )
+
+
+def _body(data: bytes) -> _Body:
+    try:
+        return _BODY_DECODER.decode(data)
+    except fields.UNREADABLE:  # of which one field may be the cause: the others still count
+        raw = _RAW_BODY_DECODER.decode(data)
+        return _Body(**{name: fields.decode(getattr(raw, name)) for name in _Body.__struct_fields__})
 
 
 def _usage(

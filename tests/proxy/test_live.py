@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data.model import Endpoint, LedgerRecord, Outcome, Protocol
 from proxy.live import FEED_LENGTH, Live
-from proxy.window import SECONDS, Window, quantile_ms
+from proxy.window import SECONDS, Window, counts_of, quantile_ms
 
 T0 = 1_800_000_000.0
 
@@ -120,7 +120,7 @@ def test_polling_after_a_number_misses_nothing_and_repeats_nothing():
 def test_a_window_holds_exactly_its_last_minute(seconds: list[int]):
     window = Window()
     for second in sorted(seconds):
-        window.count(record(), second)
+        window.count(counts_of(record()), second)
     now = max(seconds, default=0) + 10
     expected = sum(1 for second in seconds if now - SECONDS < second <= now)
     assert window.sums(now).requests == expected
