@@ -8,6 +8,7 @@ import anthropic
 import openai
 import pytest
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from sqlalchemy import func, select
 
 from data.schema import requests
@@ -65,10 +66,21 @@ def go(page: Page, name: str) -> None:
 
 
 def choose(page: Page, label: str, *options: str) -> None:
-    """Pick options in a (multi)select by its label."""
-    for option in options:
-        page.get_by_role("combobox", name=re.compile(f"^(Selected .*\\. )?{label}")).click()
-        page.get_by_role("option", name=option, exact=True).click()
+    """Pick options in a (multi)select by its label; a rerun may close the list, then it is opened again."""
+    for name in options:
+        option = page.get_by_role("option", name=name, exact=True)
+        box = page.get_by_role("combobox", name=re.compile(f"^(Selected .*\\. )?{label}"))
+
+        def offered(box=box, option=option) -> bool:
+            box.click()
+            try:
+                option.click(timeout=2_000)
+            except PlaywrightTimeout:
+                page.keyboard.press("Escape")
+                return False
+            return True
+
+        until(offered, what=f"{name} among {label}")
         settle(page)
     page.keyboard.press("Escape")
 
@@ -131,9 +143,9 @@ def test_from_a_call_to_a_closed_alert(make_stack):
             go(page, "Alerts")
             grid(page).get_by_text("Dear calls").first.wait_for()
             act_on_all(page, "Acknowledge")
-            grid(page).get_by_text("acknowledged", exact=True).first.wait_for()
+            grid(page).locator(".ag-cell", has_text="acknowledged").first.wait_for()
             act_on_all(page, "Resolve")
-            grid(page).get_by_text("resolved", exact=True).first.wait_for()
+            grid(page).locator(".ag-cell", has_text="resolved").first.wait_for()
             until(lambda: len(hooks.got) >= 2 and len(mailbox.got) >= 2, what="the word that it is over")
         history = stack.get("/api/alerts/history").json()["items"]
         assert [(a["status"], a["acknowledged_by"], a["resolved_by"]) for a in history][-1] == (
