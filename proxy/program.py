@@ -32,6 +32,7 @@ from proxy.spool import Spool, SpoolBusy
 from proxy.store_watch import Pinged, StoreWatch
 from proxy.whole_request import WholeRequest
 from proxy.worker_api import WorkerApi
+from proxy.worker_socket import WorkerSocket
 
 #: Providers' headers (content policies, cookies) and callers' (long beta lists) may be long.
 _MAX_HEADER_BYTES = 64 * 1024
@@ -156,7 +157,8 @@ def assembled(works: Works) -> Parts:
     router = Router(config.providers, config.routes)
     forwarder = Forwarder(Means(works.session, router, books, config.proxy, works.tasks, live.begun))
     monitor = Monitor(config, live, metrics, condition=lambda: _condition(works, forwarder), backlog=spool.backlog)
-    return Parts(forwarder, monitor, LiveSocket(live), WorkerApi(works.session, config.worker))
+    worker = WorkerApi(works.session, config.worker)
+    return Parts(forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker))
 
 
 def _condition(works: Works, forwarder: Forwarder) -> Condition:

@@ -14,6 +14,7 @@ from proxy.refusals import problem, refusal
 from proxy.reply import drop_added_headers
 from proxy.routing import ENDPOINTS, spoken
 from proxy.worker_api import WorkerApi
+from proxy.worker_socket import WorkerSocket
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Parts:
     monitor: Monitor
     live_socket: LiveSocket
     worker_api: WorkerApi
+    worker_socket: WorkerSocket
 
 
 def make_app(parts: Parts, hosts: frozenset[str]) -> web.Application:
@@ -39,6 +41,7 @@ def make_app(parts: Parts, hosts: frozenset[str]) -> web.Application:
     app.router.add_route("*", "/api/{rest:.*}", guarded(parts.worker_api.handle, hosts=hosts))
     app.router.add_route("*", "/{rest:.*}", not_found)
     app.on_response_prepare.append(drop_added_headers)
+    app.on_shutdown.append(parts.worker_socket.close)
     return app
 
 
@@ -63,6 +66,7 @@ def _own_api(parts: Parts) -> tuple[tuple[str, Handler], ...]:
     monitor = parts.monitor
     return (
         ("/ws/live", parts.live_socket.handle),
+        ("/ws/notifications", parts.worker_socket.handle),
         ("/api/system/health", monitor.health),
         ("/api/system/stats", monitor.stats),
         ("/api/system/request-feed", monitor.request_feed),

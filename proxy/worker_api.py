@@ -21,12 +21,16 @@ class WorkerApi:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(worker.host, worker.host)  # noqa: S104 - not a bind
         self._base = f"http://{host}:{worker.port}"
 
+    def url(self, request: web.Request) -> URL:
+        """Return where the worker has what `request` asks for."""
+        return URL(self._base + request.rel_url.raw_path_qs, encoded=True)
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer with the worker's answer."""
         if (request.content_length or 0) > _MAX_BODY_BYTES:
             return problem(413, "Content Too Large", f"A body may have {_MAX_BODY_BYTES} bytes.")
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _NOT_SENT_ON]
-        url = URL(self._base + request.rel_url.raw_path_qs, encoded=True)
+        url = self.url(request)
         body = await request.read() if request.body_exists else None
         try:
             async with self._session.request(
