@@ -1,10 +1,13 @@
 """Merges rollup rows that share a time and dimensions once their hour (minute rollups) or day (hour rollups) closed.
 
-Each merge is one transaction over one span, so a query sees the rows before or after it, with the same sums.
+What may have such rows is written down in the table `unmerged`, in the transaction that appends them: after a restart
+too, nothing else is looked at. Each merge is one transaction over some spans of one table, so a query sees the rows
+before or after it, with the same sums.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
@@ -23,72 +26,88 @@ _SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 #: At most this many closed hours (days) in one transaction: writers wait while it runs.
 _MOST_SPANS = 24
 
+Span = tuple[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Hours and days that a transaction wrote down; they are known once it is committed."""
+
+    spans: frozenset[Span]
+    merges: int
+
 
 class Unmerged:
-    """Which hours and days got rows since they were last merged. Thread-safe."""
+    """Writes down which hours and days get rows, each once until it is merged. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._starts: dict[str, set[datetime]] = {rollup.closes: set() for rollup in ROLLUPS}
+        self._known: set[Span] = set()
+        self._merges = 0
 
-    def note(self, ended_at: pa.ChunkedArray) -> None:
-        """Rows with these times were appended."""
+    def record(self, cursor: duckdb.DuckDBPyConnection, ended_at: pa.ChunkedArray) -> Recorded:
+        """Write down where rows with these times are appended, in `cursor`'s transaction; `remember` it afterwards."""
         found = {
-            closes: set(pc.unique(pc.floor_temporal(ended_at, unit=closes)).to_pylist()) for closes in self._starts
+            (rollup.closes, start)
+            for rollup in ROLLUPS
+            for start in pc.unique(pc.floor_temporal(ended_at, unit=rollup.closes)).to_pylist()
         }
         with self._lock:
-            for closes, starts in found.items():
-                self._starts[closes] |= starts
+            recorded = Recorded(frozenset(found - self._known), self._merges)
+        for rollup in ROLLUPS:
+            starts = [start for closes, start in recorded.spans if closes == rollup.closes]
+            for table in _tables(rollup) if starts else ():
+                cursor.execute("INSERT INTO unmerged SELECT ?, unnest(?::TIMESTAMP[])", [table.name, starts])
+        return recorded
 
-    def add(self, closes: str, starts: set[datetime]) -> None:
-        """These hours (days) have rows to merge; naive UTC."""
+    def remember(self, recorded: Recorded) -> None:
+        """The transaction that wrote this down is committed."""
         with self._lock:
-            self._starts[closes] |= starts
+            # a merge since then may have struck some of it out again
+            if recorded.merges == self._merges:
+                self._known |= recorded.spans
 
-    def take(self, closes: str, now: datetime) -> list[datetime]:
-        """The hours (days) that are closed at `now` and have rows to merge, in order; they are forgotten here."""
-        latest = naive_utc(now) - _GRACE - _SPANS[closes]
+    def strike(self, cursor: duckdb.DuckDBPyConnection, table: Table, start: datetime, end: datetime) -> None:
+        """[start, end) of the table is merged, in `cursor`'s transaction."""
         with self._lock:
-            due = {start for start in self._starts[closes] if start <= latest}
-            self._starts[closes] -= due
-        return sorted(due)
+            self._merges += 1
+            self._known = {span for span in self._known if not start <= span[1] < end}
+        cursor.execute("DELETE FROM unmerged WHERE rollup = ? AND start >= ? AND start < ?", [table.name, start, end])
 
 
-def find_unmerged(database: Database, unmerged: Unmerged) -> None:
-    """Look through the rollups for rows left to merge, as after a restart."""
+def record_everything(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Write down every hour and day that the rollups have, as for a database whose merges nobody wrote down."""
     for rollup in ROLLUPS:
-        for table in (rollup.usage, rollup.latency):
-            sql = (
-                f"SELECT DISTINCT date_trunc('{rollup.closes}', time)::TIMESTAMP FROM "
-                f"(SELECT time FROM {table.name} GROUP BY {', '.join(_keys(table))} HAVING count(*) > 1)"
-            )
-            with database.reading() as cursor:
-                unmerged.add(rollup.closes, {start for (start,) in cursor.execute(sql).fetchall()})
+        for table in _tables(rollup):
+            starts = f"SELECT DISTINCT date_trunc('{rollup.closes}', time) FROM {table.name}"
+            cursor.execute(f"INSERT INTO unmerged SELECT '{table.name}', * FROM ({starts})")
 
 
 def compact(database: Database, unmerged: Unmerged, now: datetime) -> int:
     """Merge what is closed at `now`; the number of rows saved."""
     saved = 0
     for rollup in ROLLUPS:
-        left = unmerged.take(rollup.closes, now)
-        try:
-            for start, end in list(_runs(left, _SPANS[rollup.closes])):
-                saved += _compact_span(database, rollup, start, end)
-                left = [later for later in left if later >= end]
-        finally:
-            unmerged.add(rollup.closes, set(left))
+        for table in _tables(rollup):
+            for start, end in _runs(_due(database, rollup, table, now), _SPANS[rollup.closes]):
+                with database.writing() as cursor:
+                    saved += _merge_where_needed(cursor, rollup, table, start, end)
+                    unmerged.strike(cursor, table, start, end)
     return saved
 
 
-def _compact_span(database: Database, rollup: Rollup, start: datetime, end: datetime) -> int:
-    saved = 0
-    for table in (rollup.usage, rollup.latency):
-        with database.writing() as cursor:
-            saved += _merge(cursor, table, start, end)
-    return saved
+def _tables(rollup: Rollup) -> tuple[Table, Table]:
+    return rollup.usage, rollup.latency
 
 
-def _runs(starts: list[datetime], span: timedelta) -> Iterator[tuple[datetime, datetime]]:
+def _due(database: Database, rollup: Rollup, table: Table, now: datetime) -> list[datetime]:
+    """The starts of the closed hours (days) that got rows, in order."""
+    latest = naive_utc(now) - _GRACE - _SPANS[rollup.closes]
+    sql = "SELECT DISTINCT start FROM unmerged WHERE rollup = ? AND start <= ? ORDER BY start"
+    with database.reading() as cursor:
+        return [start for (start,) in cursor.execute(sql, [table.name, latest]).fetchall()]
+
+
+def _runs(starts: Sequence[datetime], span: timedelta) -> Iterator[tuple[datetime, datetime]]:
     """Neighbouring spans joined, up to `_MOST_SPANS` of them."""
     while starts:
         count = 1
@@ -96,6 +115,18 @@ def _runs(starts: list[datetime], span: timedelta) -> Iterator[tuple[datetime, d
             count += 1
         yield starts[0], starts[count - 1] + span
         starts = starts[count:]
+
+
+def _merge_where_needed(
+    cursor: duckdb.DuckDBPyConnection, rollup: Rollup, table: Table, start: datetime, end: datetime
+) -> int:
+    """Merge the hours (days) of [start, end) in which rows share their keys: to find them costs far less."""
+    sql = (
+        f"SELECT DISTINCT date_trunc('{rollup.closes}', time)::TIMESTAMP AS start FROM (SELECT time FROM {table.name} "
+        f"WHERE time >= ? AND time < ? GROUP BY {', '.join(_keys(table))} HAVING count(*) > 1) ORDER BY start"
+    )
+    shared = [found for (found,) in cursor.execute(sql, [start, end]).fetchall()]
+    return sum(_merge(cursor, table, *run) for run in _runs(shared, _SPANS[rollup.closes]))
 
 
 def _merge(cursor: duckdb.DuckDBPyConnection, table: Table, start: datetime, end: datetime) -> int:

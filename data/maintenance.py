@@ -2,10 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 
-from data.compaction import compact, find_unmerged
+from data.compaction import compact
 from data.database import Database
 from data.errors import StoreError
 from data.service import Service
@@ -32,15 +31,11 @@ class Maintenance:
         self._thread.join()
 
     def _run(self) -> None:
-        self._attempt(lambda: find_unmerged(self._database, self._service.unmerged))
         while not self._stop.wait(_PERIOD_S):
-            self._attempt(lambda: maintain(self._database, self._service, datetime.now(UTC)))
-
-    def _attempt(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except StoreError as error:
-            _log.warning("maintenance will try again: %s", error)
+            try:
+                maintain(self._database, self._service, datetime.now(UTC))
+            except (StoreError, OSError) as error:
+                _log.warning("maintenance will try again: %s", error)
 
 
 def maintain(database: Database, service: Service, now: datetime) -> None:

@@ -9,10 +9,11 @@ from datetime import datetime
 import duckdb
 from sqlalchemy.schema import CreateTable
 
+from data.compaction import record_everything
 from data.database import Database
 from data.dialect import DIALECT
 from data.protocol import naive_utc
-from data.schema import METADATA, schema_migrations
+from data.schema import METADATA, schema_migrations, unmerged
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -22,7 +23,15 @@ def _create_tables(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute(str(CreateTable(table, if_not_exists=True).compile(dialect=DIALECT)))
 
 
-MIGRATIONS: tuple[tuple[str, Step], ...] = (("0001_create_tables", _create_tables),)
+def _record_unmerged(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(unmerged, if_not_exists=True).compile(dialect=DIALECT)))
+    record_everything(cursor)
+
+
+MIGRATIONS: tuple[tuple[str, Step], ...] = (
+    ("0001_create_tables", _create_tables),
+    ("0002_record_unmerged", _record_unmerged),
+)
 
 
 def migrate(database: Database, now: datetime, migrations: tuple[tuple[str, Step], ...] = MIGRATIONS) -> list[str]:

@@ -34,7 +34,7 @@ ROLLUP_DIMENSIONS: tuple[str, ...] = (
     "status",
 )
 
-#: What the usage rollups sum, in order; `data/ingest.py` says how each comes from a row of `requests`.
+#: What the usage rollups sum, in order; `data/rollups.py` says how each comes from a row of `requests`.
 ROLLUP_MEASURES: tuple[str, ...] = (
     "requests",
     "errors",
@@ -154,6 +154,14 @@ usage_hour = _usage_table("usage_hour")
 #: Requests per logarithmic latency bucket, one table beside each usage rollup.
 latency_minute = _latency_table("latency_minute")
 latency_hour = _latency_table("latency_hour")
+
+#: Hours of the minute rollups and days of the hour rollups that got rows since they were last merged.
+unmerged = Table(
+    "unmerged",
+    METADATA,
+    Column("rollup", String, nullable=False),
+    Column("start", DateTime, nullable=False),
+)
 
 ingest_offsets = Table(
     "ingest_offsets",

@@ -61,8 +61,9 @@ class Service:
         now = datetime.now(UTC)
         with self._database.writing(_PUT_DEADLINE_S, cancelled) as cursor:
             offset, fresh = store_batch(cursor, rows, batch, now)
+            recorded = self.unmerged.record(cursor, fresh["ended_at"])
+        self.unmerged.remember(recorded)
         if fresh.num_rows:
-            self.unmerged.note(fresh["ended_at"])
             self._last_put_at = now
         return offset
 

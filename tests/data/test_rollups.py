@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data import compaction, rollups
-from data.compaction import Unmerged, compact, find_unmerged
+from data.compaction import Unmerged, compact
 from data.config import StoreConfig
 from data.database import Database
 from data.errors import StoreError
@@ -38,14 +38,13 @@ class Ledger:
         batch = Batch(spool, first, first + len(records) - 1)
         with self.database.writing() as cursor:
             _, fresh = store_batch(cursor, record_table(records), batch, NOON)
-        if fresh.num_rows:
-            self.unmerged.note(fresh["ended_at"])
+            recorded = self.unmerged.record(cursor, fresh["ended_at"])
+        self.unmerged.remember(recorded)
 
     def restart(self):
         self.database.close()
         self.database = Database(self.path, StoreConfig(memory_limit="256MB", threads=1))
         self.unmerged = Unmerged()
-        find_unmerged(self.database, self.unmerged)
 
     def rows(self, sql):
         with self.database.reading() as cursor:
@@ -155,11 +154,51 @@ def test_a_restart_finds_what_is_left_to_merge(ledger):
     assert compact(ledger.database, ledger.unmerged, DAYS_LATER) == 0
 
 
+def test_hours_in_which_nothing_shares_its_keys_are_not_written_again(ledger, monkeypatch):
+    ledger.put([record(n, at=NOON + timedelta(hours=n)) for n in range(30)], 1)
+    merged = []
+    monkeypatch.setattr(compaction, "_merge", lambda _cursor, table, start, _end: merged.append((table.name, start)))
+    assert compact(ledger.database, ledger.unmerged, DAYS_LATER) == 0
+    assert merged == []
+    assert ledger.rows("FROM unmerged") == []
+
+
+def test_what_gets_rows_is_written_down_once(ledger):
+    for number in range(1, 4):
+        ledger.put([record(number)], number)
+    hour, day = NOON.replace(tzinfo=None), NOON.replace(hour=0, tzinfo=None)
+    expected = [(rollup.grain, hour if rollup.closes == "hour" else day) for rollup in ROLLUPS]
+    assert ledger.rows("FROM unmerged ORDER BY rollup DESC") == [
+        *((f"usage_{grain}", start) for grain, start in expected),
+        *((f"latency_{grain}", start) for grain, start in expected),
+    ]
+
+
+def test_rows_that_come_while_an_hour_is_merged_are_written_down_again(ledger):
+    with ledger.database.writing() as cursor:
+        recorded = ledger.unmerged.record(cursor, record_table([record(1)])["ended_at"])
+    compact(ledger.database, ledger.unmerged, DAYS_LATER)
+    ledger.unmerged.remember(recorded)  # later than the merge that struck it out
+    ledger.put([record(1)], 1)
+    assert ledger.rows("SELECT count(*) FROM unmerged") == [(4,)]
+
+
+def test_a_database_from_before_merges_were_written_down_is_looked_through(ledger):
+    for number in range(1, 4):
+        ledger.put([record(2)], number)
+    with ledger.database.writing() as cursor:
+        cursor.execute("DROP TABLE unmerged")
+        cursor.execute("DELETE FROM schema_migrations WHERE name > '0001_create_tables'")
+    assert migrate(ledger.database, NOON)[0] == "0002_record_unmerged"
+    assert compact(ledger.database, ledger.unmerged, DAYS_LATER) > 0
+    assert ledger.rows("SELECT count(*) FROM usage_minute") == [(1,)]
+
+
 def test_what_could_not_be_merged_is_merged_the_next_time(ledger, monkeypatch):
     for hour in (0, 5, 9):
         for n in range(2):
             ledger.put([record(2, at=NOON + timedelta(hours=hour))], 10 * hour + n + 1)
-    whole, calls = compaction._compact_span, []
+    whole, calls = compaction._merge, []
 
     def failing(*arguments):
         calls.append(arguments)
@@ -167,7 +206,7 @@ def test_what_could_not_be_merged_is_merged_the_next_time(ledger, monkeypatch):
             raise StoreError("full")
         return whole(*arguments)
 
-    monkeypatch.setattr(compaction, "_compact_span", failing)
+    monkeypatch.setattr(compaction, "_merge", failing)
     with pytest.raises(StoreError):
         compact(ledger.database, ledger.unmerged, DAYS_LATER)
     assert ledger.rows("SELECT count(*) FROM usage_minute") == [(5,)]
