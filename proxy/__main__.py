@@ -40,7 +40,7 @@ async def serve(config: Config) -> None:
 def _settle_down() -> None:
     """Tune the interpreter for a program whose every millisecond of pause is somebody's latency."""
     # a thread that computes (it ships records) may hold up the event loop this long, not Python's 5 ms
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.0001)
     gc.collect()
     gc.freeze()  # what lives as long as the program need not be looked at again
     gc.set_threshold(20_000, 20, 50)  # calls leave no cycles behind; looking for them costs a tenth of a call

@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -17,8 +16,7 @@ _MAX_LABEL = 200
 _CLAUDE_CODE = re.compile(r"user_(?P<device>[^_]*)_account_(?P<account>[^_]*)_session_(?P<session>.+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Attribution:
+class Attribution(msgspec.Struct, frozen=True):
     """The ledger's "who" columns; '' where nothing was said."""
 
     key: str = ""
@@ -28,11 +26,10 @@ class Attribution:
     session: str = ""
     agent: str = ""
     user_agent: str = ""
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
+class _Identity(msgspec.Struct, frozen=True):
     user: str = ""
     session: str = ""
 

@@ -3,11 +3,11 @@
 import asyncio
 import io
 import logging
-from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
@@ -37,8 +37,7 @@ class Phase(StrEnum):
     CLIENT = "reading client"
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """A request as the provider gets it."""
 
     method: str

@@ -1,9 +1,10 @@
 """One call's ledger row: what was known at its start, how it ended, what was counted, and what that cost. Pure."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Protocol as Shape
+
+import msgspec
 
 from data.model import CostStatus, Endpoint, LedgerRecord, Outcome, RequestStart, Tokens
 from data.pricing import Priced
@@ -32,8 +33,7 @@ class Pricer(Shape):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How a call ended, seen from the proxy. Durations are milliseconds, `ended_at` UTC microseconds."""
 
     outcome: Outcome
@@ -49,8 +49,7 @@ class Ending:
     billed: bool = True  # False: without counts the provider has charged nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """What a call cost, and how far that can be trusted."""
 
     usd: Decimal | None

@@ -1,14 +1,11 @@
 """The few facts the proxy needs of a request's body; everything else in it is skipped, not parsed."""
 
-from dataclasses import dataclass
-
 import msgspec
 
 _MAX_NAME = 200
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(msgspec.Struct, frozen=True):
     """What a body says about itself; '' and 0 where it says nothing, or nothing sensible."""
 
     model: str = ""

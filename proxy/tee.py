@@ -1,6 +1,6 @@
 """The parser beside the stream: it sees a decoded copy of what passes, and nothing it does disturbs the answer."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from proxy.decoding import Decoder, decoder_for
 from proxy.errors import UnreadableBody

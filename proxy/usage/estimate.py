@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from proxy.usage.usage import Usage
 
 #: UTF-8 bytes a token: about right for English and code, and near enough for other scripts,
@@ -19,7 +21,7 @@ def with_estimated_input(usage: Usage, estimated_input: int) -> Usage:
     if usage.complete or usage.tokens.input or not estimated_input:
         return usage
     tokens = replace(usage.tokens, uncached_input=estimated_input)
-    return replace(usage, tokens=tokens, note=f"{usage.note}; input estimated from the request")
+    return msgspec.structs.replace(usage, tokens=tokens, note=f"{usage.note}; input estimated from the request")
 
 
 class OutputSeen:

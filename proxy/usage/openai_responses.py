@@ -87,7 +87,9 @@ class ResponsesStream:
             return last
         tokens = replace(last.tokens, output=self._seen.tokens(at_least=last.tokens.output))
         note = f"estimated from {self._seen.characters} characters of output"
-        return replace(last, tokens=tokens, complete=False, note=note, error_class=error[0], error_message=error[1])
+        return msgspec.structs.replace(
+            last, tokens=tokens, complete=False, note=note, error_class=error[0], error_message=error[1]
+        )
 
     def _output(self, event: SseEvent) -> None:
         if event.event in _NOT_TEXT:
@@ -118,7 +120,7 @@ def read_body(data: bytes) -> Usage:
         return broken_body(data)
     result = _read(body)
     if result.error_class and not result.complete and not result.response_id:
-        return replace(result, complete=True, note="")
+        return msgspec.structs.replace(result, complete=True, note="")
     return result
 
 

@@ -1,20 +1,22 @@
 """What a provider's answer says about itself, in the ledger's terms, and how a parser of it looks."""
 
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from data.model import Tokens
 
+_NONE = Tokens()
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+
+class Usage(msgspec.Struct, frozen=True):
     """One answer's counts and facts. Text is '' where the provider did not say.
 
     `complete`: nothing is left to estimate; the provider's final counts were seen, or nothing is billed.
     Where it is False, `note` says what the counts were estimated from, and an input of 0 means unknown.
     """
 
-    tokens: Tokens = field(default_factory=Tokens)
+    tokens: Tokens = _NONE
     model: str = ""
     stop_reason: str = ""
     service_tier: str = ""

@@ -1,30 +1,33 @@
 """What the proxy costs, against a bare aiohttp pass-through on the same machine in the same run.
 
-`python tests/benchmarks/bench_proxy.py [--rounds 5] [--seconds 3] [--requests 0]`
+`python tests/benchmarks/bench_proxy.py [--rounds 5] [--seconds 3] [--store] [--requests 100000]`
 
 Processes: this one (the client), a provider stub, a bare pass-through, the proxy; all on uvloop with one worker.
-Rounds of direct, bare and proxied load are interleaved, so that the machine's other work meets all of them.
-`--requests N` sends N more requests through the proxy and says what became of its memory.
+Each round presses the three targets one after the other, and then asks them in turn, a few requests each, so that
+the machine's other work meets all of them. Every figure is the median of the rounds' own figures.
+`--store` runs a store too, which takes the records meanwhile. `--requests N` sends N more requests through the
+proxy and says what became of its memory.
 """
 
 import argparse
 import asyncio
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import aiohttp
 import psutil
 import uvloop
 from aiohttp import web
 
+TURNS = 10
 ROOT = Path(__file__).parents[2]
 BODY = b'{"model":"claude-sonnet-4-5","max_tokens":64,"messages":[{"role":"user","content":"%s"}]%s}'
 PLAIN = BODY % (b"x" * 400, b"")
@@ -74,7 +77,7 @@ class Stub(asyncio.Protocol):
 
 async def serve_stub() -> None:
     server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", 0)
-    print(f"ready http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201
+    say(f"ready http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     await asyncio.Event().wait()
 
 
@@ -101,19 +104,27 @@ async def serve_bare(upstream: str) -> None:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        print(f"ready http://127.0.0.1:{runner.addresses[0][1]}", flush=True)  # noqa: T201
+        say(f"ready http://127.0.0.1:{runner.addresses[0][1]}")
         await asyncio.Event().wait()
 
 
 @dataclass
 class Load:
-    """What one target did: requests a second, its own processor time a request, and latencies in milliseconds."""
+    """What one target did, round by round: requests a second, its own processor time a request, and latencies (ms)."""
 
     process: psutil.Process
     rates: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
-    plain_ms: list[float] = field(default_factory=list)
-    first_ms: list[float] = field(default_factory=list)
+    plain_ms: list[list[float]] = field(default_factory=list)
+    first_ms: list[list[float]] = field(default_factory=list)
+
+    def plain(self, share: float) -> list[float]:
+        """A percentile of the whole answer's time in each round."""
+        return [percentile(times, share) for times in self.plain_ms]
+
+    def first(self, share: float) -> list[float]:
+        """A percentile of the first streamed byte's time in each round."""
+        return [percentile(times, share) for times in self.first_ms]
 
 
 class Connection(asyncio.Protocol):
@@ -222,16 +233,25 @@ async def press(url: str, load: Load, seconds: float) -> None:
     load.cpu_us.append((sum(load.process.cpu_times()[:2]) - before) / (load.rates[-1] * seconds) * 1e6)
 
 
+async def take_turns(targets: Targets, loads: dict[str, Load]) -> None:
+    """One round of lone requests: a few to each target, again and again."""
+    for load in loads.values():
+        load.plain_ms.append([])
+        load.first_ms.append([])
+    for _ in range(TURNS):
+        for name, (url, _) in targets.items():
+            loads[name].plain_ms[-1] += [whole for _, whole in await alone(url, PLAIN, 50)]
+            loads[name].first_ms[-1] += [first for first, _ in await alone(url, STREAMED, 20)]
+
+
 async def measure(targets: Targets, arguments: argparse.Namespace) -> dict[str, Load]:
     loads = {name: Load(process) for name, (_, process) in targets.items()}
     for url, _ in targets.values():
-        await rate(url, 0.5)
+        await rate(url, 1.0)
     for _ in range(arguments.rounds):
         for name, (url, _) in targets.items():
             await press(url, loads[name], arguments.seconds)
-        for name, (url, _) in targets.items():
-            loads[name].plain_ms += [whole for _, whole in await alone(url, PLAIN, 500)]
-            loads[name].first_ms += [first for first, _ in await alone(url, STREAMED, 200)]
+        await take_turns(targets, loads)
     return loads
 
 
@@ -240,22 +260,46 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def report(loads: dict[str, Load]) -> None:
-    print(f"{'':8}{'req/s':>9}{'cpu us/req':>12}{'p50 ms':>9}{'p99 ms':>9}{'first p50':>11}{'first p99':>11}")  # noqa: T201
+    say(f"{'':8}{'req/s':>9}{'cpu us/req':>12}{'p50 ms':>9}{'p99 ms':>9}{'first p50':>11}{'first p99':>11}{'MB':>8}")
     for name, load in loads.items():
-        rates = f"{statistics.median(load.rates):9.0f}{statistics.median(load.cpu_us):12.0f}"
-        whole = f"{percentile(load.plain_ms, 0.5):9.3f}{percentile(load.plain_ms, 0.99):9.3f}"
-        first = f"{percentile(load.first_ms, 0.5):11.3f}{percentile(load.first_ms, 0.99):11.3f}"
-        print(f"{name:8}{rates}{whole}{first}")  # noqa: T201
+        rates = f"{median(load.rates):9.0f}{median(load.cpu_us):12.0f}"
+        whole = f"{median(load.plain(0.5)):9.3f}{median(load.plain(0.99)):9.3f}"
+        first = f"{median(load.first(0.5)):11.3f}{median(load.first(0.99)):11.3f}"
+        say(f"{name:8}{rates}{whole}{first}{load.process.memory_info().rss / 1e6:8.0f}")
     direct, bare, ours = loads["direct"], loads["bare"], loads["proxy"]
-    ratios = [mine / theirs for mine, theirs in zip(ours.rates, bare.rates, strict=True)]
-    added = percentile(ours.plain_ms, 0.5) - percentile(direct.plain_ms, 0.5)
-    against = percentile(ours.plain_ms, 0.5) - percentile(bare.plain_ms, 0.5)
-    later = percentile(ours.first_ms, 0.99) - percentile(direct.first_ms, 0.99)
-    print(f"requests/s, proxy to bare: {statistics.median(ratios):.2f} (rounds {min(ratios):.2f} to {max(ratios):.2f})")  # noqa: T201
-    cpu = statistics.median(bare.cpu_us) / statistics.median(ours.cpu_us)
-    print(f"requests a processor second, proxy to bare: {cpu:.2f}")  # noqa: T201
-    print(f"added at p50, one connection: {added:.3f} ms over no proxy, {against:.3f} ms over the bare one")  # noqa: T201
-    print(f"first streamed byte at p99: {later:.3f} ms later than without a proxy")  # noqa: T201
+    rates = compared(ours.rates, bare.rates, lambda mine, theirs: mine / theirs)
+    say(f"requests/s, proxy to bare, 32 connections: {rates} (aim: at least 0.50)")
+    cpu = compared(bare.cpu_us, ours.cpu_us, lambda theirs, mine: theirs / mine)
+    say(f"requests a processor second, proxy to bare: {cpu}")
+    say(
+        f"added at p50, one connection: {later(ours.plain(0.5), direct.plain(0.5))} ms over no proxy (aim: at most 0.5)"
+    )
+    say(f"first streamed byte at p99: {later(ours.first(0.99), bare.first(0.99))} ms after bare (aim: at most 1)")
+
+
+def compared(mine: list[float], theirs: list[float], how: Callable[[float, float], float]) -> str:
+    """The median of the rounds' comparisons, and how far they spread."""
+    rounds = [how(a, b) for a, b in zip(mine, theirs, strict=True)]
+    return f"{median(rounds):.2f} (rounds {min(rounds):.2f} to {max(rounds):.2f})"
+
+
+def later(mine: list[float], theirs: list[float]) -> str:
+    return compared(mine, theirs, lambda a, b: a - b)
+
+
+def say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
+
+
+async def taken(url: str) -> None:
+    """Wait until the store has every record, and say so."""
+    async with aiohttp.ClientSession() as session, asyncio.timeout(120):
+        while True:
+            async with session.get(f"{url}/api/system/spool") as answer:
+                if not (waiting := (await answer.json())["records"]):
+                    return say("the store has taken every record")
+            say(f"the store has yet to take {waiting} records")
+            await asyncio.sleep(1)
 
 
 async def hold(url: str, process: psutil.Process, requests: int) -> None:
@@ -270,7 +314,7 @@ async def hold(url: str, process: psutil.Process, requests: int) -> None:
         await asyncio.gather(*(ask(connection, requests // 5 // 32) for connection in open_ones))
         for connection in open_ones:
             connection.transport.close()
-        print(f"after {(part + 1) * requests // 5} requests: {process.memory_info().rss / 1e6:.1f} MB")  # noqa: T201
+        say(f"after {(part + 1) * requests // 5} requests: {process.memory_info().rss / 1e6:.1f} MB (aim: under 200)")
 
 
 def main() -> None:
@@ -302,6 +346,8 @@ def main() -> None:
         report(uvloop.run(measure(targets, arguments)))
         if arguments.requests:
             uvloop.run(hold(ours, process, arguments.requests))
+        if arguments.store:
+            uvloop.run(taken(ours))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """What a call's row says, and what it costs."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from data.model import CostStatus, Endpoint, Outcome, Protocol, RequestStart, Tokens
 from data.pricing import Priced
