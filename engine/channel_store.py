@@ -55,6 +55,11 @@ def every(store: Store) -> list[Channel]:
     return sorted([*found, _channel(_built_in())], key=lambda channel: channel.name)
 
 
+def names(store: Store) -> list[str]:
+    """What rules can call a channel: every name, the built-in one's included."""
+    return sorted([IN_APP_NAME, *(row.name for row in rows.every(store))])
+
+
 def get(store: Store, channel_id: str) -> Channel:
     """One channel; raises NotFound."""
     return _channel(_row(store, channel_id))

@@ -4,7 +4,7 @@ What an edit, a pause or a deletion means for open incidents is committed with i
 them is told that.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,10 +17,10 @@ from data.queries import rules as rows
 from data.queries.alerts import committing
 from data.queries.rules import RuleRow
 from data.store import Statement, Store
-from engine import instances, state
+from engine import channel_store, instances, state
 from engine.audit import clock, entry, new_id
 from engine.episode import Move, Watched, changes
-from engine.errors import NotFound, RuleError, StaleVersion
+from engine.errors import Fault, NotFound, RuleError, StaleVersion
 from engine.rule import Rule, document, parse, same_result, to_json
 from engine.sentence import sentence
 from engine.situation import situations
@@ -81,10 +81,13 @@ def save(
 ) -> Stored:
     """Add a rule, or change the one of `rule_id`; returns what is stored now.
 
-    Raises RuleError with every fault of the document, NotFound, and StaleVersion when the rule is not at `version`
-    any more. An edit that changes the result resets the instances; one of words or channels does not.
+    Raises RuleError with every fault of the document or with the channels in it that do not exist, NotFound, and
+    StaleVersion when the rule is not at `version` any more. An edit that changes the result resets the instances; one
+    of words or channels does not.
     """
     rule = source if isinstance(source, Rule) else parse(source)
+    if unknown := tuple(_unknown_channels(store, rule)):
+        raise RuleError(unknown)
     now = at or clock()
     if rule_id is None:
         row = RuleRow(new_id(), rule.name, rule.severity.value, enabled is not False, 1, to_json(rule), now, now)
@@ -122,6 +125,16 @@ def delete(store: Store, rule_id: str, *, by: str, version: int | None = None, a
     row, now = _expected(store, rule_id, version), at or clock()
     ended = _end(store, row, _deleted, now)
     _commit(store, row, [*rows.removing(row), *ended, _line(row, "delete", by, now)])
+
+
+def _unknown_channels(store: Store, rule: Rule) -> Iterator[Fault]:
+    if not rule.notify:  # and therefore no fallback
+        return
+    known = channel_store.names(store)
+    for field, named in (("notify", rule.notify), ("fallback", rule.fallback)):
+        for n, name in enumerate(named):
+            if name not in known:
+                yield Fault(f"{field}[{n}]", f"there is no channel {name!r}; known are {', '.join(known)}")
 
 
 def _row(store: Store, rule_id: str) -> RuleRow:

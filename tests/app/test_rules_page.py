@@ -2,7 +2,8 @@
 
 import pytest
 
-from engine import rules
+from engine import channel_store, rules
+from engine.secrets import SecretBox
 
 NESTED = {
     "name": "Spend",
@@ -24,6 +25,14 @@ NESTED = {
     "notify": ["ops"],
     "fallback": ["desk"],
 }
+
+
+@pytest.fixture
+def channels(store, home):
+    """The channels that `NESTED` names."""
+    for name in ("ops", "desk"):
+        made = {"name": name, "kind": "webhook", "config": {"url": "https://hook.example"}}
+        channel_store.create(store, SecretBox(home), made, by="me")
 
 
 def words(test) -> str:
@@ -90,7 +99,7 @@ def test_a_nested_rule_is_made_by_clicking_and_stored_as_it_says(app, store):
     assert "Nested" in words(test)
 
 
-def test_opening_and_saving_a_rule_changes_nothing_in_it(app, store):
+def test_opening_and_saving_a_rule_changes_nothing_in_it(app, store, channels):
     stored = rules.save(store, NESTED, by="me")
     test = app("rules")
     test.button(key=f"edit-{stored.id}").click().run()
@@ -100,7 +109,7 @@ def test_opening_and_saving_a_rule_changes_nothing_in_it(app, store):
     assert (again.version, again.document) == (2, stored.document)
 
 
-def test_a_link_opens_the_rule_and_leaving_takes_the_link_away(app, store):
+def test_a_link_opens_the_rule_and_leaving_takes_the_link_away(app, store, channels):
     stored = rules.save(store, NESTED, by="me")
     test = app("rules", rule=stored.id)
     assert ending(test.text_input, key="-name").value == "Spend"
@@ -127,7 +136,7 @@ def test_what_is_wrong_is_said_with_its_field_and_cannot_be_saved(app):
     assert test.button(key="save-rule").disabled
 
 
-def test_an_edit_over_somebody_elses_is_stopped_and_can_be_settled(app, store):
+def test_an_edit_over_somebody_elses_is_stopped_and_can_be_settled(app, store, channels):
     stored = rules.save(store, NESTED, by="me")
     test = app("rules", rule=stored.id)
     rules.save(store, {**NESTED, "name": "Theirs"}, by="them", rule_id=stored.id)
@@ -139,7 +148,7 @@ def test_an_edit_over_somebody_elses_is_stopped_and_can_be_settled(app, store):
     assert rules.get(store, stored.id).name == "Spend"
 
 
-def test_theirs_can_be_taken_instead(app, store):
+def test_theirs_can_be_taken_instead(app, store, channels):
     stored = rules.save(store, NESTED, by="me")
     test = app("rules", rule=stored.id)
     rules.save(store, {**NESTED, "name": "Theirs"}, by="them", rule_id=stored.id)
@@ -149,7 +158,7 @@ def test_theirs_can_be_taken_instead(app, store):
     assert "Somebody changed" not in words(test)
 
 
-def test_a_rule_is_paused_resumed_and_deleted(app, store):
+def test_a_rule_is_paused_resumed_and_deleted(app, store, channels):
     stored = rules.save(store, NESTED, by="me")
     test = app("rules")
     test.button(key=f"toggle-{stored.id}").click().run()
@@ -161,14 +170,14 @@ def test_a_rule_is_paused_resumed_and_deleted(app, store):
     assert "No rules yet" in words(test)
 
 
-def test_a_name_is_shown_not_run(app, store):
+def test_a_name_is_shown_not_run(app, store, channels):
     rules.save(store, {**NESTED, "name": "[x](http://evil.example) $a$ :red[b]"}, by="me")
     said = words(app("rules"))
     assert r"\[x\]\(http\:" in said
 
 
 @pytest.mark.parametrize("days", ["1d", "7d"])
-def test_a_simulation_shows_what_would_have_been(app, store, full, days):
+def test_a_simulation_shows_what_would_have_been(app, store, full, days, channels):
     rule = {"name": "Cost", "when": {"all": [{"metric": "cost", "window": "1h", "op": ">", "value": 0.3}]}}
     stored = rules.save(store, {**rule, "group_by": ["provider"], "notify": ["ops"]}, by="me")
     test = app("rules", rule=stored.id)

@@ -76,6 +76,11 @@ async def test_a_faulty_rule_names_its_faults(api):
     assert {error["path"] for error in answer["errors"]} >= {"severity", "when.metric"}
 
 
+async def test_a_channel_that_does_not_exist_is_a_fault_of_its_place(api):
+    answer = await ask(api, "POST", "/api/alerts/rules", 422, json={**COSTLY, "notify": ["in-app", "nobody"]})
+    assert [error["path"] for error in answer["errors"]] == ["notify[1]"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "options", "status"),
     [

@@ -1,7 +1,8 @@
 import pytest
 
-from engine import rules
-from engine.errors import StaleVersion
+from engine import channel_store, rules
+from engine.errors import Fault, RuleError, StaleVersion
+from engine.secrets import SecretBox
 from engine.tick import tick
 from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, rows, spend, watch
 
@@ -41,3 +42,26 @@ def test_of_two_edits_of_one_version_the_second_is_refused(store):
         rules.save(store, COSTLY, rule_id=rule.id, version=1, by="grace")
     assert [v for (v,) in store.sql("SELECT version FROM rule_versions ORDER BY version").rows()] == [1, 2]
     assert [a for (a,) in rows(store, "audit_log", "action")] == ["create", "update"]
+
+
+def test_a_rule_names_only_channels_that_exist(store, home):
+    mail = {"name": "mail", "kind": "webhook", "config": {"url": "https://hook.example"}}
+    channel_store.create(store, SecretBox(home), mail, by="ada")
+    told = {"notify": ["in-app", "male"], "fallback": ["mail", "pager"]}
+
+    with pytest.raises(RuleError) as caught:
+        rules.save(store, {**COSTLY, **told}, by="ada")
+
+    known = "known are in-app, mail"
+    assert caught.value.faults == (
+        Fault("notify[1]", f"there is no channel 'male'; {known}"),
+        Fault("fallback[1]", f"there is no channel 'pager'; {known}"),
+    )
+    assert rules.every(store) == []
+
+
+def test_an_edit_is_held_to_the_same_channels(store):
+    rule = watch(store)
+    with pytest.raises(RuleError, match="there is no channel 'pager'"):
+        rules.save(store, {**COSTLY, "notify": ["pager"]}, rule_id=rule.id, by="ada")
+    assert rules.get(store, rule.id).version == 1
