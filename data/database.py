@@ -89,9 +89,9 @@ class Database:
 
     def end(self) -> None:
         """Let the running write finish, refuse the waiting ones, interrupt the reads."""
+        self._closed = True  # before the lock is free: whoever waits for it must not get its turn first
         with self._lock:
-            self._closed = True
-        self.watch.end_all()
+            self.watch.end_all()
 
     def close(self) -> None:
         """Close the file, which empties the write-ahead log into it; after `end`, when no call runs any more."""
@@ -117,13 +117,14 @@ class Database:
             return _interrupted(call.ended)
         if isinstance(error, duckdb.ConstraintException):
             return ConflictError(str(error))
-        if isinstance(error, duckdb.TransactionException | duckdb.IOException):
+        # the caller's statement is not at fault: no room, no memory, a closed connection
+        if isinstance(error, duckdb.OperationalError | OSError):
             return StoreError(f"the store cannot do that now: {error}")
         return QueryRejected(str(error))
 
     @contextmanager
     def _turn(self, deadline_s: float, cancelled: Callable[[], bool]) -> Iterator[None]:
-        if not self._lock.acquire(timeout=deadline_s):
+        if not self._lock.acquire(timeout=min(max(0.0, deadline_s), threading.TIMEOUT_MAX)):
             raise DeadlineExceeded(f"other writes took longer than {deadline_s:g} s")
         try:
             if self._closed:

@@ -62,6 +62,7 @@ class Watch:
     def __init__(self) -> None:
         self._calls: set[Call] = set()
         self._changed = threading.Condition()
+        self._ending = False
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
         self._thread.start()
@@ -79,6 +80,8 @@ class Watch:
         """
         call = Call(cursor, time.monotonic() + deadline_s, cancelled, resident_bytes() + growth)
         with self._changed:
+            if self._ending:
+                call.ended = Ended.SHUTDOWN
             self._calls.add(call)
             self._changed.notify()
         return call
@@ -103,8 +106,9 @@ class Watch:
             self.finish(call)
 
     def end_all(self) -> None:
-        """Interrupt every running call because the store shuts down."""
+        """Interrupt every running call, and every later one, because the store shuts down."""
         with self._changed:
+            self._ending = True
             for call in self._calls:
                 call.ended = call.ended or Ended.SHUTDOWN
             self._changed.notify()
