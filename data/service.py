@@ -50,8 +50,9 @@ class Service:
         limited = Ask(
             sql=ask.sql,
             params=ask.params,
-            deadline_s=min(ask.deadline_s, self._settings.reader_deadline_s),
-            max_rows=min(ask.max_rows, self._settings.reader_max_rows),
+            # the setting first: beside a NaN, `min` keeps what comes first
+            deadline_s=min(self._settings.reader_deadline_s, ask.deadline_s),
+            max_rows=min(self._settings.reader_max_rows, ask.max_rows),
         )
         check = partial(check_reader, sql=ask.sql, catalog=self._catalog)
         return Answer(self._database, limited, check, cancelled, self._growth)
