@@ -13,6 +13,7 @@ from data.metrics import Kind, Metric
 from data.schema import ROLLUP_MEASURES
 
 MONEY_TYPE = pl.Decimal(38, 9)
+COST, UNPRICED = "cost_usd", "unpriced"
 _FLOATS = frozenset({"duration_ms", "overhead_ms", "ttft_ms"})
 _ROUNDED = 6
 _FIRST, _LAST = bucket_of(0.0), bucket_of(float("inf"))
@@ -22,11 +23,21 @@ _MIDDLES = pl.Series([middle_ms(bucket) for bucket in range(_FIRST, _LAST + 1)],
 def measures_of(metrics: Iterable[Metric]) -> list[str]:
     """The measures they need, in the schema's order."""
     needed = {name for m in metrics for name in m.measures}
+    if COST in needed:
+        needed.add(UNPRICED)
     return [name for name in ROLLUP_MEASURES if name in needed]
 
 
 def sum_metric(m: Metric, hours: pl.Expr) -> pl.Expr:
-    """A sum, ratio or rate from columns of summed measures; `hours`: how long the time asked about is."""
+    """A sum, ratio or rate from columns of summed measures; `hours`: how long the time asked about is.
+
+    What requests without a price cost is not known: a cost that is made of nothing else is null, never 0.
+    """
+    made = _made(m, hours)
+    return pl.when((pl.col(COST) != 0) | (pl.col(UNPRICED) == 0)).then(made).alias(m.name) if COST in m.of else made
+
+
+def _made(m: Metric, hours: pl.Expr) -> pl.Expr:
     if m.kind is Kind.SUM:
         return _total(m.of).alias(m.name)
     if m.kind is Kind.RATE:

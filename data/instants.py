@@ -161,7 +161,7 @@ def _sums(cells: _Cells, windows: Windows, m: Metric) -> tuple[sliding.Ints, pl.
     holds = sliding.held(windows, cells.times)
     which = holds.filled
     some = holds.take(which)
-    columns = {name: _summed(cells.rows[name], some) for name in m.measures}
+    columns = {name: _summed(cells.rows[name], some) for name in measures_of([m])}
     hours = pl.Series("hours", (windows.ends[which] - windows.starts[which]) / _US_AN_HOUR)
     return which, pl.DataFrame({**columns, "hours": hours}).select(sum_metric(m, pl.col("hours"))).to_series()
 

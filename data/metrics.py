@@ -101,7 +101,14 @@ METRICS: tuple[Metric, ...] = (
         better="lower",
         scale=100,
     ),
-    _sum("cost", "Cost", "usd", "What the priced requests cost.", "cost_usd", better="lower"),
+    _sum(
+        "cost",
+        "Cost",
+        "usd",
+        "What the priced requests cost; nothing where none has a price.",
+        "cost_usd",
+        better="lower",
+    ),
     _ratio(
         "cost_per_request",
         "Cost per request",

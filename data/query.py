@@ -13,11 +13,14 @@ from functools import reduce
 import polars as pl
 
 from data.buckets import UTC_TIME
+from data.finish import COST
 from data.metrics import Metric, metric
 from data.periods import Grain, bucket_starts
 from data.question import Question, check, sentence
 from data.reads import Reader, ask, families, keys_of
 from data.shared import Range, Source, shareable, sources
+
+_THERE = " there"  # no dimension or metric has this name
 
 __all__ = ["Grain", "Question", "Reader", "answer", "answers", "check", "compiled", "fill", "sentence"]
 
@@ -62,7 +65,9 @@ def fill(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
     if question.by:
         every = every.join(frame.select(question.by).unique(maintain_order=True), how="cross")
     keys = keys_of(question)
-    return _filled(every.join(frame, on=keys, how="left", maintain_order="left"), question).sort(keys)
+    there = frame.with_columns(pl.lit(value=True).alias(_THERE))
+    joined = every.join(there, on=keys, how="left", maintain_order="left")
+    return _filled(joined, question, pl.col(_THERE).is_null()).drop(_THERE).sort(keys)
 
 
 def _answer_from(read: Mapping[Range, Source], store: Reader, question: Question) -> pl.DataFrame:
@@ -74,7 +79,7 @@ def _answer_from(read: Mapping[Range, Source], store: Reader, question: Question
 
 def _assembled(question: Question, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The families' frames as the answer."""
-    return _ordered(_filled(_joined(frames, keys_of(question)), question), question)
+    return _ordered(_filled(_joined(frames, keys_of(question)), question, pl.lit(value=False)), question)
 
 
 def _requests_of(question: Question) -> Hashable:
@@ -111,10 +116,16 @@ def _joined(frames: Sequence[pl.DataFrame], keys: list[str]) -> pl.DataFrame:
     return reduce(lambda left, right: left.join(right, on=keys, how="full", coalesce=True), frames)
 
 
-def _filled(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
-    """What is counted is 0 where there was nothing to count."""
+def _filled(frame: pl.DataFrame, question: Question, nothing: pl.Expr) -> pl.DataFrame:
+    """What is counted is 0 where there was nothing to count; a cost that is not known is 0 only over `nothing`."""
     counted = [m for m in _needed(question) if m.empty is not None and m.name in frame.columns]
-    return frame.with_columns(pl.col(m.name).fill_null(pl.lit(0).cast(frame.schema[m.name])) for m in counted)
+    return frame.with_columns(
+        pl.when(nothing if COST in m.of else pl.lit(value=True))
+        .then(pl.col(m.name).fill_null(pl.lit(0).cast(frame.schema[m.name])))
+        .otherwise(pl.col(m.name))
+        .alias(m.name)
+        for m in counted
+    )
 
 
 def _ordered(frame: pl.DataFrame, question: Question) -> pl.DataFrame:

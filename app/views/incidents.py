@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 import streamlit as st
 
@@ -19,7 +20,7 @@ _WORST_FIRST = {word: place for place, word in enumerate(badges.SEVERITIES)}
 def firing(incidents: pl.DataFrame, now: datetime) -> None:
     """The open incidents, worst first; one quiet line when there are none.
 
-    `incidents`: severity, status, rule_name, summary, opened_at.
+    `incidents`: severity, status, rule_name, labels (JSON text), summary, opened_at.
     """
     if incidents.is_empty():
         st.caption(":material/check_circle: No alert is firing.")
@@ -35,8 +36,10 @@ def firing(incidents: pl.DataFrame, now: datetime) -> None:
 
 def _line(row: Mapping[str, Any], now: datetime) -> str:
     seen = " " + badges.text("acknowledged") if row["status"] == "acknowledged" else ""
-    what = plain(row["summary"] or row["rule_name"])
-    return f"{badges.text(row['severity'])}{seen} {what} :small[:gray[{ago(row['opened_at'], now)}]]"
+    group = ", ".join(orjson.loads(row["labels"]).values())
+    who = f"**{plain(row['rule_name'])}**" + (f" on {plain(group)}" if group else "")
+    told = f"{plain(row['summary'])} :gray[{ago(row['opened_at'], now)}]"
+    return f"{badges.text(row['severity'])}{seen} {who}: {told}"
 
 
 def plain(text: str) -> str:

@@ -76,6 +76,8 @@ def measured(rows: Sequence[LedgerRecord], name: str, question: Question) -> obj
     """One metric over some records."""
     count = len(rows)
     cost = sum((row.cost_usd or Decimal(0) for row in rows), Decimal(0))
+    unpriced = sum(r.cost_status == "unpriced" for r in rows)
+    unknown = not cost and unpriced > 0
     fresh, read = sum(r.uncached_input_tokens for r in rows), sum(r.cache_read_tokens for r in rows)
     written = sum(r.cache_write_5m_tokens + r.cache_write_1h_tokens for r in rows)
     output = sum(r.output_tokens for r in rows)
@@ -87,11 +89,11 @@ def measured(rows: Sequence[LedgerRecord], name: str, question: Question) -> obj
         "requests": count,
         "errors": failed,
         "error_rate": over(failed * 100, count),
-        "cost": cost,
-        "cost_per_request": over(cost, count),
-        "cost_per_token": over(cost, total),
-        "cost_per_1k_tokens": over(cost * 1000, total),
-        "spend_rate": float(cost) / hours,
+        "cost": None if unknown else cost,
+        "cost_per_request": None if unknown else over(cost, count),
+        "cost_per_token": None if unknown else over(cost, total),
+        "cost_per_1k_tokens": None if unknown else over(cost * 1000, total),
+        "spend_rate": None if unknown else float(cost) / hours,
         "input_tokens": fresh + read + written,
         "uncached_input_tokens": fresh,
         "cache_read_tokens": read,
@@ -110,7 +112,7 @@ def measured(rows: Sequence[LedgerRecord], name: str, question: Question) -> obj
         "active_sessions": len({r.session for r in rows if r.session}),
         "active_keys": len({r.key for r in rows if r.key}),
         "rate_limited": sum(r.status == 429 for r in rows),
-        "unpriced_requests": sum(r.cost_status == "unpriced" for r in rows),
+        "unpriced_requests": unpriced,
         "fallback_rate": over(sum(r.attempt > 1 for r in rows) * 100, count),
         "estimated_share": over(sum(r.cost_status == "estimated" for r in rows) * 100, count),
         "ledger_lag": (question.end - max(map(ended, rows))).total_seconds() if rows else None,
