@@ -12,7 +12,8 @@
 
 Values: `5` once, `5x3` three times, `5+2x3` is 5 7 9, `5-2x3` is 5 3 1, `_` no requests. A series is for one metric,
 and where conditions on it differ, for one `window`; `labels` name its group. Expected notices are all there may be,
-where any are given.
+where any are given. What could never fail is a fault: a scenario that expects nothing, a series that no condition
+reads, a state after the last value, labels other than the rule's groups have.
 """
 
 import re
@@ -59,30 +60,31 @@ def _repeated(token: str) -> Iterator[float | None]:
         yield float(match["first"]) + n * float(match["by"] or 0)
 
 
-class GivenSeries(Document):
+class _OfGroup(Document):
+    labels: Labels = {}  # noqa: RUF012 - pydantic copies defaults
+
+
+class GivenSeries(_OfGroup):
     """Made-up values of a metric for one group, one an evaluation; None: no requests."""
 
     metric: MetricName
     window: WindowText | None = None
-    labels: Labels = {}  # noqa: RUF012 - pydantic copies defaults
     values: Annotated[tuple[float | None, ...], PlainValidator(_values)]
 
 
-class ExpectedState(Document):
+class ExpectedState(_OfGroup):
     """The state a group should be in after the evaluation at `at`, counted from the start."""
 
     at: Duration
     state: State
-    labels: Labels = {}  # noqa: RUF012 - as above
 
 
-class ExpectedNotice(Document):
+class ExpectedNotice(_OfGroup):
     """What a channel should have been told, or why not."""
 
     at: Duration
     channel: str
     reason: Reason
-    labels: Labels = {}  # noqa: RUF012 - as above
 
 
 class Scenario(Document):
@@ -115,17 +117,45 @@ def read(document: Mapping[str, Any] | str) -> Scenario:
     raw = read_text(document) if isinstance(document, str) else dict(document)
     try:
         rule = parse(raw["rule"]) if isinstance(raw.get("rule"), dict) else None
-        return Scenario.model_validate({**raw, "rule": rule} if rule else raw)
+        scenario = Scenario.model_validate({**raw, "rule": rule} if rule else raw)
     except RuleError as error:
         raise RuleError(Fault(f"rule.{path}", message) for path, message in error.faults) from error
     except ValidationError as error:
         raise RuleError(faults(error, (Scenario, GivenSeries, ExpectedState, ExpectedNotice))) from error
+    if idle := tuple(_idle(scenario)):
+        raise RuleError(idle)
+    return scenario
+
+
+def _idle(scenario: Scenario) -> Iterator[Fault]:
+    """What is written but can show nothing."""
+    if not (scenario.expect or scenario.notices):
+        yield Fault("", "expects nothing; write expect, notices or both")
+    for n, series in enumerate(scenario.series):
+        if not any(c.metric == series.metric and series.window in (None, c.window) for c in scenario.rule.conditions):
+            yield Fault(f"series[{n}]", f"is of {series.metric}, which no condition of the rule reads like that")
+    groups = set(scenario.rule.group_by)
+    for field in ("series", "expect", "notices"):
+        parts: tuple[_OfGroup, ...] = getattr(scenario, field)
+        for n, part in enumerate(parts):
+            if set(part.labels) != groups:
+                yield Fault(
+                    f"{field}[{n}].labels", f"must name {', '.join(sorted(groups)) or 'nothing'}, as group_by does"
+                )
+    last = (_length(scenario) - 1) * scenario.rule.every
+    for n, expected in enumerate(scenario.expect):
+        if expected.at > last:
+            yield Fault(f"expect[{n}].at", f"comes after the last value, which is at {written(last)}")
+
+
+def _length(scenario: Scenario) -> int:
+    return max(len(series.values) for series in scenario.series)
 
 
 def run(scenario: Scenario) -> list[Check]:
     """Replay the rule over the made-up values and hold it to what is expected."""
-    length = max(len(series.values) for series in scenario.series)
-    grid = Grid(scenario.start, scenario.start + length * scenario.rule.every, scenario.rule.every)
+    end = scenario.start + _length(scenario) * scenario.rule.every
+    grid = Grid(scenario.start, end, scenario.rule.every)
     found = replay(scenario.rule, load(scenario.rule, _Given(scenario), grid))
     states = [_checked_state(scenario, found, expected) for expected in scenario.expect]
     return states + (_checked_notices(scenario, found) if scenario.notices else [])

@@ -69,6 +69,20 @@ def test_a_wrong_expectation_says_what_was_found():
         ({"rule": {"name": "r"}}, "rule.when", "is required"),
         ({"rule": 3}, "rule", "must be an object"),
         ({"expectations": []}, "expectations", "there is no field"),
+        ({"expect": []}, "", "expects nothing"),
+        (
+            {"series": [*GROUPED["series"], {"metric": "requests", "labels": {"model": "a"}, "values": "1"}]},
+            "series[3]",
+            "no condition of the rule reads",
+        ),
+        ({"series": [{**GROUPED["series"][0], "window": "2h"}]}, "series[0]", "no condition of the rule reads"),
+        ({"series": [{**GROUPED["series"][0], "labels": {}}]}, "series[0].labels", "must name model"),
+        (
+            {"expect": [{"at": "1m", "labels": {"modle": "a"}, "state": "normal"}]},
+            "expect[0].labels",
+            "must name model",
+        ),
+        ({"expect": [{"at": "6m", "labels": {"model": "a"}, "state": "normal"}]}, "expect[0].at", "which is at 4m"),
     ],
 )
 def test_a_fault_names_its_field(change: dict[str, Any], path: str, message: str):
