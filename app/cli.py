@@ -18,6 +18,9 @@ from data.config import Config
 from data.errors import ConfigError, DataError
 from data.settings import default_home, load
 from data.store import Role, connect, ensure_running
+from engine import rules as stored_rules
+from engine import scenario
+from engine.errors import EngineError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +30,8 @@ app = typer.Typer(
 )
 demo_app = typer.Typer(no_args_is_help=True, help="Made-up history.")
 app.add_typer(demo_app, name="demo")
+rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
+app.add_typer(rules_app, name="rules")
 
 Home = Annotated[
     Path | None, typer.Option(help="Where the database, the spool and the logs live.", show_default="user data folder")
@@ -43,7 +48,7 @@ def main() -> None:
         app()
     except ConfigError as error:
         sys.exit(f"The configuration has faults:\n{error}")
-    except (DataError, StartFailed, trace.TraceError) as error:
+    except (DataError, EngineError, StartFailed, trace.TraceError) as error:
         sys.exit(str(error))
 
 
@@ -183,6 +188,29 @@ def demo_load(
     client = connect(config)
     rows = demo.load(client, days=days, requests=requests, seed=seed)
     typer.echo(f"{rows:,} requests over {days} days")
+
+
+@rules_app.command("list")
+def rules_list(*, home: Home = None, config_file: ConfigFile = None) -> None:
+    """Every rule: its state, severity, id and name."""
+    config = _load(home, config_file, {})
+    ensure_running(config)
+    for rule in stored_rules.every(connect(config)):
+        typer.echo(f"{rule.state:<10} {rule.severity:<8} {rule.id} {rule.name}")
+
+
+@rules_app.command("test")
+def rules_test(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Scenarios in YAML.")],
+) -> None:
+    """Hold rules to what is expected of them, over made-up values; nothing is read, stored or sent."""
+    failed = 0
+    for file in files:
+        for check in scenario.run(scenario.read(file.read_text(encoding="utf-8", errors="replace"))):
+            found = "" if check.passed else f", expected {check.expected}"
+            typer.echo(f"{'ok' if check.passed else 'FAILED':<7} {file.name} {check.what}: {check.found}{found}")
+            failed += not check.passed
+    raise typer.Exit(1 if failed else 0)
 
 
 def _given(settings: dict[str, object]) -> dict[str, object]:

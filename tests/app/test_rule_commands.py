@@ -1,0 +1,53 @@
+"""`claude-proxy rules`: what is stored, and scenarios from files."""
+
+import pytest
+from typer.testing import CliRunner
+
+from app import cli
+from engine import rules, scenario
+from engine.errors import RuleError
+
+SCENARIO = scenario.__doc__.split("\n\n")[1]
+RULE = {"name": "High cost", "severity": "high", "when": {"metric": "cost", "window": "5m", "op": ">", "value": 1}}
+
+
+def ran(*arguments):
+    return CliRunner().invoke(cli.app, ["rules", *map(str, arguments)])
+
+
+def test_a_scenario_that_comes_as_expected_is_ok(tmp_path):
+    file = tmp_path / "cost.yaml"
+    file.write_text(SCENARIO)
+
+    done = ran("test", file)
+
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[:2] == ["ok      cost.yaml at 3m: pending", "ok      cost.yaml at 4m: firing"]
+
+
+def test_a_scenario_that_comes_otherwise_fails_and_says_what_was_found(tmp_path):
+    file = tmp_path / "cost.yaml"
+    file.write_text(SCENARIO.replace("at: 3m, state: pending", "at: 3m, state: firing"))
+
+    done = ran("test", file)
+
+    assert done.exit_code == 1
+    assert "FAILED  cost.yaml at 3m: pending, expected firing" in done.output
+
+
+def test_a_faulty_file_ends_the_command_with_its_faults(tmp_path, monkeypatch):
+    file = tmp_path / "cost.yaml"
+    file.write_text("rule: {name: x}")
+    assert isinstance(ran("test", file).exception, RuleError)
+
+    monkeypatch.setattr("sys.argv", ["claude-proxy", "rules", "test", str(file)])
+    with pytest.raises(SystemExit, match=r"rule\.when: is required"):
+        cli.main()
+
+
+def test_rules_are_listed_with_their_state(store, home):
+    made = rules.save(store, RULE, by="me")
+
+    done = ran("list", "--home", home)
+
+    assert done.output == f"normal     high     {made.id} High cost\n"
