@@ -101,6 +101,9 @@ def _repaired(path: Path, *, last: bool) -> list[Frame]:
     data = path.read_bytes()
     examined = examine(data)
     torn = len(data) - examined.good_until
+    if torn and not examined.damaged and not data[examined.good_until :].strip(b"\0"):
+        _cut(path, examined.good_until)  # reserved and never written
+        return examined.frames
     if examined.damaged or (torn and not last):
         _quarantine(path, data, examined)
     elif torn:

@@ -14,8 +14,10 @@ from proxy.segments import FrameWriter, Kind, Segment, segment_path
 #: Writes bytes to a file descriptor and says how many it took, like `os.write`.
 Write = Callable[[int, bytearray], int]
 
+#: Reserves a file's bytes, which read as zeros until they are written.
+_reserve: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate", None)
 _sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,14 @@ class SegmentLog:
 
     def close(self) -> None:
         """Close the files; what is appended from now on fails."""
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, self.active.size)
         for descriptor in [*self._full, self._descriptor]:
             os.close(descriptor)
         self._full, self._descriptor = [], -1
 
     def _rotate(self, next_sequence: int) -> None:
+        os.ftruncate(self._descriptor, self.active.size)
         segment, descriptor = self._create(self.active.number + 1, next_sequence)
         self._full.append(self._descriptor)
         self._new_file = True
@@ -106,6 +111,7 @@ class SegmentLog:
     def _create(self, number: int, next_sequence: int) -> tuple[Segment, int]:
         segment = Segment(number, segment_path(self._folder, number))
         descriptor = os.open(segment.path, _FLAGS, 0o600)
+        self._make_room(descriptor)
         try:
             self._put(descriptor, segment, self._frames.frame(Kind.NEXT, next_sequence))
         except OSError:
@@ -114,12 +120,22 @@ class SegmentLog:
             raise
         return segment, descriptor
 
+    def _make_room(self, descriptor: int) -> None:
+        # a write that makes its file longer waits for a sync that is under way; one within it does not
+        if _reserve is None:
+            return
+        try:
+            _reserve(descriptor, 0, self._max_bytes)
+        except OSError:  # a disk that has no room for a whole segment may have some for a record
+            os.ftruncate(descriptor, 0)
+
     def _put(self, descriptor: int, segment: Segment, frame: bytearray) -> None:
         written = self._write(descriptor, frame)
         if written == len(frame):
             segment.size += written
             return
         os.ftruncate(descriptor, segment.size)
+        os.lseek(descriptor, segment.size, os.SEEK_SET)
         raise OSError(f"only {written} of {len(frame)} bytes could be written to {segment.path.name}")
 
 

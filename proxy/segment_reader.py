@@ -1,6 +1,5 @@
 """Reading records back from the spool's segments, for a shipper that is behind."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 from data.model import LedgerRecord
@@ -36,7 +35,7 @@ class SegmentReader:
         place = self._place
         begin = place.byte if place[:2] == (after, segment.number) else 0
         first, end, records = after + 1, begin, list[LedgerRecord]()
-        for frame in frames(_bytes_from(segment.path, begin)):
+        for frame in frames(_bytes_of(segment, begin)):
             if frame.kind != Kind.END or frame.number <= after:
                 continue
             gap = frame.number != first + len(records)
@@ -51,10 +50,10 @@ class SegmentReader:
         return first, records
 
 
-def _bytes_from(path: Path, begin: int) -> bytes:
+def _bytes_of(segment: Segment, begin: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with segment.path.open("rb") as file:
             file.seek(begin)
-            return file.read()
+            return file.read(max(segment.size - begin, 0))
     except FileNotFoundError:
         return b""

@@ -1,7 +1,8 @@
 """The spool's files: append-only segments of frames, and how frames are found again in damaged ones.
 
 A frame is a 24-byte head (magic, CRC-32 of all that follows it, payload length, kind, number) and a MessagePack
-payload. The magic lets a reader find the next frame behind a damaged one.
+payload. The magic lets a reader find the next frame behind a damaged one. Behind the last frame there may be zeros:
+space that was reserved.
 """
 
 import re

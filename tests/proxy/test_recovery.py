@@ -54,6 +54,27 @@ def written(folder: Path) -> Path:
     return path
 
 
+def test_a_closed_spool_reserves_nothing(tmp_path):
+    path = written(tmp_path)
+    assert examine(path.read_bytes()).good_until == path.stat().st_size
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_reserved_space_that_was_never_written_is_cut_off_without_a_word(tmp_path, caplog, last):
+    path = written(tmp_path)
+    if not last:
+        with opened(tmp_path):
+            pass
+    size = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(bytes(5000))
+    with opened(tmp_path) as spool:
+        assert ids(durable(spool)) == [*NAMES, "lost"]
+    assert path.stat().st_size == size
+    assert caplog.records == []
+    assert list(tmp_path.glob("*.corrupt")) == []
+
+
 def test_a_torn_tail_is_cut_off(tmp_path, caplog):
     path = written(tmp_path)
     whole = path.read_bytes()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from data.model import LedgerRecord, Outcome, RequestStart
+from proxy.segments import examine
 from proxy.spool import TAIL_RECORDS, Spool, SpoolBusy, SpoolFull
 from tests.proxy.spool_samples import NOW, durable, ended, estimated, ids, opened, started, until
 
@@ -163,7 +164,7 @@ def test_the_backlog_says_what_waits(tmp_path):
         spool.end(ended("b", ended_at=NOW + 2))
         backlog = spool.backlog()
         assert (backlog.records, backlog.oldest_us, backlog.in_flight) == (2, NOW + 1, 1)
-        assert backlog.bytes == sum(path.stat().st_size for path in tmp_path.glob("segment-*"))
+        assert backlog.bytes == sum(examine(path.read_bytes()).good_until for path in tmp_path.glob("segment-*"))
         durable(spool)
         spool.acknowledged(1)
         assert spool.backlog().oldest_us == NOW + 2
