@@ -204,7 +204,7 @@ async def _send(  # noqa: PLR0917 - the shell's own values, in the order of thei
     except Exception as error:  # noqa: BLE001 - a channel's own fault must not leave its notice without a result
         _log.error("channel %r failed with %s", row.channel, type(error).__name__)
         return Receipt(), DeliveryError(f"the channel failed: {type(error).__name__}")
-    return replace(receipt, answer=redacted(receipt.answer, secrets)), None
+    return replace(receipt, answer=_kept(receipt.answer, secrets)), None
 
 
 def _opened(store: Store, box: SecretBox, name: str) -> tuple[ChannelKind, ChannelConfig, dict[str, Any]]:
@@ -224,13 +224,18 @@ def _opened(store: Store, box: SecretBox, name: str) -> tuple[ChannelKind, Chann
 
 def _without_secrets(error: DeliveryError, secrets: dict[str, Any]) -> DeliveryError:
     return DeliveryError(
-        redacted(str(error), secrets),
+        _kept(str(error), secrets),
         permanent=error.permanent,
         retry_after=error.retry_after,
         gone=error.gone,
         status=error.status,
-        answer=redacted(error.answer, secrets),
+        answer=_kept(error.answer, secrets),
     )
+
+
+def _kept(text: str, secrets: dict[str, Any]) -> str:
+    """A receiver's words as they may be stored: mail servers also answer in bytes that are no UTF-8."""
+    return redacted(text, secrets).encode("utf-8", "replace").decode()
 
 
 async def _record(

@@ -326,3 +326,28 @@ async def test_a_notification_that_keeps_killing_its_sender_is_given_up(store, b
             await until(lambda: status(store, poison) == "failed")
     assert receiver.got == []
     assert len(rows(store, "inbox", "id")) == 1
+
+
+async def _speak_latin_1(reader, writer):
+    """A mail server that answers in Latin-1."""
+    said = {b"EHLO": "250 grüß Gott", b"DATA": "354 los", b"QUIT": "221 tschüß"}
+    writer.write("220 grüß Gott\r\n".encode("latin-1"))
+    while line := await reader.readline():
+        writer.write(f"{said.get(line[:4].upper(), '250 angenommen für später')}\r\n".encode("latin-1"))
+        if line.startswith(b"DATA"):
+            await reader.readuntil(b"\r\n.\r\n")
+            writer.write("250 angenommen für später\r\n".encode("latin-1"))
+        await writer.drain()
+    writer.close()
+
+
+async def test_an_answer_that_is_no_utf_8_is_on_record_and_the_mail_goes_once(store, box, clock):
+    server = await asyncio.start_server(_speak_latin_1, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    form = {"host": "127.0.0.1", "port": port, "security": "plain", "sender": "a@example.com", "to": ["b@example.com"]}
+    mail = {"name": "mail", "kind": "email", "config": {**form, "allow_private": True}}
+    channel_store.create(store, box, mail, by="ada")
+    sent = queue(store, "mail")
+    async with server, sending(store, box, clock):
+        await until(lambda: status(store, sent) == "sent")
+    assert notifications.attempts(store, [sent])["answer"].to_list() == ["angenommen f?r sp?ter"]
