@@ -109,7 +109,7 @@ def _names(tree: Any) -> set[str]:
 def _filled(tree: Any, values: Mapping[str, Any]) -> Any:
     """The template with values put in; a text that is nothing but one name takes the value as it is (a number)."""
     if isinstance(tree, dict):
-        return {_filled(name, values): _filled(item, values) for name, item in tree.items()}
+        return {_text(_filled(name, values)): _filled(item, values) for name, item in tree.items()}
     if isinstance(tree, list):
         return [_filled(item, values) for item in tree]
     if not isinstance(tree, str):
@@ -132,7 +132,7 @@ def _fitting(make: Callable[[int], Any]) -> bytes:
     """The first body under the limit, its texts cut ever shorter; a word of it where nothing helps."""
     body = b""
     for limit in (MAX_BODY_BYTES, 2_000, 500, 100, 20):
-        body = orjson.dumps(make(limit), option=orjson.OPT_NON_STR_KEYS)
+        body = orjson.dumps(make(limit))
         if len(body) < MAX_BODY_BYTES:
             return body
     return orjson.dumps({"type": "alert.too_large", "data": {"flaw": f"the message had {len(body)} bytes"}})

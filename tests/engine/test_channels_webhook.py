@@ -178,6 +178,10 @@ def test_a_value_cannot_break_out_of_its_place_in_a_template():
     assert json.loads(render(Body.TEMPLATE, '{"text": "{{ title }}"}', evil)) == {"text": 'x", "admin": "true'}
 
 
+def test_a_number_can_be_a_name_in_a_template():
+    assert json.loads(render(Body.TEMPLATE, '{"{{ value }}": "{{ value }}"}', FIRING)) == {"512.3": 512.3}
+
+
 @pytest.mark.parametrize("template", ["{", '{"a": "{{ nonsense }}"}', '{"{{ bad }}": 1}'])
 def test_a_broken_template_is_refused_when_saved_and_sends_the_plain_message_flagged(template):
     with pytest.raises(ValidationError):
