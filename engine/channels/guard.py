@@ -11,6 +11,11 @@ import socket
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+#: Nowhere public although `is_global` says so: old wrappings of IPv4 (RFC 4291, 2765), local NAT64 (RFC 8215),
+#: site-local (RFC 3879) and segment routing (RFC 9602).
+_NOT_PUBLIC = tuple(
+    ipaddress.IPv6Network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10", "5f00::/16")
+)
 
 
 class BlockedAddress(Exception):
@@ -20,7 +25,7 @@ class BlockedAddress(Exception):
 def is_public(text: str) -> bool:
     """Whether an IP address (with or without zone) is reachable on the public internet, seen through IPv6 wrappings."""
     address = _unwrapped(ipaddress.ip_address(text.partition("%")[0]))
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not any(address in network for network in _NOT_PUBLIC)
 
 
 def _unwrapped(address: IPAddress) -> IPAddress:
