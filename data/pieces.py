@@ -208,5 +208,6 @@ def _native(name: str, wanted: Sequence[str]) -> list[object]:
     if name == "stream":
         return [value == "true" for value in wanted if value in {"true", "false"}]
     if name == "status":
-        return [int(value) for value in wanted if value.isascii() and value.isdigit() and int(value) < 32768]
+        # as `CAST(status AS VARCHAR)` writes it; a SMALLINT has five digits at most
+        return [int(v) for v in wanted if v.isascii() and v.isdigit() and str(int(v[:6])) == v and int(v) < 32768]
     return list(wanted)

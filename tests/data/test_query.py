@@ -259,6 +259,14 @@ def test_what_cannot_be_answered_says_why(loaded, changes, error, words):
         answer(loaded, Question(**({"metrics": ("cost",), "start": FIRST, "end": LAST} | changes)))
 
 
+@pytest.mark.parametrize("status", ["0429", "9" * 5000, "70000", "²", "-1", ""])
+def test_a_status_that_no_request_can_have_matches_nothing_however_it_is_asked(loaded, status):
+    question = Question(("requests",), FIRST, LAST, where={"status": (status,)})
+    other = Question(("errors",), FIRST, LAST, where={"status": ("200",)})
+    assert answer(loaded, question).item() == 0
+    assert answers(loaded, [question, other])[0].item() == 0
+
+
 def test_values_that_look_like_sql_are_values(loaded):
     nasty = "x' OR 1=1 --"
     question = Question(("requests",), FIRST, LAST, where={"model": (nasty,), f"tag:{nasty}": (nasty,)})
