@@ -54,7 +54,10 @@ def _key(path: Path) -> bytes:
 
 
 def redacted(text: str, hidden: Mapping[str, Any]) -> str:
-    """`text` with every secret value of `hidden` (also nested ones, of four characters or more) replaced."""
+    """`text` with every secret value of `hidden` (also nested ones, of four characters or more) replaced.
+
+    Long words of a value count too: who sends `Bearer TOKEN` may be answered with the token alone.
+    """
     for value in sorted(_values(hidden), key=len, reverse=True):
         text = text.replace(value, MASK)
     return text
@@ -63,4 +66,6 @@ def redacted(text: str, hidden: Mapping[str, Any]) -> str:
 def _values(tree: Any) -> list[str]:
     if isinstance(tree, Mapping):
         return [value for item in tree.values() for value in _values(item)]
-    return [tree] if isinstance(tree, str) and len(tree) >= 4 else []
+    if not isinstance(tree, str):
+        return []
+    return [part for part, least in ((tree, 4), *((word, 8) for word in tree.split())) if len(part) >= least]
