@@ -46,8 +46,12 @@ TABLE_FUNCTIONS: frozenset[str] = frozenset({"generate_series", "json_each", "js
 REFUSED_FUNCTIONS: frozenset[str] = frozenset(
     {
         "array_resize",
+        "bitstring",
+        "bitstring_agg",
         "current_setting",
         "currval",
+        "equi_width_bins",
+        "format",
         "getenv",
         "getvariable",
         "json_execute_serialized_sql",
@@ -56,6 +60,7 @@ REFUSED_FUNCTIONS: frozenset[str] = frozenset(
         "lpad",
         "nextval",
         "pg_sleep",
+        "printf",
         "repeat",
         "rpad",
         "setseed",
