@@ -72,9 +72,21 @@ def as_read(rule_id: str, stored: Instance) -> dict[str, Any]:
 
 
 def caught_up(rule: Rule, instance: Instance, at: datetime) -> Instance:
-    """The instance without the time since its last evaluation that nobody watched; a late tick is not downtime."""
+    """The instance without the time since its last evaluation that nobody watched; a late tick is not downtime.
+
+    Where the clock was set back since then, nothing of it began later than now.
+    """
+    if instance.evaluated_at > at:
+        return _begun_by(instance, at)
     unwatched = at - instance.evaluated_at - rule.every
-    if unwatched <= max(rule.every, timedelta(seconds=5)):
-        return instance
-    state = restored(instance, unwatched)
-    return replace(state, since=instance.since)
+    return instance if unwatched <= max(rule.every, timedelta(seconds=5)) else restored(instance, unwatched)
+
+
+def _begun_by(instance: Instance, at: datetime) -> Instance:
+    active, recovering = instance.active_since, instance.recovering_since
+    return replace(
+        instance,
+        since=min(instance.since, at),
+        active_since=active and min(active, at),
+        recovering_since=recovering and min(recovering, at),
+    )

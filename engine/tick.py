@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -35,6 +35,8 @@ from engine.truth import GroupTruth, Truth
 SLOW_SHARE = 0.5
 #: How long questions are asked one by one after the shared read failed.
 PATIENCE_S = 20.0
+#: An instance evaluated later than this from now was so by a clock that has been set back.
+AHEAD = timedelta(minutes=1)
 _log = logging.getLogger(__name__)
 
 
@@ -80,7 +82,7 @@ def tick(
     """
     begun = time.perf_counter()
     known = instances.from_rows(alerts.instances(store, [one.id for one in rules]))
-    stale = {one.id for one in rules if any(i.evaluated_at >= at for i in known.get(one.id, {}).values())}
+    stale = {one.id for one in rules if any(at <= i.evaluated_at <= at + AHEAD for i in known.get(one.id, {}).values())}
     due = [one for one in rules if one.id not in stale]
     answered = ask(store, [questions(one.rule, at) for one in due])
     evaluated = [_step(one, known.get(one.id, {}), got, at) for one, got in zip(due, answered, strict=True)]
@@ -143,11 +145,15 @@ def _step(one: Watched, known: Mapping[str, Instance], answers: Sequence[Answer]
         truths = evaluate(one.rule, answers, caught)
         steps = state.advance(one.rule, caught, truths, at)
     except Exception as error:  # noqa: BLE001 - one broken rule must stop no other
-        _log.exception("rule %s (%s) could not be evaluated", one.id, one.rule.name)
-        return _Evaluated(one, (), (), f"{type(error).__name__}: {error}")
+        return _broken(one, error)
     by_key = {truth.key: truth for truth in truths}
     moves = tuple(Move(key, known.get(key), step, by_key.get(key)) for key, step in steps.items())
     return _Evaluated(one, truths, moves)
+
+
+def _broken(one: Watched, error: Exception) -> _Evaluated:
+    _log.error("rule %s (%s) could not be evaluated", one.id, one.rule.name, exc_info=error)
+    return _Evaluated(one, (), (), f"{type(error).__name__}: {error}")
 
 
 def _consequences(
@@ -158,7 +164,10 @@ def _consequences(
     known = situations(store, concerned, at, public_url=public_url)
     made: dict[str, Changes] = {}
     for one in evaluated:
-        part = changes(one.watched, one.moves, known.get(one.watched.id, Situation()), at)
+        try:
+            part = changes(one.watched, one.moves, known.get(one.watched.id, Situation()), at)
+        except Exception as error:  # noqa: BLE001 - as in `_step`
+            one, part = _broken(one.watched, error), Changes()  # noqa: PLW2901 - its health is told either way
         made[one.watched.id] = replace(part, health=(_health(one, at, begun),))
     return made
 

@@ -124,19 +124,20 @@ def test_one_rules_conflict_leaves_the_others_in_peace(store):
     assert rows(store, "alerts", "rule_name") == [("Fresh",)]
 
 
-def test_a_rule_that_fails_is_in_bad_health_and_the_others_go_on(store, monkeypatch):
+@pytest.mark.parametrize("part", ["evaluate", "changes"])
+def test_a_rule_that_fails_is_in_bad_health_and_the_others_go_on(store, monkeypatch, part):
     broken, fine = watch(store, name="Broken"), watch(store, name="Fine")
     spend(store, NOON - SECOND, "2")
     from engine import tick as module
 
-    evaluate = module.evaluate
+    real = getattr(module, part)
 
-    def evaluate_or_fail(rule, *args):
-        if rule.name == "Broken":
+    def work_or_fail(of, *args):
+        if getattr(of, "rule", of).name == "Broken":
             raise ZeroDivisionError("made up")
-        return evaluate(rule, *args)
+        return real(of, *args)
 
-    monkeypatch.setattr(module, "evaluate", evaluate_or_fail)
+    monkeypatch.setattr(module, part, work_or_fail)
     tick(store, [broken, fine], NOON)
     assert rules.get(store, broken.id).health == "error"
     assert "made up" in rules.get(store, broken.id).health_message
@@ -175,6 +176,18 @@ def test_pending_does_not_run_while_nobody_watches(store):
     assert rows(store, "alert_instances", "state") == [("pending",)]
     tick(store, [rule], NOON + 31 * MINUTE)
     assert rows(store, "alert_instances", "state") == [("firing",)]
+
+
+def test_a_clock_that_is_set_back_stops_no_rule(store):
+    rule = watch(store, **{"for": "2m"})
+    spend(store, NOON + 5 * HOUR - SECOND, "2")
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON + 5 * HOUR)
+    states = []
+    for n in range(3):
+        tick(store, [rule], NOON + n * MINUTE)
+        states += rows(store, "alert_instances", "state")
+    assert states == [("pending",), ("pending",), ("firing",)]
 
 
 def test_a_silence_is_recorded_once_with_its_reason(store):
