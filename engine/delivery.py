@@ -93,9 +93,9 @@ class Sender:
     async def _due(self) -> list[NotificationRow]:
         try:
             due = await asyncio.to_thread(rows.due, self._store, self._now())
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - the loop must outlive whatever it is
             if not self._away:
-                _log.warning("the outbox cannot be read: %s", error)
+                _log.warning("the outbox cannot be read: %s: %s", type(error).__name__, error)
             self._away = True
             return []
         self._away = False
@@ -116,6 +116,7 @@ class Sender:
         self._tasks.start(self._deliver(row), name=f"deliver {row.id} to {row.channel}")
 
     async def _deliver(self, row: NotificationRow) -> None:
+        attempt = None
         try:
             attempt = await attempt_now(
                 self._store,
@@ -129,7 +130,8 @@ class Sender:
             self.counts[attempt.result if attempt else "lost race"] += 1
         finally:
             self._sending.pop(row.id, None)
-            self.wake()
+            if attempt or self._stopping.is_set():  # what could not be claimed now cannot be claimed at once either
+                self.wake()
 
 
 async def attempt_now(

@@ -1,11 +1,13 @@
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
+from data.errors import StoreError
 from data.queries import notifications
 from data.store import Statement
 from engine import channel_store, delivery, outbox, trial
@@ -283,6 +285,37 @@ async def test_a_message_in_the_app_is_stored_once_and_pushed(store, box, clock)
     assert notifications.unread(store) == 1
     store.transact([notifications.reading(None, clock())])
     assert notifications.unread(store) == 0
+
+
+async def test_an_outbox_that_can_be_read_but_not_written_is_not_tried_without_a_pause(store, box, clock, monkeypatch):
+    looks = []
+    due = notifications.due
+
+    def refuse(_):
+        raise StoreError("the disk is full")
+
+    queue(store)
+    monkeypatch.setattr(store, "transact", refuse)
+    monkeypatch.setattr(notifications, "due", lambda *args: looks.append(time.monotonic()) or due(*args))
+    async with sending(store, box, clock):
+        await until(lambda: len(looks) >= 3)
+    assert looks[2] - looks[0] > 1.5 * delivery.POLL_S
+
+
+async def test_the_sender_outlives_an_outbox_that_makes_no_sense(store, box, clock, monkeypatch):
+    due, answers = notifications.due, iter([TypeError("made up")])
+
+    def nonsense_once(*args):
+        for error in answers:
+            raise error
+        return due(*args)
+
+    monkeypatch.setattr(notifications, "due", nonsense_once)
+    async with receiving() as receiver:
+        hook(store, box, receiver.url)
+        sent = queue(store)
+        async with sending(store, box, clock):
+            await until(lambda: status(store, sent) == "sent")
 
 
 async def test_a_test_is_a_real_send_with_the_receivers_answer(store, box):
