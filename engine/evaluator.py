@@ -12,7 +12,7 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExe
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from data.errors import ConflictError, StoreError
+from data.errors import ConflictError, StoreError, StoreUnavailable
 from data.queries import leases
 from data.queries import rules as rule_rows
 from data.queries.rules import RuleRow
@@ -199,14 +199,14 @@ class Evaluator:
             await self._guarded(self._evaluate(mine))
 
     async def _evaluate(self, rules: Sequence[Watched]) -> None:
-        done = await asyncio.to_thread(
-            tick,
-            self._desk.store,
-            rules,
-            instant(self._now()),
-            fence=self._fence(),
-            public_url=self._desk.public_url,
-        )
+        url = self._desk.public_url
+        try:
+            done = await asyncio.to_thread(
+                tick, self._desk.store, rules, instant(self._now()), fence=self._fence(), public_url=url
+            )
+        except StoreUnavailable:  # made up for at the next look: what is due once a day must not wait for the next day
+            self._fresh.update(rule.id for rule in rules)
+            raise
         status = self._status
         status.ticks += 1
         status.last_tick_at, status.last_tick_ms, status.last_error = done.at, done.duration_ms, ""
@@ -220,10 +220,13 @@ class Evaluator:
             await work
         except Fenced:
             self._stand_by()
-        except StoreError as error:
+        except StoreUnavailable as error:
             if not self._status.store_error:
                 _log.warning("nothing is evaluated while the store is away: %s", error)
             self._status.store_error = str(error)
+        except StoreError as error:
+            _log.error("a tick failed: %s", error)
+            self._failed(str(error))
         except Exception as error:  # noqa: BLE001 - the scheduler's tick: the next one tries again
             _log.exception("a tick failed")
             self._failed(f"{type(error).__name__}: {error}")

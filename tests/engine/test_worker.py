@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from data.errors import QueryRejected
 from data.queries import leases, notifications
 from data.serving import RunningStore
 from data.store import connect
@@ -217,6 +218,42 @@ async def test_the_evaluator_outlives_the_store(config):
         await task
         store.close()
         running.stop()
+
+
+async def test_a_tick_that_found_the_store_away_is_made_up_for_once_it_is_back(config):
+    running = RunningStore(config)
+    store = connect(config)
+    desk = Desk(config, SecretBox(config.home), connected=store)
+    evaluator = Evaluator(desk)
+    try:
+        watch(store, every="1d")
+        await evaluator._look()
+        await asyncio.to_thread(running.stop)
+        await evaluator._beat(86_400)
+        assert desk.status.store_error
+        running = await asyncio.to_thread(RunningStore, config)
+        await evaluator._guarded(evaluator._look())
+        assert (desk.status.ticks, desk.status.store_error) == (2, "")
+    finally:
+        store.close()
+        running.stop()
+
+
+async def test_a_tick_that_the_store_refuses_shows_in_the_health_until_one_succeeds(store, config, monkeypatch):
+    watch(store, every="1d")
+    with evaluating(store, config) as (desk, evaluator):
+        await evaluator._look()
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "tick", refusing)
+            await evaluator._beat(86_400)
+        await evaluator._look()
+        assert (desk.status.failed_ticks, desk.status.last_error) == (1, "made up")
+        await evaluator._beat(86_400)
+        assert desk.status.last_error == ""
+
+
+def refusing(*_, **__):
+    raise QueryRejected("made up")
 
 
 def test_the_instant_of_an_evaluation_leaves_the_ledger_a_second():
