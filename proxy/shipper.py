@@ -129,16 +129,18 @@ class Shipper:
             return shipped
 
     def _ship_batch(self) -> int:
+        if not self._spool.backlog().records:
+            return 0
+        # first of all: while no store answers, nothing need be read from the disk again and again
+        self._store = self._store or self._connect()
         first, records = self._spool.read(self._spool.shipped, self._batch_records)
         if records:
-            self._put(first, records)
+            self._put(self._store, first, records)
         return len(records)
 
-    def _put(self, first: int, records: Sequence[LedgerRecord]) -> None:
-        if self._store is None:
-            self._store = self._connect()
+    def _put(self, store: RecordStore, first: int, records: Sequence[LedgerRecord]) -> None:
         last = first + len(records) - 1
-        offset = self._store.put(rows(records), spool_id=self._spool.spool_id, first=first, last=last)
+        offset = store.put(rows(records), spool_id=self._spool.spool_id, first=first, last=last)
         if offset < last:
             raise StoreError(f"the store says it has record {offset} of a batch up to {last}")
         self._spool.acknowledged(offset)
