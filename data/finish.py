@@ -12,7 +12,6 @@ from data.latency import bucket_of, middle_ms
 from data.metrics import Kind, Metric
 from data.schema import ROLLUP_MEASURES
 
-MONEY_TYPE = pl.Decimal(38, 9)
 COST, UNPRICED = "cost_usd", "unpriced"
 _FLOATS = frozenset({"duration_ms", "overhead_ms", "ttft_ms"})
 _ROUNDED = 6

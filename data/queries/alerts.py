@@ -153,13 +153,6 @@ def events(store: Store, alert_id: str) -> pl.DataFrame:
     return store.frame(select(alert_events).where(alert_events.c.alert_id == alert_id).order_by(alert_events.c.id))
 
 
-def recent_events(store: Store, *, rule_id: str = "", before: str = "", limit: int = 200) -> pl.DataFrame:
-    """Transitions, newest first, of one rule or of all: the columns of `alert_events`."""
-    question = select(alert_events).order_by(alert_events.c.id.desc()).limit(limit)
-    question = question.where(alert_events.c.rule_id == rule_id) if rule_id else question
-    return store.frame(question.where(alert_events.c.id < before) if before else question)
-
-
 def acknowledging(alert_id: str, *, by: str, at: datetime, comment: str, until: datetime | None) -> Statement:
     """Mark an open incident as taken on; a second acknowledgement renews the first."""
     values = {
