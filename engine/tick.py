@@ -82,8 +82,7 @@ def tick(
     """
     begun = time.perf_counter()
     known = instances.from_rows(alerts.instances(store, [one.id for one in rules]))
-    stale = {one.id for one in rules if any(at <= i.evaluated_at <= at + AHEAD for i in known.get(one.id, {}).values())}
-    due = [one for one in rules if one.id not in stale]
+    due = [one for one in rules if not _seen(known.get(one.id, {}), at)]
     answered = ask(store, [questions(one.rule, at) for one in due])
     evaluated = [_step(one, known.get(one.id, {}), got, at) for one, got in zip(due, answered, strict=True)]
     parts = _consequences(store, evaluated, at, public_url, begun)
@@ -97,6 +96,15 @@ def tick(
         conflicted=tuple(conflicted),
         duration_ms=(time.perf_counter() - begun) * 1000,
     )
+
+
+def _seen(known: Mapping[str, Instance], at: datetime) -> bool:
+    """Whether a rule was evaluated at `at` already; some of its groups may only have been resolved by hand since."""
+    return bool(known) and all(_is_seen(instance, at) for instance in known.values())
+
+
+def _is_seen(instance: Instance, at: datetime) -> bool:
+    return at <= instance.evaluated_at <= at + AHEAD
 
 
 def look(store: Store, rule: Rule, at: datetime) -> tuple[GroupTruth, ...]:
@@ -147,7 +155,8 @@ def _step(one: Watched, known: Mapping[str, Instance], answers: Sequence[Answer]
     except Exception as error:  # noqa: BLE001 - one broken rule must stop no other
         return _broken(one, error)
     by_key = {truth.key: truth for truth in truths}
-    moves = tuple(Move(key, known.get(key), step, by_key.get(key)) for key, step in steps.items())
+    settled = {key for key, instance in known.items() if _is_seen(instance, at)}
+    moves = tuple(Move(key, known.get(key), step, by_key.get(key)) for key, step in steps.items() if key not in settled)
     return _Evaluated(one, truths, moves)
 
 

@@ -5,7 +5,7 @@ import pytest
 from data import query
 from data.errors import QueryRejected
 from data.queries import alerts, leases
-from engine import rules
+from engine import incidents, rules
 from engine.tick import Fenced, look, tick
 from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, rows, spend, watch
 
@@ -70,6 +70,20 @@ def test_the_same_tick_twice_changes_nothing(store):
     tick(store, [rule], NOON)
     assert tick(store, [rule], NOON).rules == 0
     assert len(rows(store, "notifications", "id")) == 1
+
+
+def test_a_group_resolved_by_hand_a_moment_ago_keeps_no_other_from_being_evaluated(store):
+    rule = watch(store, group_by=["model"])
+    spend(store, NOON - SECOND, "2", model="opus")
+    spend(store, NOON - SECOND, "0.5", model="haiku")
+    tick(store, [rule], NOON)
+    spend(store, NOON + SECOND, "2", model="haiku")
+    ((opus,),) = rows(store, "alerts", "id")
+    incidents.resolve(store, [opus], by="ada", at=NOON + MINUTE + SECOND)
+
+    assert tick(store, [rule], NOON + MINUTE).transitions == 1
+
+    assert rows(store, "alert_instances", "state") == [("firing",), ("normal",)]
 
 
 def test_two_workers_at_the_same_instant_open_one_incident(store, monkeypatch):
