@@ -1,6 +1,7 @@
 """How the database came to its present shape: an ordered list of named steps, each applied once, in a transaction.
 
-To change a table: change `data/schema.py`, and append a step here that brings an existing database there.
+To change a table: change `data/schema.py`, and append a step here that brings an existing database there. On a new
+database the first step made all tables as they are today: a later step finds its change done (IF NOT EXISTS).
 """
 
 from collections.abc import Callable
