@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from app import demo_rules, stack
 from app import doctor as checks
 from app import replay as trace
-from app import stack
 from app.supervisor import StartFailed, Supervisor
 from data import demo
 from data.config import Config
@@ -182,12 +182,13 @@ def demo_load(
     home: Home = None,
     config_file: ConfigFile = None,
 ) -> None:
-    """Load made-up history of a team; loading the same again adds nothing."""
+    """Load made-up history of a team, and its rules; loading the same again adds nothing."""
     config = _load(home, config_file, {})
     ensure_running(config)
     client = connect(config)
     rows = demo.load(client, days=days, requests=requests, seed=seed)
-    typer.echo(f"{rows:,} requests over {days} days")
+    watching = demo_rules.add(client)
+    typer.echo(f"{rows:,} requests over {days} days, {watching} rules")
 
 
 @rules_app.command("list")

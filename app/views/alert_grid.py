@@ -46,6 +46,7 @@ _STYLE = {
         "border-radius": "8px",
     },
     ".ag-row:not(.ag-row-selected)": {"background-color": "var(--background-color) !important"},
+    ".ag-root, .ag-body, .ag-paging-panel": {"background-color": "var(--background-color) !important"},
     **{
         f".word-{word}": {"color": f"color-mix(in srgb, {shade} 72%, currentColor) !important", "font-weight": "600"}
         for word, shade in _SHADES.items()
