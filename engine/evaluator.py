@@ -21,6 +21,7 @@ from engine.audit import clock, new_id
 from engine.desk import Desk
 from engine.episode import Watched
 from engine.errors import RuleError
+from engine.history import EPOCH
 from engine.rules import watched
 from engine.tick import Fenced, fault, tick
 
@@ -31,7 +32,6 @@ LEASE_FOR = timedelta(seconds=10)
 LOOK_S = 1.0
 #: Rows may take this long from the end of a request to the store; ticks look at the ledger as it was then.
 LEDGER_DELAY = timedelta(seconds=1)
-_EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 _log = logging.getLogger(__name__)
 
 
@@ -185,7 +185,7 @@ class Evaluator:
         self._scheduler.add_job(
             self._beat,
             # a second after the full period, so that the windows end on it and the ledger is complete up to there
-            IntervalTrigger(seconds=seconds, start_date=_EPOCH + LEDGER_DELAY, timezone=UTC),
+            IntervalTrigger(seconds=seconds, start_date=EPOCH + LEDGER_DELAY, timezone=UTC),
             args=[seconds],
             id=str(seconds),
             coalesce=True,

@@ -149,6 +149,15 @@ async def test_a_look_at_a_rule_shows_each_condition(api, store):
     assert rows(store, "alerts", "id") == []
 
 
+async def test_a_simulation_of_too_many_groups_is_refused(api, store, monkeypatch):
+    monkeypatch.setattr(ledger, "MOST_GROUP_EVALUATIONS", 10)
+    for model in ("opus", "haiku"):
+        spend(store, NOON, "2", model=model)
+    asked = {"rule": {**COSTLY, "group_by": ["model"]}, "from": "2026-03-01T12:00:00Z", "to": "2026-03-01T12:10:00Z"}
+    answer = await ask(api, "POST", "/api/alerts/simulate", 409, json=asked)
+    assert answer["detail"] == "2 groups are too many to replay 10 times; ask for a shorter time"
+
+
 async def test_a_simulation_says_what_the_live_engine_says(api, store):
     rule = watch(store, **{"for": "2m", "keep_firing_for": "1m"})
     for n in (0, 1, 2, 9):
