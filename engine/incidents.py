@@ -104,13 +104,6 @@ def resolve(
     raise StaleVersion("the incidents keep changing; try again")
 
 
-def comment_on(store: Store, alert_id: str, comment: str, *, by: str, at: datetime | None = None) -> None:
-    """Replace an incident's comment; raises NotFound."""
-    _found(store, [alert_id])
-    change = entry(by, "comment", "alert", alert_id, at=at or clock(), detail={"comment": comment})
-    store.transact([queries.commenting(alert_id, comment), change])
-
-
 def _found(store: Store, alert_ids: Sequence[str]) -> list[dict[str, Any]]:
     """The incidents in the order asked for; raises NotFound naming the ids that do not exist."""
     wanted = list(dict.fromkeys(alert_ids))

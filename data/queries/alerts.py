@@ -166,11 +166,6 @@ def acknowledging(alert_id: str, *, by: str, at: datetime, comment: str, until: 
     return Statement(update(alerts).where(still_open).values(**values), expect=1)
 
 
-def commenting(alert_id: str, comment: str) -> Statement:
-    """Replace an incident's comment."""
-    return Statement(update(alerts).where(alerts.c.id == alert_id).values(comment=comment), expect=1)
-
-
 def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
     """Incidents opened in a time range, for statistics.
 

@@ -40,7 +40,7 @@ class Delivery:
 
 
 class Wire(Protocol):
-    """What channels send with; `engine.channels.http.HttpSender` and `engine.channels.in_app.Inbox` joined."""
+    """What channels send with; `engine.inbox.Wires` joins HTTP and the app's inbox."""
 
     async def post(self, url: str, *, body: bytes, headers: dict[str, str], allow_private: bool) -> Receipt:
         """POST `body`; raises DeliveryError unless the answer is 2xx."""
