@@ -26,7 +26,8 @@ _SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 #: At most this many closed hours (days) in one transaction: writers wait while it runs.
 _MOST_SPANS = 24
 
-Span = tuple[str, datetime]
+#: What closes ("hour", "day") and its start, UTC microseconds: a time may lie beyond what a datetime holds.
+Span = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,16 @@ class Unmerged:
         found = {
             (rollup.closes, start)
             for rollup in ROLLUPS
-            for start in pc.unique(pc.floor_temporal(ended_at, unit=rollup.closes)).to_pylist()
+            for start in pc.unique(pc.floor_temporal(ended_at, unit=rollup.closes).cast(pa.int64())).to_pylist()
         }
         with self._lock:
             recorded = Recorded(frozenset(found - self._known), self._merges)
         for rollup in ROLLUPS:
             starts = [start for closes, start in recorded.spans if closes == rollup.closes]
             for table in _tables(rollup) if starts else ():
-                cursor.execute("INSERT INTO unmerged SELECT ?, unnest(?::TIMESTAMP[])", [table.name, starts])
+                cursor.execute(
+                    "INSERT INTO unmerged SELECT ?, make_timestamp(unnest(?::BIGINT[]))", [table.name, starts]
+                )
         return recorded
 
     def remember(self, recorded: Recorded) -> None:
@@ -71,7 +74,7 @@ class Unmerged:
         """[start, end) of the table is merged, in `cursor`'s transaction."""
         with self._lock:
             self._merges += 1
-            self._known = {span for span in self._known if not start <= span[1] < end}
+            self._known.clear()
         cursor.execute("DELETE FROM unmerged WHERE rollup = ? AND start >= ? AND start < ?", [table.name, start, end])
 
 
@@ -100,9 +103,9 @@ def _tables(rollup: Rollup) -> tuple[Table, Table]:
 
 
 def _due(database: Database, rollup: Rollup, table: Table, now: datetime) -> list[datetime]:
-    """The starts of the closed hours (days) that got rows, in order."""
+    """The starts of the closed hours (days) that got rows, in order; what lies before 1970 stays as it is."""
     latest = naive_utc(now) - _GRACE - _SPANS[rollup.closes]
-    sql = "SELECT DISTINCT start FROM unmerged WHERE rollup = ? AND start <= ? ORDER BY start"
+    sql = "SELECT DISTINCT start FROM unmerged WHERE rollup = ? AND start BETWEEN 'epoch' AND ? ORDER BY start"
     with database.reading() as cursor:
         return [start for (start,) in cursor.execute(sql, [table.name, latest]).fetchall()]
 

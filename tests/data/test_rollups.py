@@ -2,6 +2,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -181,6 +182,14 @@ def test_rows_that_come_while_an_hour_is_merged_are_written_down_again(ledger):
     ledger.unmerged.remember(recorded)  # later than the merge that struck it out
     ledger.put([record(1)], 1)
     assert ledger.rows("SELECT count(*) FROM unmerged") == [(4,)]
+
+
+@pytest.mark.parametrize("ended_at", [3 * 10**17, -(10**17)], ids=["the year 11476", "before Christ"])
+def test_a_time_beyond_any_calendar_stops_neither_a_batch_nor_a_merge(ledger, ended_at):
+    ledger.put([msgspec.structs.replace(record(1), ended_at=ended_at), record(2), record(2)], 1)
+    ledger.put([record(2)], 4)
+    assert compact(ledger.database, ledger.unmerged, DAYS_LATER) > 0
+    assert ledger.rows("SELECT count(*), sum(requests)::INT FROM usage_minute") == [(2, 4)]
 
 
 def test_a_database_from_before_merges_were_written_down_is_looked_through(ledger):
