@@ -15,6 +15,8 @@ Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
 Money = Annotated[Decimal, Field(ge=0)]
 _STRICT = ConfigDict(extra="forbid")
+#: Bytes that a Unix socket's path may have: it must fit into `sockaddr_un`.
+SOCKET_PATH_LIMIT = 107
 
 
 @dataclass(frozen=True, slots=True)

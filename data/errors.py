@@ -2,7 +2,7 @@
 
 DataError
 ├── ConfigError          the configuration has faults, all of them listed
-├── UnknownMetric        no metric, dimension or grain of that name
+├── UnknownMetric        no metric, dimension, grain or time zone of that name
 └── StoreError
     ├── StoreUnavailable no store answers
     ├── DeadlineExceeded the query ran into its time limit and was ended
@@ -21,7 +21,7 @@ class ConfigError(DataError):
 
 
 class UnknownMetric(DataError):
-    """No metric, dimension or grain of that name."""
+    """No metric, dimension, grain or time zone of that name."""
 
 
 class StoreError(DataError):

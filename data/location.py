@@ -1,22 +1,21 @@
 """Where a store listens, as Flight writes it."""
 
+import os
 from pathlib import Path
 from urllib.parse import quote
 
 from pyarrow import flight
 
+from data.config import SOCKET_PATH_LIMIT
 from data.errors import StoreUnavailable
-
-#: The path must fit into `sockaddr_un`.
-LONGEST_SOCKET_PATH = 107
 
 
 def unix_location(socket: Path) -> flight.Location:
     """A Unix socket. Raises `StoreUnavailable` when the path is too long for one."""
     path = str(socket)
-    if len(path.encode()) > LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
         raise StoreUnavailable(
-            f"the socket path {path} is longer than {LONGEST_SOCKET_PATH} bytes; choose a shorter home folder",
+            f"the socket path {path} is longer than {SOCKET_PATH_LIMIT} bytes; choose a shorter home folder",
         )
     # quoted twice: Arrow reads it as a URI, and hands gRPC the path in another one
     return flight.Location(f"grpc+unix://{quote(quote(path))}")

@@ -18,7 +18,7 @@ import platformdirs
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from data.config import Config, ProviderConfig
+from data.config import SOCKET_PATH_LIMIT, Config, ProviderConfig
 from data.errors import ConfigError
 
 PREFIX = "CLAUDE_PROXY_"
@@ -29,8 +29,6 @@ DEFAULT_PROVIDERS = {
     "anthropic": {"protocol": "anthropic", "base_url": "https://api.anthropic.com"},
     "openai": {"protocol": "openai", "base_url": "https://api.openai.com"},
 }
-#: The socket's path must fit into `sockaddr_un`.
-SOCKET_PATH_LIMIT = 107
 
 Tree = dict[str, Any]
 
