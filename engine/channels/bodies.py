@@ -23,10 +23,10 @@ class Body(StrEnum):
     TEMPLATE = "template"
 
 
-def render(shape: Body, template: str, notice: Notice, *, public_url: str = "") -> bytes:
+def render(shape: Body, template: str, notice: Notice) -> bytes:
     """The body under 20 kB, long texts cut visibly; a broken template gives the standard body, flagged (`flaw`)."""
     if shape is Body.ALERTMANAGER:
-        return _fitting(lambda limit: _cut(alertmanager(notice, public_url), limit))
+        return _fitting(lambda limit: _cut(alertmanager(notice), limit))
     if shape is Body.TEMPLATE:
         try:
             filled = _filled(orjson.loads(template), _values(notice))
@@ -42,7 +42,7 @@ def standard(notice: Notice) -> dict[str, Any]:
     return {"type": notice.type, "timestamp": notice.at, "data": _fields(notice)}
 
 
-def alertmanager(notice: Notice, public_url: str = "") -> dict[str, Any]:
+def alertmanager(notice: Notice) -> dict[str, Any]:
     """Alertmanager's webhook body, version 4, with one alert."""
     state = "resolved" if notice.status is NoticeStatus.RESOLVED else "firing"
     labels = {**notice.labels, "alertname": notice.rule_name or notice.title, "severity": notice.severity}
@@ -66,7 +66,7 @@ def alertmanager(notice: Notice, public_url: str = "") -> dict[str, Any]:
         "groupLabels": dict(notice.labels),
         "commonLabels": labels,
         "commonAnnotations": annotations,
-        "externalURL": public_url,
+        "externalURL": notice.rule_url.partition("/rules?")[0],
         "alerts": [alert],
     }
 

@@ -198,3 +198,4 @@ def test_alertmanagers_body_has_its_fields():
     assert alert["labels"] == {"model": "gpt-5", "alertname": "High cost", "severity": "high"}
     assert alert["annotations"]["summary"] == FIRING.summary
     assert alert["startsAt"] == "2026-03-01T12:00:00+00:00"
+    assert body["externalURL"] == "http://app"
