@@ -51,6 +51,12 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
+def _without_login(url: HttpUrl) -> HttpUrl:
+    if url.username or url.password:
+        raise ValueError("must not hold a user name or password, which would be shown; send them in headers")
+    return url
+
+
 Secret = Annotated[str, AfterValidator(_secret)]
 
 
@@ -60,7 +66,7 @@ class WebhookConfig(ChannelConfig):
     `body` is the shape of what is sent; a `template` is JSON whose texts hold `{{ name }}`s of the notice.
     """
 
-    url: HttpUrl
+    url: Annotated[HttpUrl, AfterValidator(_without_login)]
     secret: Secret
     previous_secret: Secret = ""
     headers: Annotated[dict[str, str], Field(max_length=20), AfterValidator(_headers)] = Field(default_factory=dict)

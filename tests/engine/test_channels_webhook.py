@@ -199,3 +199,9 @@ def test_alertmanagers_body_has_its_fields():
     assert alert["annotations"]["summary"] == FIRING.summary
     assert alert["startsAt"] == "2026-03-01T12:00:00+00:00"
     assert body["externalURL"] == "http://app"
+
+
+@pytest.mark.parametrize("login", ["ada:hush@", "hush@"])
+def test_an_address_that_would_show_a_login_is_refused(login):
+    with pytest.raises(ValidationError, match="send them in headers"):
+        config(f"https://{login}example.com/hook")
