@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app import demo_rules, stack
+from app import demo_rules, premises, stack
 from app import doctor as checks
 from app import replay as trace
 from app.supervisor import StartFailed, Supervisor
@@ -39,7 +39,12 @@ Home = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="The TOML file.", show_default="CLAUDE_PROXY_CONFIG, if set")
 ]
-Port = Annotated[int | None, typer.Option(help="The port to listen on.", show_default=False)]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="The port to listen on.", show_default="the configured one")
+]
+UiPort = Annotated[int | None, typer.Option(min=0, max=65535, help="The app's port.", show_default="8501")]
+WorkerPort = Annotated[int | None, typer.Option(min=0, max=65535, help="The worker's port.", show_default="8083")]
+ProxyPort = Annotated[int | None, typer.Option(min=0, max=65535, help="The proxy's port.", show_default="8082")]
 
 
 def main() -> None:
@@ -48,7 +53,7 @@ def main() -> None:
         app()
     except ConfigError as error:
         sys.exit(f"The configuration has faults:\n{error}")
-    except (DataError, EngineError, StartFailed, trace.TraceError) as error:
+    except (DataError, EngineError, StartFailed, premises.Occupied, trace.TraceError) as error:
         sys.exit(str(error))
 
 
@@ -59,9 +64,9 @@ def up(
         bool, typer.Option("--demo", help="With a simulated provider, 90 days of history and live traffic.")
     ] = False,
     home: Home = None,
-    port: Port = None,
-    ui_port: Port = None,
-    worker_port: Port = None,
+    port: ProxyPort = None,
+    ui_port: UiPort = None,
+    worker_port: WorkerPort = None,
     no_ui: Annotated[bool, typer.Option("--no-ui", help="Without the app.")] = False,
     config_file: ConfigFile = None,
 ) -> None:
@@ -85,7 +90,15 @@ def up(
         logs=config.home / "logs",
         say=_say,
     )
-    asyncio.run(_supervise(supervisor))
+    ports = {
+        "--port": (config.proxy.host, config.proxy.port),
+        "--worker-port": (config.worker.host, config.worker.port),
+    }
+    if not no_ui:
+        ports["--ui-port"] = (config.ui.host, config.ui.port)
+    with premises.held(config, ports):
+        _say(f"home       {config.home}")
+        asyncio.run(_supervise(supervisor))
 
 
 @app.command()
@@ -156,7 +169,7 @@ def query(
     home: Home = None,
     config_file: ConfigFile = None,
 ) -> None:
-    """Ask the store in SQL, in the reader's role."""
+    """Ask the store in SQL, in the reader's role; starts the store if none runs."""
     config = _load(home, config_file, {})
     ensure_running(config)
     frame = connect(config, Role.READER).sql(text)

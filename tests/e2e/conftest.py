@@ -15,9 +15,9 @@ def make_stack() -> Iterator[Callable[..., Stack]]:
     """Starts stacks; ends them and removes their homes after the test."""
     made: list[tuple[Stack, Path]] = []
 
-    def make(*, ui: bool = False) -> Stack:
+    def make(*, ui: bool = False, before: tuple[str, ...] = ()) -> Stack:
         home = Path(tempfile.mkdtemp(prefix="cpa-"))
-        made.append((Stack(home, ui=ui), home))
+        made.append((Stack(home, ui=ui, before=before), home))
         return made[-1][0].wait_until_ready()
 
     yield make

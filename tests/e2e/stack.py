@@ -73,7 +73,7 @@ class Spoken:
 class Stack:
     """Everything that `claude-proxy up` runs, in a home of its own, in front of a simulated provider."""
 
-    def __init__(self, home: Path, *, ui: bool) -> None:
+    def __init__(self, home: Path, *, ui: bool, before: tuple[str, ...] = ()) -> None:
         self.provider_port = free_port()
         ports = {name: free_port() for name in ("proxy", "worker", "ui")}
         provider = f"http://127.0.0.1:{self.provider_port}"
@@ -91,6 +91,9 @@ class Stack:
             sys.executable, "-m", "proxy.simulated", "--port", str(self.provider_port), "--speed", "0"
         )
         self._simulated.wait_for("ready")
+        if before:
+            alone = Spoken(sys.executable, "-m", "app.cli", *before, environ=self.environ)
+            assert alone.process.wait(60) == 0, alone.lines
         command = (sys.executable, "-m", "app.cli", "up", *(() if ui else ("--no-ui",)))
         self.up = Spoken(*command, environ=self.environ)
         self._stores: list[Store] = []

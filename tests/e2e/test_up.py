@@ -8,12 +8,13 @@ from pathlib import Path
 import psutil
 import requests
 
+from app.stack import free_port
 from tests.e2e.stack import ROOT, Spoken, until
 
 
 def test_it_says_when_each_program_is_ready_and_ends_cleanly_on_ctrl_c(make_stack):
     stack = make_stack()
-    assert [line.split()[0] for line in stack.up.lines] == ["store", "proxy", "worker", "ready"]
+    assert [line.split()[0] for line in stack.up.lines] == ["home", "store", "proxy", "worker", "ready"]
     programs = psutil.Process(stack.up.process.pid).children(recursive=True)
     assert stack.up.end(signal.SIGINT) == 0
     assert [program for program in programs if program.is_running()] == []
@@ -36,7 +37,7 @@ def test_a_killed_program_comes_back_and_the_others_keep_answering(make_stack):
         until(lambda: _healthy(stack.proxy) and _healthy(stack.worker), what=f"healthy after {module} was killed")
 
 
-def test_a_port_that_is_taken_is_said_in_plain_words(make_stack):
+def test_a_port_that_is_taken_is_said_at_once_and_with_the_option_that_changes_it(make_stack):
     stack = make_stack()
     port = stack.proxy.rpartition(":")[2]
     second = Spoken(
@@ -45,8 +46,37 @@ def test_a_port_that_is_taken_is_said_in_plain_words(make_stack):
     )
     assert second.process.wait(60) == 1
     second.end()
-    assert any("proxy ended at start" in line for line in second.lines)
-    assert not any("Traceback" in line for line in second.lines)
+    assert second.lines == [
+        f"port {port} is taken by another program; end it, or choose another port with --port",
+    ]
+
+
+def test_a_second_one_on_the_same_home_is_refused_and_names_the_first(make_stack):
+    stack = make_stack()
+    ports = ("--port", str(free_port()), "--worker-port", str(free_port()))
+    second = Spoken(
+        *(sys.executable, "-m", "app.cli", "up", "--no-ui", *ports),
+        environ={"CLAUDE_PROXY_HOME": str(stack.config.home)},
+    )
+    assert second.process.wait(60) == 1
+    second.end()
+    assert f"already (process {stack.up.process.pid})" in second.lines[0]
+    assert _healthy(stack.proxy)
+
+
+def test_a_store_that_was_started_alone_makes_way(make_stack):
+    stack = make_stack(before=("query", "SELECT 1 AS one"))
+    assert [line.split()[0] for line in stack.up.lines] == ["home", "store", "proxy", "worker", "ready"]
+
+
+def test_a_home_that_cannot_be_made_is_said_in_plain_words():
+    ended = subprocess.run(
+        [sys.executable, "-m", "app.cli", "up", "--home", "/proc/x", "--no-ui", "--port", "0", "--worker-port", "0"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert "the home /proc/x cannot be used" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_faults_of_the_configuration_end_it_before_anything_starts(tmp_path: Path):
