@@ -12,7 +12,7 @@ from data.metrics import DIMENSIONS, METRICS
 from data.query import Grain, Question
 from engine.api.problems import BadRequest
 from engine.api.reading import answer, listed, span
-from engine.api.routes import DESK, Route
+from engine.api.routes import ANY_FILTER, DESK, Route
 
 _FILTER = "filter."
 #: The finest grain that leaves a chart readable, by how long a time is asked about.
@@ -107,7 +107,7 @@ def _grain(request: web.Request, start: datetime, end: datetime) -> Grain:
     return grain
 
 
-_PARAMETERS = ("metrics", "by", "from", "to", "range", "filter.{dimension}", "tz", "order_by", "limit")
+_PARAMETERS = ("metrics", "by", "from", "to", "range", ANY_FILTER, "tz", "order_by", "limit")
 ROUTES = (
     Route("GET", "/api/analytics/aggregate", aggregate, "Metrics by breakdown", query=_PARAMETERS),
     Route("GET", "/api/analytics/timeseries", timeseries, "Metrics over time", query=(*_PARAMETERS, "grain")),

@@ -38,7 +38,7 @@ def make_app(desk: Desk) -> web.Application:
     app[DESK], app[SOCKETS] = desk, Tasks()
     app.cleanup_ctx.append(_sockets)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
+        app.router.add_route(route.method, route.path, route.answer)
     return app
 
 

@@ -346,3 +346,11 @@ async def test_a_silence_begins_and_ends(api):
     await ask(api, "DELETE", f"/api/alerts/silences/{made['id']}", 409)
     await ask(api, "DELETE", "/api/alerts/silences/nobody", 404)
     await ask(api, "POST", "/api/alerts/silences", 422, json={"matchers": {}, "ends_at": ends})
+
+
+async def test_a_parameter_that_does_not_exist_is_named_not_ignored(api):
+    answer = await api.get("/api/analytics/aggregate", params={"metrics": "cost", "model": "gpt-5"})
+    assert answer.status == 400
+    assert "there is no parameter 'model' here" in (await answer.json())["detail"]
+    answer = await api.get("/api/analytics/aggregate", params={"metrics": "cost", "filter.model": "gpt-5"})
+    assert answer.status == 200
