@@ -138,12 +138,21 @@ def replay(
     url: Annotated[str, typer.Option(help="The proxy.", show_default="the configured one")] = "",
     concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight at most.")] = 64,
     retries: Annotated[int, typer.Option(min=0, help="How often to resend a call that reached nobody.")] = 0,
+    real_providers: Annotated[
+        bool, typer.Option("--real-providers", help="Even if the proxy calls real providers, which costs money.")
+    ] = False,
     home: Home = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Send a recorded trace through the proxy; the simulated provider answers with the trace's token counts."""
     config = _load(home, config_file, {})
     address = url or stack.url(stack.reachable(config.proxy.host), config.proxy.port)
+    outside = asyncio.run(trace.outside_providers(address))
+    if outside and not real_providers:
+        raise trace.TraceError(
+            f"The proxy at {address} calls {', '.join(outside)}: every call of the trace would cost money. "
+            "Replay against claude-proxy up --demo, or say --real-providers."
+        )
     result = asyncio.run(
         trace.replay(
             file,
@@ -158,6 +167,8 @@ def replay(
         f"{result.sent:,} calls in {result.seconds:.1f} s: {result.answered:,} answered, {result.failed:,} failed; "
         f"{result.input_tokens:,} input and {result.output_tokens:,} output tokens"
     )
+    if result.failed:
+        typer.echo(f"The first that failed: {result.first_failure}", err=True)
     raise typer.Exit(1 if result.failed else 0)
 
 

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _TIMES = ("timestamp", "time", "arrivaltimestamp")
 _INPUTS = ("contexttokens", "inputtokens", "prompttokens")
@@ -39,7 +42,10 @@ class TraceCall:
 
 @dataclass(slots=True)
 class ReplayResult:
-    """How a replay went. Tokens are what the answers said; `resent` counts repeats of calls that reached nobody."""
+    """How a replay went. Tokens are what the answers said; `resent` counts repeats of calls that reached nobody.
+
+    `first_failure` says why the first call that failed did.
+    """
 
     sent: int = 0
     answered: int = 0
@@ -48,9 +54,30 @@ class ReplayResult:
     output_tokens: int = 0
     seconds: float = 0.0
     resent: int = 0
+    first_failure: str = ""
+
+    def fail(self, why: str) -> None:
+        """Count a call that failed."""
+        self.failed += 1
+        self.first_failure = self.first_failure or why
 
 
 Progress = Callable[[ReplayResult], None]
+
+
+async def outside_providers(url: str) -> list[str]:
+    """Addresses beyond this machine that the proxy at `url` would call; raises TraceError when it does not answer."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
+            session.get(f"{url.rstrip('/')}/api/system/providers") as answer,
+        ):
+            items = (await answer.json())["items"]
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
+        raise TraceError(
+            f"no proxy answers at {url} ({type(error).__name__}); start one with claude-proxy up"
+        ) from error
+    return [item["base_url"] for item in items if urlsplit(item["base_url"]).hostname not in LOOPBACK]
 
 
 def speed_of(text: str) -> float | None:
@@ -225,15 +252,15 @@ class _Replay:
         for attempt in range(self._retries + 1):
             try:
                 await self._ask(session, call)
-            except aiohttp.ClientConnectorError:
+            except aiohttp.ClientConnectorError as error:
                 # nothing was sent: the one failure after which sending again cannot count a call twice
                 if attempt < self._retries:
                     self._result.resent += 1
                     await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                     continue
-                self._result.failed += 1
-            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
-                self._result.failed += 1
+                self._result.fail(str(error))
+            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
+                self._result.fail(f"{type(error).__name__}: {error}")
             return
 
     async def _ask(self, session: aiohttp.ClientSession, call: TraceCall) -> None:
@@ -248,8 +275,7 @@ class _Replay:
         }
         async with session.post(dialect.path, json=dialect.body(call), headers=headers) as answer:
             if answer.status != 200:
-                await answer.read()
-                self._result.failed += 1
+                self._result.fail(f"status {answer.status}: {(await answer.text())[:200]}")
                 return
             usage = (await answer.json())["usage"]
         tokens_in, tokens_out = (int(usage[name]) for name in dialect.counts)

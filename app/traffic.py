@@ -181,7 +181,7 @@ def main() -> None:
     """Call until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m app.traffic", description="A made-up team that calls the proxy.")
     parser.add_argument("--url", required=True, help="the proxy")
-    parser.add_argument("--rate", type=_positive, default=3.0, help="calls a second (default: 3)")
+    parser.add_argument("--rate", type=_positive, default=0.5, help="calls a second (default: 0.5)")
     arguments = parser.parse_args()
     asyncio.run(_run(arguments.url, arguments.rate))
 

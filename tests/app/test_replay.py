@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
-from app.replay import TraceCall, TraceError, read, replay, speed_of
+from app.replay import TraceCall, TraceError, outside_providers, read, replay, speed_of
 from proxy.simulated.server import BOOKS, make_app
 from proxy.simulated.settings import SimulatedSettings
 
@@ -174,3 +175,26 @@ async def test_a_production_hour_is_answered_token_for_token(provider, azure_tra
     assert (result.input_tokens, result.output_tokens) == (22_361_870, 4_088_665)
     totals = provider.app[BOOKS].summary()
     assert (totals["requests"], totals["input_tokens"], totals["output_tokens"]) == (19_366, 22_361_870, 4_088_665)
+
+
+async def test_a_proxy_that_calls_real_providers_is_found_out():
+    async def providers(_: web.Request) -> web.Response:
+        return web.json_response(
+            {"items": [{"base_url": "https://api.anthropic.com"}, {"base_url": "http://127.0.0.1:1"}], "next": None}
+        )
+
+    app = web.Application()
+    app.router.add_get("/api/system/providers", providers)
+    async with TestServer(app) as server:
+        assert await outside_providers(str(server.make_url("/"))) == ["https://api.anthropic.com"]
+
+
+async def test_no_proxy_is_said_before_anything_is_sent():
+    with pytest.raises(TraceError, match="no proxy answers at"):
+        await outside_providers(f"http://127.0.0.1:{unused_port()}")
+
+
+async def test_the_first_failure_is_kept(trace):
+    result = await replay(trace, url=f"http://127.0.0.1:{unused_port()}")
+    assert result.failed == 3
+    assert "Cannot connect" in result.first_failure
