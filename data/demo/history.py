@@ -17,7 +17,7 @@ from data.schema import ingest_offsets
 from data.store import Store
 
 DEFAULT_DAYS = 90
-DEFAULT_REQUESTS = 60_000
+DEFAULT_REQUESTS = 150_000
 _HOUR = timedelta(hours=1)
 _BATCH_ROWS = 20_000
 
