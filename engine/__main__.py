@@ -16,6 +16,7 @@ from pathlib import Path
 from data.config import Config
 from data.errors import ConfigError
 from data.lean import without_pandas
+from data.log_safety import NothingQuoted, ShortLines
 from data.settings import load
 from engine.worker import run
 
@@ -50,8 +51,9 @@ def _config(arguments: list[str]) -> Config:
 def _log_to(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handler = RotatingFileHandler(path, maxBytes=8 * 1024 * 1024, backupCount=3, encoding="utf-8")
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, handlers=[handler])
+    handler.setFormatter(ShortLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(NothingQuoted())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from data.config import Config
 from data.errors import StoreError
+from data.http_server import PlainRunner
 from data.store import Store, connect
 from data.tasks import Tasks
 from engine.api.server import make_app
@@ -44,7 +45,7 @@ async def run(config: Config, stopping: asyncio.Event, ready: asyncio.Future[str
 @asynccontextmanager
 async def serving(desk: Desk) -> AsyncIterator[str]:
     """The API, while the context is open; gives its address."""
-    runner = web.AppRunner(make_app(desk), access_log=None, handle_signals=False, shutdown_timeout=2)
+    runner = PlainRunner(make_app(desk), access_log=None, handle_signals=False, shutdown_timeout=2)
     await runner.setup()
     try:
         site = web.TCPSite(runner, desk.config.worker.host, desk.config.worker.port)

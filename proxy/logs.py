@@ -1,10 +1,12 @@
-"""Structured log lines: one JSON object a line on standard error, and never a secret."""
+"""Structured log lines: one JSON object a line on standard error, short, and never a secret."""
 
 import logging
 import sys
 from datetime import UTC, datetime
 
 import msgspec
+
+from data.log_safety import LIMIT, NothingQuoted, shortened
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -23,11 +25,19 @@ class JsonLines(logging.Formatter):
         line |= {name: str(value) for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        return _fitting(line)
+
+
+def _fitting(line: dict[str, object]) -> str:
+    while len(text := msgspec.json.encode(line).decode()) > LIMIT:
+        longest = max(line, key=lambda name: len(str(line[name])))
+        line[longest] = shortened(str(line[longest]), len(str(line[longest])) // 2)
+    return text
 
 
 def configure(level: int = logging.INFO) -> None:
     """Send this process's log records to standard error as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
+    handler.addFilter(NothingQuoted())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from data.config import Config
+from data.http_server import PlainRunner
 from data.model import LedgerRecord, RequestStart, Tokens
 from data.pricing import PriceBook
 from data.records import record_table
@@ -175,7 +176,7 @@ def _condition(works: Works, forwarder: Forwarder) -> Condition:
 
 
 def _runner(app: web.Application) -> web.AppRunner:
-    return web.AppRunner(
+    return PlainRunner(
         app,
         access_log=None,
         handle_signals=False,

@@ -21,6 +21,12 @@ def test_a_line_is_one_json_object_with_its_extra_fields():
     assert (read["level"], read["logger"], read["message"], read["record"]) == ("warning", "proxy.x", "took 5", "r1")
 
 
+def test_a_line_has_at_most_2000_characters():
+    read = line(msg="\x01" * 9000 + "the end", args=(), other="é" * 5000)
+    assert len(json.dumps(read, ensure_ascii=False)) <= 2000
+    assert read["message"].endswith("the end")
+
+
 def test_an_error_is_told_in_the_same_line():
     try:
         int("bad\nthing")

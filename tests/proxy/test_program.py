@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 
 import aiohttp
 import pytest
@@ -153,7 +154,9 @@ async def test_the_program_says_when_it_is_ready_survives_kill_and_ends_on_a_sig
 
 
 @asynccontextmanager
-async def started(home: Path, url: str) -> AsyncIterator[tuple[subprocess.Popen[str], str]]:
+async def started(
+    home: Path, url: str, errors: IO[str] | int = subprocess.DEVNULL
+) -> AsyncIterator[tuple[subprocess.Popen[str], str]]:
     environ = {
         **os.environ,
         "CLAUDE_PROXY_HOME": str(home),
@@ -162,7 +165,7 @@ async def started(home: Path, url: str) -> AsyncIterator[tuple[subprocess.Popen[
     }
     command = [sys.executable, "-m", "proxy"]
     with subprocess.Popen(  # noqa: ASYNC220 - it is waited for in a thread
-        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True
     ) as process:
         try:
             assert process.stdout is not None
@@ -171,6 +174,31 @@ async def started(home: Path, url: str) -> AsyncIterator[tuple[subprocess.Popen[
             yield process, line.split()[-1]
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: sk-SECRET\x01\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello_SECRET\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: SECRET\r\n\r\n",
+        b"SECRET\x00 / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nx: " + b"SECRET" * 20_000 + b"\r\n\r\n",
+    ],
+    ids=["header", "chunk", "length", "method", "long"],
+)
+async def test_what_is_not_http_is_neither_logged_nor_sent_back(tmp_path: Path, sent: bytes):
+    log = tmp_path / "errors"
+    with log.open("w") as errors:
+        async with started(tmp_path, "http://127.0.0.1:9", errors) as (_, address):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rsplit(":", 1)[1]))
+            writer.write(sent)
+            answer = await asyncio.wait_for(reader.read(), 20)
+            writer.close()
+    assert answer.split()[1] == b"400"
+    assert b"SECRET" not in answer
+    assert "SECRET" not in log.read_text()
+    assert all(len(line) <= 2000 for line in log.read_text().splitlines())
 
 
 def test_bad_configuration_is_said_in_one_line_each(tmp_path: Path):
