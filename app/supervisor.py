@@ -1,7 +1,8 @@
 """Starts the programs as subprocesses, waits until each is ready, restarts what dies, stops all of it cleanly.
 
 A program is ready when it prints a line `NAME ready ADDRESS`, or when its health address answers. What it prints
-goes to HOME/logs/NAME.out. Should the supervisor itself be killed, the kernel ends its programs (Linux).
+goes to HOME/logs/NAME.out, of bounded size. Should the supervisor itself be killed, the kernel ends its programs
+(Linux).
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from app.output_file import OutputFile
 from data.tasks import Tasks
 
 START_LIMIT_S = 90.0
@@ -23,7 +25,6 @@ STOP_LIMIT_S = 40.0
 #: Waits before a restart, in seconds; a program that ran for a minute starts over at the first.
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 STEADY_S = 60.0
-LOG_BYTES = 10 * 1024 * 1024
 PR_SET_PDEATHSIG = 1
 
 
@@ -133,9 +134,10 @@ class Supervisor:
         if output is None:
             return
         sign, tail = f"{program.name} ready".encode(), b""
-        with _rotated(self._log(program)).open("ab", buffering=0) as log:
+        with OutputFile(self._log(program)) as log:
             while chunk := await output.read(65536):
-                log.write(chunk)
+                with contextlib.suppress(OSError):  # a full disk: a program whose output is not taken stands still
+                    log.write(chunk)
                 tail = (tail + chunk)[-4096:]
                 if sign in tail:
                     ready.set()
@@ -164,12 +166,6 @@ class Supervisor:
     def _last_lines(self, program: Program) -> str:
         text = self._log(program).read_text(encoding="utf-8", errors="replace") if self._log(program).exists() else ""
         return "\n".join(text.splitlines()[-15:])
-
-
-def _rotated(log: Path) -> Path:
-    if log.exists() and log.stat().st_size > LOG_BYTES:
-        log.replace(log.with_suffix(".out.1"))
-    return log
 
 
 async def _answers(address: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from app.output_file import LOG_BYTES
 from app.supervisor import Program, StartFailed, Supervisor
 
 LIMIT_S = 20.0
@@ -93,6 +94,19 @@ async def test_a_program_that_runs_once_is_ready_when_it_has_ended_well(supervis
     supervisor.stop_soon()
     await run
     await supervisor.stop()
+
+
+async def test_output_does_not_grow_without_bound(supervise, said, tmp_path):
+    chatty = WAITS.format(name="one").replace("time.sleep", "[print('x' * 65536) for _ in range(400)]; time.sleep")
+    supervisor = supervise(program("one", chatty))
+    run = await running(supervisor, said)
+    await until((tmp_path / "logs" / "one.out.1").exists)
+    supervisor.stop_soon()
+    await run
+    await supervisor.stop()
+    files = [file.stat() for file in (tmp_path / "logs").iterdir()]
+    assert len(files) == 2
+    assert all(file.st_size <= LOG_BYTES and file.st_mode & 0o777 == 0o600 for file in files)
 
 
 async def test_stopping_while_a_program_is_still_starting_ends_it(supervise, said):
