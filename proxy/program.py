@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol as Shape
 
 import aiohttp
@@ -114,6 +115,7 @@ def open_spool(config: Config, prices: PriceBook) -> Spool:
     Raises SpoolBusy, OSError.
     """
     now_us = time.time_ns() // 1000
+    _make_private(config.spool)
 
     def estimate(start: RequestStart) -> LedgerRecord:
         return interrupted(start, now_us, prices.price)
@@ -122,6 +124,13 @@ def open_spool(config: Config, prices: PriceBook) -> Spool:
         with suppress(SpoolBusy):
             return Spool.open(config.spool / f"proxy-{number}", now_us=now_us, estimate=estimate)
     raise SpoolBusy(f"{_MAX_SPOOLS} proxies are running on {config.home}")
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder its owner's alone, whatever the umask is; one from before too."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
 
 
 def client_session(config: Config) -> aiohttp.ClientSession:

@@ -123,6 +123,14 @@ async def test_two_proxies_on_one_home_have_a_spool_each(tmp_path: Path):
         assert one.url != other.url
 
 
+@pytest.mark.parametrize("before", [False, True], ids=["new", "from before"])
+def test_the_spool_is_its_owner_s_alone(tmp_path: Path, before: bool):  # noqa: FBT001
+    if before:
+        (tmp_path / "spool").mkdir(mode=0o755)
+    open_spool(config(tmp_path), PriceBook()).close()
+    assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
+
+
 async def test_a_taken_port_is_an_error_and_leaves_nothing_open(tmp_path: Path):
     async with running(config(tmp_path), TakingStore()) as proxy:
         port = int(proxy.url.rsplit(":", 1)[1])
