@@ -1,4 +1,4 @@
-"""What a rule watched around one of its incidents: its conditions' values, replayed with the rule as it is now."""
+"""What a rule watched around one of its incidents: its conditions' values, for the rule as it is now."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.incident_course import Course, unit
+from app.incident_record import record
 from app.views import badges, chart, simulation
 from app.views.alert_grid import elapsed
 from app.views.format import moment, quantity
@@ -49,20 +50,13 @@ def story(detail: Detail, around: Course | None, *, now: datetime, tz: str) -> N
         f"**{plain(alert['rule_name'])}** {badges.text(alert['severity'])} {badges.text(alert['status'])} {labels}"
     )
     st.markdown(plain(alert["summary"]))
-    lasted = elapsed((alert["resolved_at"] or now) - alert["opened_at"])
-    ended = f", over {moment(alert['resolved_at'], tz)}" if alert["resolved_at"] else ""
-    by = f" by {plain(alert['resolved_by'])}" if alert["resolved_at"] and alert["resolved_by"] else ""
-    st.caption(f"Opened {moment(alert['opened_at'], tz)}{ended}{by}, lasted {lasted}.")
-    if alert["acknowledged_by"] and alert["acknowledged_at"]:
-        st.caption(f"Taken on by {plain(alert['acknowledged_by'])} {moment(alert['acknowledged_at'], tz)}.")
-    if alert["comment"]:
-        st.info(plain(alert["comment"]), icon=":material/comment:")
-    _course(around, alert["id"], tz)
+    st.caption(_length(alert, now, tz))
+    _course(around, detail, now, tz)
     left, right = st.columns(2)
     with left:
         st.markdown("**What happened**")
-        for event in detail.events:
-            st.markdown(_event(event, around, tz))
+        for line in _happenings(detail, around, tz):
+            st.markdown(line)
     with right:
         st.markdown("**Who was told**")
         if not detail.notifications:
@@ -71,15 +65,46 @@ def story(detail: Detail, around: Course | None, *, now: datetime, tz: str) -> N
             st.markdown(_notice(notice, tz))
 
 
-def _course(around: Course | None, key: str, tz: str) -> None:
+def _length(alert: Mapping[str, Any], now: datetime, tz: str) -> str:
+    opened, resolved = alert["opened_at"], alert["resolved_at"]
+    began = f"Opened {moment(opened, tz)}"
+    if not resolved:
+        return f"{began}, has lasted {elapsed(max(now, opened) - opened)} so far."
+    by = f" by {plain(alert['resolved_by'])}" if alert["resolved_by"] else ""
+    return f"{began}, over {moment(resolved, tz)}{by}, lasted {elapsed(resolved - opened)}."
+
+
+def _course(around: Course | None, detail: Detail, now: datetime, tz: str) -> None:
     if around is None:
         st.caption("Its rule is gone, so what it watched cannot be drawn.")
     elif not simulation.measured(around.made):
         st.caption("There are no values to draw around it.")
     else:
-        figure = simulation.figure(around.rule, around.made, tz)
-        alt = "The watched values around the incident, against the thresholds of the rule as it is now."
-        st.plotly_chart(figure, key=f"course-{key}", config=chart.CONFIG, alt=alt)
+        figure = simulation.figure(around.rule, around.made, tz, record(detail, now))
+        alt = "The values around the incident, and over them when it fired and who was told."
+        st.plotly_chart(figure, key=f"course-{detail.alert['id']}", config=chart.CONFIG, alt=alt)
+        st.caption(
+            "Shades and marks are the incident's record. Lines are the values then, by the ledger of today; "
+            "thresholds are those of the rule as it is now."
+        )
+
+
+def _happenings(detail: Detail, around: Course | None, tz: str) -> list[str]:
+    """Transitions and what people did, in order of time.
+
+    The record keeps one comment. Where two people acted it may be either's, so it stands by itself.
+    """
+    alert = detail.alert
+    acts = [what for what in ("acknowledged", "resolved") if alert[f"{what}_at"] and alert[f"{what}_by"]]
+    own = len({alert[f"{what}_by"] for what in acts}) == 1
+    lines = [(event["at"], _event(event, around, tz)) for event in detail.events]
+    for what in acts:
+        words = plain(alert["comment"]) if alert["comment"] and own and what == acts[-1] else ""
+        at = moment(alert[f"{what}_at"], tz, seconds=True)
+        said = f"{badges.text(what)} by {plain(alert[f'{what}_by'])}" + (f": {words}" if words else "")
+        lines.append((alert[f"{what}_at"], f"{said}  \n:small[:gray[{at}]]"))
+    comment = [f":material/comment: {plain(alert['comment'])}"] if alert["comment"] and not own else []
+    return [line for _, line in sorted(lines, key=lambda each: each[0])] + comment
 
 
 def _event(event: Mapping[str, Any], around: Course | None, tz: str) -> str:

@@ -11,6 +11,7 @@ import polars as pl
 import streamlit as st
 from plotly.subplots import make_subplots
 
+from app.incident_record import Mark, Record
 from app.views import colors
 from app.views.alert_grid import elapsed, stamp
 from app.views.axes import Scale, dressed, scale, value_axis
@@ -21,7 +22,6 @@ from engine.condition import CompareAs, Condition
 from engine.rule import Rule
 from engine.sentence import quantity
 from engine.simulate import Band, Simulation
-from engine.simulated_notices import Notice
 from engine.state import State
 
 MOST_LINES = 6
@@ -57,8 +57,12 @@ def measured(made: Simulation) -> bool:
     return bool(made.values["value"].is_not_null().any())
 
 
-def figure(rule: Rule, made: Simulation, tz: str) -> go.Figure:
-    """A panel a condition with its values and threshold, bands where it fired, marks where somebody was told."""
+def figure(rule: Rule, made: Simulation, tz: str, happened: Record | None = None) -> go.Figure:
+    """A panel a condition with its values and threshold, bands where it fired, marks where somebody was told.
+
+    Bands and marks are those of the simulation, or what `happened`.
+    """
+    shown_of = happened or _replayed(made)
     placed = rule.placed
     drawn = make_subplots(
         rows=len(placed),
@@ -71,17 +75,22 @@ def figure(rule: Rule, made: Simulation, tz: str) -> go.Figure:
     groups = _groups(made)
     for row, (path, condition) in enumerate(placed, start=1):
         _panel(drawn, _Panel(row, made.values.filter(pl.col("condition") == path), condition, groups), tz)
-    shown = stretches(made.bands)
+    shown = stretches(shown_of.bands)
     drawn.add_traces([_key(state) for state in BANDS if any(state is each for each, _, _ in shown)])
-    told = [notice for notice in made.notices if notice.reason.notifies]
-    told = told[:: 1 + len(told) // MOST_MARKS]
+    told = shown_of.marks[:: 1 + len(shown_of.marks) // MOST_MARKS]
     if told:
         drawn.add_trace(_marks(told, made, rule, tz), row=1, col=1)
-    drawn.update_xaxes(type="date", range=[stamp(made.grid.start, tz), stamp(made.grid.end, tz)])
+    end = max([made.grid.end, *(at for _, _, at in shown), *(mark.at for mark in told)])
+    drawn.update_xaxes(type="date", range=[stamp(made.grid.start, tz), stamp(end, tz)])
     drawn.update_layout(shapes=[*drawn.layout.shapes, *(_shape(each, tz) for each in shown)])
     height = 320 if len(placed) == 1 else 170 * len(placed) + 80
     dressed(drawn, height, legend=len(groups) > 1 or bool(told) or bool(shown))
-    return drawn.update_layout(margin={"t": 30, "b": 60})
+    return drawn.update_layout(margin={"t": 30, "b": 60, "r": 12 + 7 * max(len(_limit(c)) for _, c in placed)})
+
+
+def _replayed(made: Simulation) -> Record:
+    marks = (Mark(each.time, f"{each.channel}: {each.reason.value}") for each in made.notices if each.reason.notifies)
+    return Record(made.bands, tuple(marks))
 
 
 def notices(made: Simulation, tz: str) -> None:
@@ -140,14 +149,13 @@ def _panel(drawn: go.Figure, panel: _Panel, tz: str) -> None:
     for group, shade in zip(groups, shades, strict=True):
         part = panel.values.filter(pl.col("group") == group)
         drawn.add_trace(_line(part, group, shade, tz, drawn_in, named=row == 1 and bool(groups[1:])), row=row, col=1)
-    limit = escape(f"{condition.op.value} {quantity(condition, condition.value)}")
-    drawn.add_hline(
-        y=condition.value / drawn_in.divisor,
-        line={"color": LIMIT, "dash": "dash", "width": 1.4},
-        annotation={"text": limit, "font": {"size": 11, "color": LIMIT}},
-        row=row,
-        col=1,
-    )
+    level = condition.value / drawn_in.divisor
+    drawn.add_hline(y=level, line={"color": LIMIT, "dash": "dash", "width": 1.4}, row=row, col=1)
+    # beside the panel, where no curve can cross it
+    drawn.add_annotation(
+        text=escape(_limit(condition)), font={"size": 11, "color": LIMIT}, showarrow=False,
+        x=1, xref="x domain", xanchor="left", y=level, yanchor="middle", row=row, col=1,
+    )  # fmt: skip
     drawn.update_yaxes(value_axis(unit, drawn_in, titled=False) | {"nticks": 5}, row=row, col=1)
 
 
@@ -161,6 +169,10 @@ def _measure(condition: Condition) -> Metric:
     """What the panel shows: the metric, or its change, which in percent is one of no other unit."""
     percent = condition.compare is not None and condition.compare.as_ is CompareAs.PERCENT
     return metric("error_rate") if percent else metric(condition.metric)
+
+
+def _limit(condition: Condition) -> str:
+    return f"{condition.op.value} {quantity(condition, condition.value)}"
 
 
 def _title(condition: Condition) -> str:
@@ -202,16 +214,16 @@ def _shape(stretch: Stretch, tz: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _marks(told: Sequence[Notice], made: Simulation, rule: Rule, tz: str) -> go.Scatter:
+def _marks(told: Sequence[Mark], made: Simulation, rule: Rule, tz: str) -> go.Scatter:
     path, condition = rule.placed[0]
     values = made.values.filter(pl.col("condition") == path)
     top = values["value"].max()
     level = max(float(top) if isinstance(top, int | float) else 0.0, condition.value)
     level /= _scaled(condition, values)[1].divisor
     return go.Scatter(
-        x=[stamp(notice.time, tz) for notice in told], y=[level] * len(told), mode="markers", name="notice sent",
+        x=[stamp(mark.at, tz) for mark in told], y=[level] * len(told), mode="markers", name="notice sent",
         marker={"symbol": "triangle-down", "size": 9, "color": LIMIT},
-        text=[f"{escape(notice.channel)}: {notice.reason.value}" for notice in told],
+        text=[escape(mark.told) for mark in told],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
 

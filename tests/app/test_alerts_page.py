@@ -81,7 +81,7 @@ def test_what_people_did_is_part_of_the_story(app, fired, store):
     incidents.acknowledge(store, fired[:1], by="Ann", comment="*looking*")
     incidents.resolve(store, fired[:1], by="Bob", at=datetime.now(UTC) + timedelta(seconds=1))
     said = words(app("alerts", alert=fired[0]))
-    assert "Taken on by Ann" in said
+    assert "Acknowledged] by Ann" in said
     assert r"\*looking\*" in said
     assert "by Bob" in said
 
