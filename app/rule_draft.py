@@ -10,6 +10,8 @@ from typing import Any
 
 from uuid_utils import uuid7
 
+from engine.channel_store import IN_APP_NAME
+
 Document = dict[str, Any]
 GROUP_KINDS: Mapping[str, str] = {
     "all": "All of these hold",
@@ -82,7 +84,7 @@ def draft(document: Document, *, rule_id: str = "", version: int = 0) -> Draft:
 
 def new_draft() -> Draft:
     """The draft of a rule that does not exist yet."""
-    return draft({"name": "", "when": {"all": [dict(NEW_CONDITION)]}})
+    return draft({"name": "", "when": {"all": [dict(NEW_CONDITION)]}, "notify": [IN_APP_NAME]})
 
 
 def written(node: "Leaf | Group") -> Document:

@@ -1,6 +1,7 @@
 """Rules: what is watched, and making or changing a rule with a look at what it would have done."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import streamlit as st
 
@@ -12,6 +13,8 @@ from data.errors import StoreError
 from engine import rules
 from engine.errors import EngineError
 from engine.rules import Stored
+
+REFRESH_S = 10
 
 
 def toggle(rule: Stored) -> None:
@@ -33,6 +36,19 @@ def attempt(said: str, act: Callable[[], object], rule: Stored) -> None:
         st.toast(str(error), icon=":material/error:")
 
 
+@st.fragment(run_every=timedelta(seconds=REFRESH_S))
+def watched() -> None:
+    """The rules with their states, which refresh themselves."""
+    if rule_editor.is_open():
+        st.rerun()  # the editor takes the place of the list
+    with context.standing():
+        found = rules.every(context.store())
+        if not found:
+            why = "A rule watches a number and tells you when it goes wrong. "
+            empty("No rules yet", why + "Make one; try it on history before it counts.", icon="rule", key="rules")
+        rule_list.rule_list(found, context.now(), edit=rule_editor.begin, toggle=toggle, delete=delete)
+
+
 with context.standing():
     made = rule_editor.current()
     with page.header("Rules" if made is None else "Edit rule" if made.rule_id else "New rule"):
@@ -50,8 +66,4 @@ with context.standing():
     if made is not None:
         rule_editor.editor(made)
         st.stop()
-    found = rules.every(context.store())
-    if not found:
-        why = "A rule watches a number and tells you when it goes wrong. Make one; try it on history before it counts."
-        empty("No rules yet", why, icon="rule", key="rules")
-    rule_list.rule_list(found, context.now(), edit=rule_editor.begin, toggle=toggle, delete=delete)
+    watched()

@@ -32,7 +32,7 @@ def _pills(label: str, key: str, options: tuple[str, ...]) -> tuple[str, ...]:
         selection_mode="multi",
         key=name,
         persist_state="session",
-        format_func=lambda word: f":material/{badges.sign(word).icon}: {word}",
+        format_func=lambda word: f":material/{badges.sign(word).icon}: {badges.label(word)}",
     )
     link.publish(name, chosen)
     return tuple(chosen)

@@ -36,6 +36,11 @@ def close() -> None:
         del st.query_params[LINK]
 
 
+def is_open() -> bool:
+    """Whether a draft is in the editor."""
+    return _DRAFT in st.session_state
+
+
 def current() -> Draft | None:
     """The draft in the editor, if it is open. A link to a rule (`?rule=ID`) opens it; the URL names what is open."""
     made: Draft | None = st.session_state.get(_DRAFT)

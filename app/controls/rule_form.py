@@ -11,6 +11,7 @@ import streamlit as st
 from app.controls.scopes import Values, where_button
 from app.controls.terms import CADENCES, TIMES, choice, time_label
 from app.rule_draft import Document, Draft
+from app.views import badges
 from data.metrics import DIMENSIONS, dimension
 from engine.rule import NoData, Severity
 
@@ -43,6 +44,7 @@ def basics(draft: Draft) -> None:
             "Severity",
             severities,
             index=severities.index(fields.get("severity", Severity.MEDIUM)),
+            format_func=badges.label,
             key=f"{draft.id}-severity",
             width=170,
         )

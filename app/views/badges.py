@@ -31,6 +31,7 @@ STATES = {
     "recovering": Sign("healing", "blue"),
     "no_data": Sign("signal_disconnected", "gray"),
     "error": Sign("error", "red"),
+    "not_evaluated": Sign("hourglass_empty", "gray"),
     "paused": Sign("pause_circle", "gray"),
     "open": Sign("local_fire_department", "red"),
     "acknowledged": Sign("visibility", "violet"),
@@ -48,14 +49,18 @@ def sign(word: str) -> Sign:
     return SEVERITIES.get(word) or STATES.get(word.lower()) or UNKNOWN
 
 
+def label(word: str) -> str:
+    """The word as people read it: `no_data` → `No data`."""
+    return word.replace("_", " ").capitalize()
+
+
 def text(word: str) -> str:
     """A badge to put into any Markdown: icon, word and colour."""
     looks = sign(word)
-    return f":{looks.hue}-badge[:material/{looks.icon}: {word.replace('_', ' ')}]"
+    return f":{looks.hue}-badge[:material/{looks.icon}: {label(word)}]"
 
 
 def badge(word: str, *, help_text: str | None = None) -> None:
     """Draw the badge of a severity or state."""
     looks = sign(word)
-    label = word.replace("_", " ")
-    st.badge(label, icon=f":material/{looks.icon}:", color=looks.hue, help=help_text)
+    st.badge(label(word), icon=f":material/{looks.icon}:", color=looks.hue, help=help_text)

@@ -19,7 +19,7 @@ def rule_list(found: Sequence[Stored], now: datetime, *, edit: Act, toggle: Act,
     for rule in sorted(found, key=lambda one: (order.get(one.state, 9), one.name.lower())):
         with st.container(border=True, key=f"rule-{rule.id}", gap="xsmall"):
             with st.container(horizontal=True, vertical_alignment="center", key=f"rule-head-{rule.id}"):
-                words = f"{badges.text(rule.severity)} {badges.text(rule.state)}"
+                words = f"{badges.text(rule.severity)} {badges.text(standing(rule))}"
                 st.markdown(f"**{plain(rule.name)}** {words}", width="stretch")
                 st.button(
                     "Edit",
@@ -48,6 +48,13 @@ def rule_list(found: Sequence[Stored], now: datetime, *, edit: Act, toggle: Act,
             else:
                 st.markdown(plain(rule.sentence))
             st.caption(_health(rule, now))
+
+
+def standing(rule: Stored) -> str:
+    """The word for how the rule stands; nothing is known of one that was never evaluated."""
+    if not rule.enabled:
+        return "paused"
+    return rule.state if rule.evaluated_at else "not_evaluated"
 
 
 def _health(rule: Stored, now: datetime) -> str:

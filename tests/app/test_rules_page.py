@@ -74,6 +74,7 @@ def test_a_nested_rule_is_made_by_clicking_and_stored_as_it_says(app, store):
     assert saved.document == {
         "name": "Nested",
         "severity": "high",
+        "notify": ["in-app"],
         "when": {
             "all": [
                 {"metric": "cost", "window": "1h", "op": ">", "value": 2.5},

@@ -180,7 +180,7 @@ def test_a_card_without_a_value_before_says_so():
 
 @pytest.mark.parametrize("word", [*badges.SEVERITIES, *badges.STATES])
 def test_a_sign_is_never_colour_alone(word):
-    assert word.replace("_", " ") in badges.text(word)
+    assert word.replace("_", " ").capitalize() in badges.text(word)
     assert ":material/" in badges.text(word)
 
 
