@@ -53,15 +53,23 @@ def _dismiss() -> None:
     st.session_state.pop(ASKED, None)
 
 
-@st.dialog("Confirm", on_dismiss=_dismiss)
 def _confirm(label: str, chosen: list[str]) -> None:
     """Ask who and why, then do it; all of them change, or none."""
-    count = f"{len(chosen)} incident{'s' if len(chosen) > 1 else ''}"
-    st.markdown(f"**{label} {count}.** {HELP[label]}")
+    count = f"{len(chosen)} incident{'s' if len(chosen) != 1 else ''}"
+    st.dialog(f"{label} {count}", on_dismiss=_dismiss)(_asked)(label, chosen, count)
+
+
+def _asked(label: str, chosen: list[str], count: str) -> None:
+    st.markdown(HELP[label])
     with st.form("confirm", border=False):
         who = st.text_input("Your name", key="actor", persist_state="session")
         comment = st.text_area("Comment", key="bulk-comment", height=80)
-        agreed = st.form_submit_button(f"{label} {count}", type="primary")
+        with st.container(horizontal=True, key="confirm-buttons"):
+            agreed = st.form_submit_button(f"{label} {count}", type="primary")
+            left = st.form_submit_button("Cancel")
+    if left:
+        _dismiss()
+        st.rerun()
     if not agreed:
         return
     act = incidents.acknowledge if label == "Acknowledge" else incidents.resolve

@@ -28,13 +28,21 @@ _SIGNED = JsCode("""
 function(params) {
   const signs = {critical: '\\u25B2\\u25B2', high: '\\u25B2', medium: '\\u25A0', low: '\\u25BC', info: '\\u00B7',
                  firing: '\\u25CF', acknowledged: '\\u25D0', resolved: '\\u25CB'};
-  return (signs[params.value] || '') + ' ' + (params.value || '');
+  const word = params.value || '';
+  return (signs[word] || '') + ' ' + word.charAt(0).toUpperCase() + word.slice(1);
 }
 """)
 _WORD_CLASS = JsCode("function(params) { return 'word-' + params.value; }")
 _FONT = "Inter, system-ui, sans-serif"
 #: Mixed with the text's own colour, so that both themes have enough contrast.
-_SHADES = {"critical": "#d0453f", "high": "#c4641b", "firing": "#d0453f", "acknowledged": "#8a63c6"}
+_SHADES = {
+    "critical": "#d0453f",
+    "high": "#c4641b",
+    "medium": "#a67500",
+    "low": "#3c78c4",
+    "firing": "#d0453f",
+    "acknowledged": "#8a63c6",
+}
 _STYLE = {
     "@font-face": {"font-family": "Inter", "src": "url('/app/static/inter.woff2')", "font-weight": "400 700"},
     ".ag-root-wrapper, .ag-root-wrapper *:not(.ag-icon)": {"font-family": f"{_FONT} !important"},
@@ -47,6 +55,11 @@ _STYLE = {
     },
     ".ag-row:not(.ag-row-selected)": {"background-color": "var(--background-color) !important"},
     ".ag-root, .ag-body, .ag-paging-panel": {"background-color": "var(--background-color) !important"},
+    "@media (max-width: 640px)": {
+        ".ag-paging-panel .ag-paging-page-size": {"display": "none !important"},
+        ".ag-paging-panel": {"justify-content": "space-between !important", "padding": "0 8px !important"},
+        ".ag-paging-panel > span": {"white-space": "nowrap !important", "margin": "0 2px !important"},
+    },
     **{
         f".word-{word}": {"color": f"color-mix(in srgb, {shade} 72%, currentColor) !important", "font-weight": "600"}
         for word, shade in _SHADES.items()
@@ -60,7 +73,7 @@ _COLUMNS: tuple[dict[str, Any], ...] = (
     {"field": "group", "headerName": "Group", "minWidth": 130, "flex": 2, "tooltipField": "group"},
     {"field": "summary", "headerName": "What", "minWidth": 220, "flex": 3, "tooltipField": "summary"},
     {"field": "opened", "headerName": "Opened", "width": 165, "sort": "desc"},
-    {"field": "lasted", "headerName": "Lasted", "width": 110, "sortable": False, "filter": False},
+    {"field": "lasted", "headerName": "Duration", "width": 120, "sortable": False, "filter": False},
     {"field": "acknowledged_by", "headerName": "Taken by", "width": 120, "tooltipField": "acknowledged_by"},
     {"field": "comment", "headerName": "Comment", "minWidth": 130, "flex": 2, "tooltipField": "comment"},
 )  # fmt: skip
@@ -83,7 +96,7 @@ def alert_grid(incidents: Sequence[Mapping[str, Any]], *, now: datetime, tz: str
     answer = AgGrid(
         _frame(incidents, now, tz),
         gridOptions=OPTIONS,
-        height=min(640, 150 + 42 * max(3, len(incidents))),
+        height=min(640, 96 + 30 * max(2, len(incidents))),
         key=key,
         data_return_mode=DataReturnMode.CUSTOM,
         custom_jscode_for_grid_return=_SELECTED,

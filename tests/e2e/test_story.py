@@ -95,7 +95,7 @@ def make_the_rule(page: Page) -> None:
     threshold.fill("0.2")
     threshold.press("Enter")
     settle(page)
-    choose(page, "Notify", "hook", "ops", "in-app")
+    choose(page, "Notify", "hook", "ops")
     page.get_by_text("Timing").click()
     choose(page, "Look every", "10 seconds")
     page.get_by_text("A medium alert fires when cost over the last 1 hour is above $0.2").wait_for()
@@ -143,9 +143,9 @@ def test_from_a_call_to_a_closed_alert(make_stack):
             go(page, "Alerts")
             grid(page).get_by_text("Dear calls").first.wait_for()
             act_on_all(page, "Acknowledge")
-            grid(page).locator(".ag-cell", has_text="acknowledged").first.wait_for()
+            grid(page).locator(".ag-cell", has_text="Acknowledged").first.wait_for()
             act_on_all(page, "Resolve")
-            grid(page).locator(".ag-cell", has_text="resolved").first.wait_for()
+            grid(page).locator(".ag-cell", has_text="Resolved").first.wait_for()
             until(lambda: len(hooks.got) >= 2 and len(mailbox.got) >= 2, what="the word that it is over")
         history = stack.get("/api/alerts/history").json()["items"]
         assert [(a["status"], a["acknowledged_by"], a["resolved_by"]) for a in history][-1] == (
