@@ -1,6 +1,8 @@
 """One client's request, read in full: what it says, and what becomes of it for a provider."""
 
+import asyncio
 from time import time_ns
+from typing import Final
 
 import aiohttp
 import uuid_utils
@@ -9,7 +11,7 @@ from aiohttp import web
 from data.config import ProviderConfig
 from data.model import Endpoint, Protocol, RequestStart
 from proxy.attribution import attribute
-from proxy.decoding import decoder_for
+from proxy.decoding import Decoder, decoder_for
 from proxy.errors import BodyTooLarge, ClientGone, UnreadableBody
 from proxy.exchange import Outgoing
 from proxy.headers import request_headers
@@ -18,6 +20,11 @@ from proxy.routing import upstream_url
 from proxy.usage import PARSERS, estimate_tokens
 from proxy.usage.include_usage import ask_for_usage
 
+#: A longer body is forwarded unread; no provider takes one with a model in it.
+MAX_READ_BYTES: Final = 32 * 1024 * 1024
+#: What a coded request is decoded to for reading.
+MAX_DECODED_BYTES: Final = 8 * 1024 * 1024
+_AT_ONCE_BYTES: Final = 1024 * 1024
 _NO_FACTS = RequestFacts(readable=False)
 
 
@@ -27,14 +34,21 @@ class Call:
     __slots__ = ("arrived", "body", "endpoint", "facts", "protocol", "request")
 
     def __init__(
-        self, endpoint: Endpoint, protocol: Protocol, request: web.Request, body: bytes, arrived: float
+        self,
+        endpoint: Endpoint,
+        protocol: Protocol,
+        request: web.Request,
+        body: bytes,
+        *,
+        arrived: float,
+        facts: RequestFacts,
     ) -> None:
         self.endpoint = endpoint
         self.protocol = protocol
         self.request = request
         self.body = body
         self.arrived = arrived
-        self.facts = _facts(body, request.headers.get("Content-Encoding", ""))
+        self.facts = facts
 
     def start(self, provider: ProviderConfig) -> RequestStart:
         """Return what the ledger is told before the request leaves."""
@@ -62,21 +76,23 @@ class Call:
             tags=who.tags,
         )
 
-    def outgoing(self, provider: ProviderConfig) -> Outgoing:
+    async def outgoing(self, provider: ProviderConfig) -> Outgoing:
         """Return the request for `provider`: the same bytes, unless a chat stream must be asked for its counts."""
         headers = request_headers(self.request.headers, provider)
         body = self.body
         if self.endpoint is Endpoint.CHAT_COMPLETIONS and self.facts.stream and not self.facts.include_usage:
-            body = self._asking(body)
+            body = await self._asking(body)
         asked = body is not self.body
         if asked:
             headers["Accept-Encoding"] = "identity"  # the chunk to hide must be readable
         url = upstream_url(provider.base_url, self.request.rel_url.raw_path_qs)
         return Outgoing(self.request.method, url, headers, body, hides_usage=asked)
 
-    def _asking(self, body: bytes) -> bytes:
-        coded = self.request.headers.get("Content-Encoding", "identity")
-        asking = body if coded != "identity" else ask_for_usage(body)
+    async def _asking(self, body: bytes) -> bytes:
+        if self.request.headers.get("Content-Encoding", "identity") != "identity":
+            return body
+        large = len(body) > _AT_ONCE_BYTES
+        asking = await asyncio.to_thread(ask_for_usage, body) if large else ask_for_usage(body)
         return body if asking == body else asking
 
 
@@ -103,13 +119,28 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"The request's body is larger than this proxy's limit of {limit} bytes.")
 
 
+async def facts_of(request: web.Request, body: bytes) -> RequestFacts:
+    """Return what `body` says; a coded or a large one is read in a thread, so that other calls go on."""
+    coding = request.headers.get("Content-Encoding", "")
+    if len(body) > MAX_READ_BYTES:
+        return _NO_FACTS
+    if coding or len(body) > _AT_ONCE_BYTES:
+        return await asyncio.to_thread(_facts, body, coding)
+    return _facts(body, coding)
+
+
 def _facts(body: bytes, coding: str) -> RequestFacts:
     if not body:
         return _NO_FACTS
-    if not coding:
-        return read_facts(body)
     try:
-        decoder = decoder_for(coding)
-        return read_facts(decoder.decode(body) if decoder else body)
+        decoder = decoder_for(coding, MAX_DECODED_BYTES) if coding else None
+        return read_facts(_decoded(decoder, body) if decoder else body)
     except UnreadableBody:
         return _NO_FACTS
+
+
+def _decoded(decoder: Decoder, body: bytes) -> bytes:
+    parts = [decoder.decode(body)]
+    while decoder.pending:
+        parts.append(decoder.decode(b""))
+    return b"".join(parts)

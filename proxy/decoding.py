@@ -1,20 +1,28 @@
 """Reads coded bodies beside the stream. What passes through stays as it is; only the copy for the parser is decoded."""
 
+from typing import Final
 from typing import Protocol as Shape
 
 from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD, BrotliDecompressor, ZLibDecompressor, ZSTDDecompressor
 
 from proxy.errors import UnreadableBody
 
+#: What a step gives at most (a library may add a block of its own): a step of a bomb is as short as any other.
+SLICE_BYTES: Final = 64 * 1024
 #: What one body may grow to when it is decoded; a longer one is read no further.
-MAX_DECODED_BYTES = 128 * 1024 * 1024
+MAX_DECODED_BYTES: Final = 32 * 1024 * 1024
 
 
 class Decoder(Shape):
-    """Turns coded chunks, cut anywhere, into plain ones."""
+    """Turns coded chunks, cut anywhere, into plain ones, one slice a step."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether the chunks so far have more to give: then `decode(b"")` comes before the next chunk."""
+        ...
 
     def decode(self, chunk: bytes) -> bytes:
-        """Return what `chunk` adds to the plain text, perhaps nothing. Raises `UnreadableBody`."""
+        """Return the next slice of the plain text, perhaps nothing. Raises `UnreadableBody`."""
         ...
 
 
@@ -26,35 +34,53 @@ class _Inflater(Shape):
 
 
 class _Decoder:
-    def __init__(self, coding: str) -> None:
+    def __init__(self, coding: str, max_bytes: int, *, per_chunk: bool) -> None:
         self._coding = coding
         self._inflater: _Inflater | None = None
-        self._room = MAX_DECODED_BYTES
+        self._limit = self._room = max_bytes
+        self._per_chunk = per_chunk
+        self.pending = False
 
     def decode(self, chunk: bytes) -> bytes:
-        if not chunk:
+        if not chunk and not self.pending:
             return b""
         if self._inflater is None:
             self._inflater = _inflater(self._coding, chunk)
+        if chunk and self._per_chunk:
+            self._room = self._limit
         try:
-            plain = self._inflater.decompress_sync(chunk, self._room)
+            plain = self._slice(self._inflater, chunk)
         except Exception as error:  # each library raises its own
-            raise UnreadableBody(f"the body is not {self._coding}: {error}") from error
+            raise UnreadableBody(f"the body is not {self._coding}") from error
         self._room -= len(plain)
         if self._room <= 0:
-            raise UnreadableBody(f"the {self._coding} body is longer than {MAX_DECODED_BYTES} bytes when decoded")
+            raise UnreadableBody(f"the {self._coding} body is longer than {self._limit} bytes when decoded")
         return plain
 
+    def _slice(self, inflater: _Inflater, chunk: bytes) -> bytes:
+        parts = [inflater.decompress_sync(chunk, SLICE_BYTES)]
+        size = len(parts[0])
+        while parts[-1] and size < SLICE_BYTES and inflater.data_available:
+            parts.append(inflater.decompress_sync(b"", SLICE_BYTES - size))
+            size += len(parts[-1])
+        self.pending = bool(parts[-1]) and inflater.data_available
+        return b"".join(parts)
 
-def decoder_for(content_encoding: str) -> Decoder | None:
-    """Return a decoder, or None for plain bodies. Raises `UnreadableBody` for a coding nobody here can read."""
+
+def decoder_for(
+    content_encoding: str, max_bytes: int = MAX_DECODED_BYTES, *, per_chunk: bool = False
+) -> Decoder | None:
+    """Return a decoder, or None for plain bodies. Raises `UnreadableBody` for a coding nobody here can read.
+
+    `max_bytes` limits the decoded body; `per_chunk`: what one chunk may grow to, of a body without an end.
+    """
     coding = content_encoding.strip().lower()
     if coding in {"", "identity"}:
         return None
     readable = {"gzip": True, "x-gzip": True, "deflate": True, "br": HAS_BROTLI, "zstd": HAS_ZSTD}
     if not readable.get(coding):
         raise UnreadableBody(f"no decoder for Content-Encoding {coding[:40]!r} is installed")
-    return _Decoder(coding.removeprefix("x-"))
+    return _Decoder(coding.removeprefix("x-"), max_bytes, per_chunk=per_chunk)
 
 
 def _inflater(coding: str, first: bytes) -> _Inflater:

@@ -14,7 +14,7 @@ from data.config import ProviderConfig, ProxyConfig
 from data.model import Protocol
 from data.tasks import Tasks
 from proxy.account import Account, Books
-from proxy.call import Call, read_body
+from proxy.call import Call, facts_of, read_body
 from proxy.errors import BodyTooLarge, ClientGone
 from proxy.exchange import Exchange, Outgoing
 from proxy.refusals import refusal
@@ -78,7 +78,8 @@ class Forwarder:
             return refusal(protocol, 413, str(error), code="request_too_large")
         except ClientGone as error:
             return refusal(protocol, 400, str(error), code="incomplete_request")
-        call = Call(asked.endpoint, protocol, request, body, perf_counter())
+        arrived = perf_counter()
+        call = Call(asked.endpoint, protocol, request, body, arrived=arrived, facts=await facts_of(request, body))
         provider = self._means.router.choose(protocol, call.facts.model)
         if provider is None:
             message = f"No provider that speaks the {protocol} protocol is configured for this proxy."
@@ -87,7 +88,7 @@ class Forwarder:
 
     async def _forward(self, call: Call, provider: ProviderConfig) -> web.StreamResponse:
         means = self._means
-        start, out = call.start(provider), call.outgoing(provider)
+        start, out = call.start(provider), await call.outgoing(provider)
         try:
             means.books.ledger.start(start)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is not written down is not sent on

@@ -1,8 +1,13 @@
 """The few facts the proxy needs of a request's body; everything else in it is skipped, not parsed."""
 
+from typing import Final
+
 import msgspec
 
 _MAX_NAME = 200
+_MAX_USER_ID = 1000
+#: A fact longer than this in the body is none: names and numbers are short.
+_MAX_FACT_BYTES: Final = 16 * 1024
 
 
 class RequestFacts(msgspec.Struct, frozen=True):
@@ -13,38 +18,52 @@ class RequestFacts(msgspec.Struct, frozen=True):
     max_tokens: int = 0
     user_id: str = ""  # Anthropic `metadata.user_id`, OpenAI `safety_identifier` or `user`
     include_usage: bool = False  # OpenAI Chat `stream_options.include_usage`
-    readable: bool = True  # False: the body is no JSON object
+    readable: bool = True  # False: the body is no JSON object, or too large to be read
 
 
 class _Body(msgspec.Struct):
-    model: object = None
-    stream: object = None
-    max_tokens: object = None
-    max_completion_tokens: object = None
-    max_output_tokens: object = None
-    metadata: object = None
-    user: object = None
-    safety_identifier: object = None
-    stream_options: object = None
+    """Values as they stand there: a list of a million items costs nothing until somebody asks for it."""
+
+    model: msgspec.Raw = msgspec.Raw()
+    stream: msgspec.Raw = msgspec.Raw()
+    max_tokens: msgspec.Raw = msgspec.Raw()
+    max_completion_tokens: msgspec.Raw = msgspec.Raw()
+    max_output_tokens: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = msgspec.Raw()
+    user: msgspec.Raw = msgspec.Raw()
+    safety_identifier: msgspec.Raw = msgspec.Raw()
+    stream_options: msgspec.Raw = msgspec.Raw()
+
+
+class _Inner(msgspec.Struct):
+    """What is read of `metadata` and of `stream_options`."""
+
+    user_id: msgspec.Raw = msgspec.Raw()
+    include_usage: msgspec.Raw = msgspec.Raw()
 
 
 _decoder = msgspec.json.Decoder(_Body)
+_inner_decoder = msgspec.json.Decoder(_Inner)
+_text_decoder = msgspec.json.Decoder(str)
+_number_decoder = msgspec.json.Decoder(int)
 _UNREADABLE = RequestFacts(readable=False)
+_NOTHING = _Inner()
+_BAD = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def read_facts(body: bytes | bytearray) -> RequestFacts:
     """Return the facts of a JSON body. Bad JSON, a list or wrong types never raise."""
     try:
         read = _decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except _BAD:
         return _UNREADABLE
     limits = (read.max_tokens, read.max_completion_tokens, read.max_output_tokens)
     return RequestFacts(
-        model=clean(read.model, _MAX_NAME),
-        stream=read.stream is True,
-        max_tokens=next((limit for limit in limits if type(limit) is int and limit > 0), 0),
+        model=clean(_text(read.model), _MAX_NAME),
+        stream=_is_true(read.stream),
+        max_tokens=next((number for limit in limits if (number := _number(limit)) > 0), 0),
         user_id=_user_id(read),
-        include_usage=isinstance(read.stream_options, dict) and read.stream_options.get("include_usage") is True,
+        include_usage=_is_true(_inner(read.stream_options).include_usage),
     )
 
 
@@ -59,7 +78,32 @@ def clean(value: object, limit: int) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def _is_true(raw: msgspec.Raw) -> bool:
+    return memoryview(raw).nbytes == 4 and bytes(raw) == b"true"
+
+
+def _text(raw: msgspec.Raw) -> str:
+    value = bytes(raw) if 0 < memoryview(raw).nbytes <= _MAX_FACT_BYTES else b""
+    try:
+        return _text_decoder.decode(value) if value.startswith(b'"') else ""
+    except _BAD:
+        return ""
+
+
+def _number(raw: msgspec.Raw) -> int:
+    value = bytes(raw) if 0 < memoryview(raw).nbytes <= 20 else b""
+    return _number_decoder.decode(value) if value.isdigit() else 0
+
+
+def _inner(raw: msgspec.Raw) -> _Inner:
+    if not 0 < memoryview(raw).nbytes <= _MAX_FACT_BYTES:
+        return _NOTHING
+    try:
+        return _inner_decoder.decode(raw)
+    except _BAD:
+        return _NOTHING
+
+
 def _user_id(read: _Body) -> str:
-    metadata = read.metadata if isinstance(read.metadata, dict) else {}
-    candidates = (metadata.get("user_id"), read.safety_identifier, read.user)
-    return next((text for text in (clean(candidate, 1000) for candidate in candidates) if text), "")
+    candidates = (_inner(read.metadata).user_id, read.safety_identifier, read.user)
+    return next((text for raw in candidates if (text := clean(_text(raw), _MAX_USER_ID))), "")

@@ -32,7 +32,7 @@ class Tee:
             return None
         if self._decoder is not None:
             try:
-                chunk = self._decoder.decode(chunk)
+                chunk = self._decoded(self._decoder, chunk)
             except UnreadableBody as error:
                 self._trouble = str(error)
                 return None
@@ -43,3 +43,9 @@ class Tee:
         """Say what was seen."""
         usage = self._parser.finish()
         return replace(usage, complete=False, note=self._trouble) if self._trouble else usage
+
+    def _decoded(self, decoder: Decoder, chunk: bytes) -> bytes:
+        parts = [decoder.decode(chunk)]
+        while decoder.pending:
+            parts.append(decoder.decode(b""))
+        return b"".join(parts)

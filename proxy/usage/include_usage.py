@@ -15,6 +15,10 @@ from proxy.usage import fields
 #: An event larger than this is not the usage chunk.
 MAX_CHUNK_BYTES: Final = 256 * 1024
 
+#: Longer options than these, or a search for them among more values, are not worth a count.
+_MAX_OPTIONS_BYTES: Final = 16 * 1024
+_MAX_MEMBERS: Final = 500_000
+
 _OPTIONS: Final = b'"stream_options"'
 _ASK: Final = b'"include_usage":true'
 _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
@@ -41,8 +45,12 @@ def ask_for_usage(body: bytes) -> bytes:
         request = _DECODER.decode(body)
     except fields.UNREADABLE:
         return body
+    if memoryview(request.stream_options).nbytes > _MAX_OPTIONS_BYTES or not _is_true(request.stream):
+        return body
     options = fields.decode(request.stream_options)
-    if fields.decode(request.stream) is not True or fields.mapping(options).get("include_usage") is True:
+    if fields.mapping(options).get("include_usage") is True:
+        return body
+    if bytes(request.stream_options) and body.count(b",") > _MAX_MEMBERS:
         return body
     span = _member(body, "stream_options") if bytes(request.stream_options) else None
     if span is None:
@@ -50,6 +58,10 @@ def ask_for_usage(body: bytes) -> bytes:
         return body[:end] + b"," + _OPTIONS + b":{" + _ASK + b"}" + body[end:]
     start, end = span
     return body[:start] + _asking(body[start:end], options) + body[end:]
+
+
+def _is_true(raw: msgspec.Raw) -> bool:
+    return memoryview(raw).nbytes == 4 and bytes(raw) == b"true"
 
 
 def _asking(text: bytes, options: Any) -> bytes:

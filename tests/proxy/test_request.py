@@ -1,5 +1,7 @@
 """What the proxy reads in a body, whatever the body is."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +47,19 @@ def test_wrong_types_are_as_good_as_nothing(body: bytes):
 def test_long_and_unprintable_names_are_cut_and_cleaned():
     assert clean("a\x00b\r\nc" + "d" * 500, 8) == "a b  cdd"
     assert clean("caf\u00e9 \ud800", 20) == "caf\u00e9 ?"
+
+
+@pytest.mark.parametrize("name", ["metadata", "stream_options", "model", "user", "max_tokens", "stream", "other"])
+def test_a_million_values_make_no_objects(name: str):
+    body = b'{"%s":[%s0],"safety_identifier":"ann"}' % (name.encode(), b"[]," * 1_000_000)
+    tracemalloc.start()
+    try:
+        facts = read_facts(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert facts.user_id == "ann"
+    assert peak < 100_000
 
 
 @given(st.binary(max_size=200))

@@ -6,8 +6,7 @@ import zlib
 import pytest
 from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
 
-from proxy import decoding
-from proxy.decoding import decoder_for
+from proxy.decoding import SLICE_BYTES, Decoder, decoder_for
 from proxy.errors import UnreadableBody
 from proxy.tee import Tee
 from proxy.usage.usage import Usage
@@ -81,9 +80,35 @@ def test_an_unknown_coding_is_said_in_the_note(coding: str):
     assert coding in tee.finish().note
 
 
-def test_a_bomb_is_read_no_further_than_the_limit(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(decoding, "MAX_DECODED_BYTES", 1000)
+def read(decoder: Decoder, chunk: bytes) -> list[bytes]:
+    """All slices of one chunk."""
+    slices = [decoder.decode(chunk)]
+    while decoder.pending:
+        slices.append(decoder.decode(b""))
+    return slices
+
+
+BOMB = gzip.compress(b"0" * 1_000_000)
+
+
+@pytest.mark.parametrize("per_chunk", [True, False], ids=["chunk", "body"])
+def test_a_bomb_is_read_no_further_than_the_limit(*, per_chunk: bool):
+    decoder = decoder_for("gzip", 200_000, per_chunk=per_chunk)
+    assert decoder is not None
+    with pytest.raises(UnreadableBody, match="longer than 200000"):
+        read(decoder, BOMB)
+
+
+def test_a_chunk_is_given_in_slices():
     decoder = decoder_for("gzip")
     assert decoder is not None
-    with pytest.raises(UnreadableBody, match="longer than 1000"):
-        decoder.decode(gzip.compress(b"0" * 1_000_000))
+    slices = read(decoder, BOMB)
+    assert b"".join(slices) == b"0" * 1_000_000
+    assert max(map(len, slices)) == SLICE_BYTES
+
+
+def test_a_stream_without_end_is_read_as_long_as_its_chunks_are_sensible():
+    decoder = decoder_for("gzip", 200_000, per_chunk=True)
+    assert decoder is not None
+    for _ in range(50):
+        assert b"".join(read(decoder, gzip.compress(b"1" * 100_000))) == b"1" * 100_000
