@@ -8,7 +8,13 @@ import streamlit as st
 from app.health import Backlog, Condition, Program, Report
 from app.views.format import ago, count, duration
 
-_DOTS = {Condition.UP: ("up", "●"), Condition.DEGRADED: ("unsure", "◐"), Condition.DOWN: ("down", "○")}
+#: Style, sign and words of a program's condition.
+_LOOKS = {
+    Condition.UP: ("up", "●", "up"),
+    Condition.DEGRADED: ("unsure", "◐", "degraded"),
+    Condition.DOWN: ("down", "○", "down"),
+    Condition.STRANGE: ("unsure", "◌", "of another home answers"),
+}
 _FOLLOWS = {
     "Proxy": "clients get no answers",
     "Worker": "no rule is evaluated and nothing is notified",
@@ -30,6 +36,13 @@ def advice(report: Report) -> str | None:
     """What follows from programs being down or degraded, a sentence each; None when all are well."""
     down = [program for program in report.programs if program.condition is Condition.DOWN]
     told = [f"**{program.name}** is down: {_FOLLOWS[program.name]}." for program in down]
+    strange = [program for program in report.programs if program.condition is Condition.STRANGE]
+    told += [
+        f"**{program.name}**: {program.detail}, and this home's own does not run. What it does is not shown here."
+        for program in strange
+    ]
+    if strange:
+        told.append("Start this home on other ports with `claude-proxy up --port`, or end the other one.")
     if down:
         told.append("Start everything with `claude-proxy up`.")
     degraded = [program for program in report.programs if program.condition is Condition.DEGRADED]
@@ -38,9 +51,9 @@ def advice(report: Report) -> str | None:
 
 
 def _program(program: Program) -> str:
-    style, dot = _DOTS[program.condition]
+    style, dot, words = _LOOKS[program.condition]
     title = escape(program.detail, quote=True)
-    return f'<span class="{style}" title="{title}"><i>{dot}</i>{escape(program.name)} {program.condition.value}</span>'
+    return f'<span class="{style}" title="{title}"><i>{dot}</i>{escape(program.name)} {words}</span>'
 
 
 def _ledger(backlog: Backlog, now: datetime) -> str:

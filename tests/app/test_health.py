@@ -1,13 +1,16 @@
 """What the programs say about themselves, and what it means for the visitor."""
 
+import fcntl
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 
 from app import health
@@ -49,11 +52,25 @@ def program() -> Iterator[Answers]:
         thread.join()
 
 
-def asked(config, port: int, **says) -> Report:
-    proxy = replace(config.proxy, host="127.0.0.1", port=port)
-    worker = replace(config.worker, host="127.0.0.1", port=SILENT)
+@contextmanager
+def running_proxy(config) -> Iterator[None]:
+    """What a proxy of this home does to it: it keeps a spool locked."""
+    spool = config.spool / "proxy-1"
+    spool.mkdir(parents=True, exist_ok=True)
+    with (spool / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def asked(config, port: int, *, worker: int = SILENT, leader: str = "", own: bool = True) -> Report:
+    """The report, with the proxy on `port`; `own`: one of this home runs. `leader` has the lease in this home."""
+    ports = {"proxy": replace(config.proxy, host="127.0.0.1", port=port)}
+    ports |= {"worker": replace(config.worker, host="127.0.0.1", port=worker)}
+    lease = pl.DataFrame({"holder": [leader], "expires_at": [datetime.now(UTC) + timedelta(hours=1)]})
     status = SimpleNamespace(database_bytes=3 * 1024**2, wal_bytes=0)
-    return health.report(replace(config, proxy=proxy, worker=worker), lambda: SimpleNamespace(ping=lambda: status))
+    store = SimpleNamespace(ping=lambda: status, frame=lambda _: lease)
+    with running_proxy(config) if own else nullcontext():
+        return health.report(replace(config, **ports), lambda: store)
 
 
 def said(body: dict, status: int = 200) -> tuple[int, bytes]:
@@ -65,6 +82,23 @@ def test_a_program_that_answers_is_up_and_one_that_does_not_is_down(config, prog
     found = asked(config, program.server_port)
     assert [each.condition for each in found.programs] == [Condition.UP, Condition.DOWN, Condition.UP]
     assert found.programs[2].detail == "3 MiB on disk"
+
+
+def test_a_proxy_that_answers_while_none_of_this_home_runs_is_anothers(config, program):
+    program.says["/health"] = said({"status": "ok"})
+    program.says["/api/system/spool"] = said({"records": 0, "oldest_us": None})
+    found = asked(config, program.server_port, own=False)
+    assert found.programs[0].condition is Condition.STRANGE
+    assert found.backlog is None
+    assert "for another home" in statusline.advice(found)
+
+
+@pytest.mark.parametrize(
+    ("leader", "condition"), [("vm:1:a", Condition.UP), ("vm:2:b", Condition.STRANGE), ("", Condition.STRANGE)]
+)
+def test_a_worker_is_ours_when_its_leader_has_our_lease(config, program, leader, condition):
+    program.says["/health"] = said({"status": "ok", "checks": {"evaluator": {"ok": True, "leader": "vm:1:a"}}})
+    assert asked(config, SILENT, worker=program.server_port, leader=leader).programs[1].condition is condition
 
 
 @pytest.mark.parametrize(
