@@ -2,24 +2,26 @@
 
 Every setting has one variable, `CLAUDE_PROXY_` and its path in capitals (`CLAUDE_PROXY_PROXY_PORT`,
 `CLAUDE_PROXY_PROVIDERS_ANTHROPIC_BASE_URL`). A secret is never written down: it is `env:NAME` or `file:PATH`,
-and every variable that holds one may instead end in `_FILE` and name a file. Nothing here prints a value that
-could be a secret.
+and every variable that holds one may instead hold such a reference, or end in `_FILE` and name a file. Nothing here
+prints a value that could be a secret.
 """
 
+import copy
 import dataclasses
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
-from data.config import SOCKET_PATH_LIMIT, Config, ProviderConfig
+from data.config import Config, ProviderConfig
 from data.errors import ConfigError
+from data.settings_checks import CHECKS, REFERENCES, Fault, Place, Tree, plain
 
 PREFIX = "CLAUDE_PROXY_"
 SECTIONS = ("store", "proxy", "worker", "ui")
@@ -29,8 +31,6 @@ DEFAULT_PROVIDERS = {
     "anthropic": {"protocol": "anthropic", "base_url": "https://api.anthropic.com"},
     "openai": {"protocol": "openai", "base_url": "https://api.openai.com"},
 }
-
-Tree = dict[str, Any]
 
 
 def load(
@@ -44,18 +44,46 @@ def load(
     Raises `ConfigError`, which lists every fault found, one a line.
     """
     environ = os.environ if environ is None else environ
+    path = config_file or _named_file(environ)
     faults: list[str] = []
-    tree = _file_tree(config_file or _named_file(environ), faults)
+    written = _file_tree(path, faults)
+    tree = copy.deepcopy(written)
     tree.setdefault("providers", {name: dict(provider) for name, provider in DEFAULT_PROVIDERS.items()})
-    _apply_environment(tree, environ, faults)
-    for path, value in (overrides or {}).items():
-        _put(tree, path.split("."), value)
-    home = (overrides or {}).get("home") or environ.get("CLAUDE_PROXY_HOME") or tree.get("home") or default_home()
+    sources = Sources(path, written)
+    _apply_environment(tree, environ, sources, faults)
+    _apply_overrides(tree, overrides or {}, sources)
+    home = tree.get("home") or default_home()
     tree["home"] = str(Path(str(home)).expanduser().absolute())
-    config = _validated(tree, faults)
+    config, found = _validated(tree, environ)
+    faults += sources.told(found)
     if config is None or faults:
         raise ConfigError("\n".join(faults))
     return _resolved(config, environ)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where each value came from, so that a fault names what is to be changed."""
+
+    file: Path | None
+    written: Tree
+    variables: dict[Place, str] = field(default_factory=dict)
+    flags: set[Place] = field(default_factory=set)
+
+    def told(self, faults: Iterable[Fault]) -> list[str]:
+        """One line a fault; those of the file stand together behind one line that names it."""
+        lines: dict[bool, list[str]] = {False: [], True: []}
+        for fault in faults:
+            other = f" {self.name(fault.other)}" if fault.other else ""
+            lines[self._is_in_file(fault.place)].append(f"{self.name(fault.place)}: {fault.said}{other}")
+        return lines[False] + ([f"{self.file}:"] if lines[True] else []) + lines[True]
+
+    def name(self, place: Place) -> str:
+        """The variable that set the value, else the setting's path."""
+        return self.variables.get(place) or ".".join(str(part) for part in place)
+
+    def _is_in_file(self, place: Place) -> bool:
+        return place not in self.variables and place not in self.flags and place[0] in self.written
 
 
 def default_home() -> Path:
@@ -79,18 +107,37 @@ def _file_tree(path: Path | None, faults: list[str]) -> Tree:
     return {}
 
 
-def _apply_environment(tree: Tree, environ: Mapping[str, str], faults: list[str]) -> None:
+def _apply_environment(tree: Tree, environ: Mapping[str, str], sources: Sources, faults: list[str]) -> None:
     names = {name: path for path in _known_paths(tree) for name in _variables(path)}
     for variable, value in environ.items():
         if not variable.startswith(PREFIX) or variable in LOCATIONS:
             continue
-        if variable in names:
-            secret = variable.endswith("API_KEY")
-            _put(tree, names[variable], f"env:{variable}" if secret else value)
-        elif variable.removesuffix("_FILE") in names and variable.endswith("API_KEY_FILE"):
-            _put(tree, names[variable.removesuffix("_FILE")], f"file:{value}")
-        else:
+        path = names.get(variable) or names.get(variable.removesuffix("_FILE"), [])
+        if not path or (variable not in names and not variable.endswith("API_KEY_FILE")):
             faults.append(f"{variable}: no such setting{_nearest(variable, names)}")
+            continue
+        _put(tree, path, _referred(variable, value) if path[-1] == "api_key" else value)
+        sources.variables[tuple(path)] = variable
+    if environ.get("CLAUDE_PROXY_HOME"):
+        tree["home"] = environ["CLAUDE_PROXY_HOME"]
+        sources.variables["home",] = "CLAUDE_PROXY_HOME"
+
+
+def _referred(variable: str, value: str) -> str:
+    """A variable holds the key, a reference to it, or (`_FILE`) a file's name."""
+    if variable.endswith("_FILE"):
+        return f"file:{value}"
+    return value if value.startswith(REFERENCES) else f"env:{variable}"
+
+
+def _apply_overrides(tree: Tree, overrides: Mapping[str, object], sources: Sources) -> None:
+    for dotted, value in overrides.items():
+        if dotted == "home" and not value:
+            continue
+        path = dotted.split(".")
+        _put(tree, path, value)
+        sources.flags.add(tuple(path))
+        sources.variables.pop(tuple(path), None)
 
 
 def _known_paths(tree: Tree) -> Iterator[list[str]]:
@@ -121,81 +168,36 @@ def _put(tree: Tree, path: list[str], value: object) -> None:
     tree[path[-1]] = value
 
 
-def _validated(tree: Tree, faults: list[str]) -> Config | None:
+def _validated(tree: Tree, environ: Mapping[str, str]) -> tuple[Config | None, list[Fault]]:
+    config, found = None, []
     try:
         config = TypeAdapter(Config).validate_python(tree)
     except ValidationError as error:
-        faults.extend(_plain(fault) for fault in error.errors(include_url=False))
-        return None
-    faults.extend(fault for check in CHECKS for fault in check(config))
-    return config
+        found = [plain(fault) for fault in error.errors(include_url=False)]
+    told = {fault.place for fault in found}
+    checked = [fault for check in CHECKS for fault in check(tree)] + list(_reference_faults(tree, environ))
+    return config, [*found, *(fault for fault in checked if fault.place not in told)]
 
 
-def _plain(fault: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
-    said = fault["msg"]
-    match fault["type"]:
-        case "unexpected_keyword_argument" | "extra_forbidden":
-            return f"{where}: no such setting"
-        case "missing" | "missing_argument":
-            return f"{where}: is missing"
-        case "string_pattern_mismatch":
-            said = PATTERNS.get(fault["loc"][-1], said)
-    shown = "" if fault["loc"][-1] == "api_key" else f" (got {str(fault['input'])[:80]!r})"
-    return f"{where}: {said[0].lower()}{said[1:]}{shown}"
-
-
-PATTERNS: Mapping[int | str, str] = {
-    "base_url": "must be an http:// or https:// address",
-    "memory_limit": 'must be a size such as "4GB"',
-    "tcp": 'must be "host:port", or empty',
-}
-
-
-def _route_faults(config: Config) -> Iterator[str]:
-    for index, route in enumerate(config.routes):
-        if route.provider not in config.providers:
-            known = ", ".join(config.providers) or "none is configured"
-            yield f"routes.{index}.provider: no provider {route.provider!r} (known: {known})"
-
-
-def _secret_faults(config: Config) -> Iterator[str]:
-    for name, provider in config.providers.items():
-        if provider.api_key and not provider.api_key.startswith(("env:", "file:")):
-            yield f'providers.{name}.api_key: write "env:NAME" or "file:PATH"; a secret does not belong in this file'
-
-
-def _home_faults(config: Config) -> Iterator[str]:
-    if len(os.fsencode(config.socket)) > SOCKET_PATH_LIMIT:
-        yield f"home: {config.home} is too long to hold a Unix socket ({SOCKET_PATH_LIMIT} bytes); name a shorter one"
-    if config.home.exists() and not config.home.is_dir():
-        yield f"home: {config.home} is not a folder"
-
-
-def _port_faults(config: Config) -> Iterator[str]:
-    used: dict[int, str] = {}
-    for name, port in (("proxy", config.proxy.port), ("worker", config.worker.port), ("ui", config.ui.port)):
-        if port and port in used:
-            yield f"{name}.port: {port} is taken by {used[port]}.port"
-        used[port] = name
-
-
-CHECKS: tuple[Callable[[Config], Iterator[str]], ...] = (_route_faults, _secret_faults, _home_faults, _port_faults)
+def _reference_faults(tree: Tree, environ: Mapping[str, str]) -> Iterator[Fault]:
+    providers = tree.get("providers")
+    for name, provider in (providers if isinstance(providers, dict) else {}).items():
+        key = provider.get("api_key") if isinstance(provider, dict) else None
+        if not isinstance(key, str) or not key.startswith(REFERENCES):
+            continue
+        try:
+            secret(key, environ)
+        except ConfigError as error:
+            yield Fault(("providers", name, "api_key"), str(error))
 
 
 def _resolved(config: Config, environ: Mapping[str, str]) -> Config:
-    faults: list[str] = []
-    providers = {}
-    for name, provider in config.providers.items():
-        try:
-            key = secret(provider.api_key, environ)
-        except ConfigError as error:
-            faults.append(f"providers.{name}.api_key: {error}")
-            continue
-        url = provider.base_url.rstrip("/")
-        providers[name] = dataclasses.replace(provider, name=name, base_url=url, api_key=key)
-    if faults:
-        raise ConfigError("\n".join(faults))
+    providers = {
+        name: dataclasses.replace(
+            provider, name=name, base_url=provider.base_url.rstrip("/"), api_key=secret(provider.api_key, environ)
+        )
+        for name, provider in config.providers.items()
+    }
     return dataclasses.replace(config, providers=providers)
 
 
@@ -208,6 +210,8 @@ def secret(reference: str, environ: Mapping[str, str]) -> str:
     if kind == "env":
         if name in environ:
             return environ[name].strip()
+        if not name.isidentifier():
+            raise ConfigError("what follows env: is not the name of a variable")  # it may be the key itself
         if f"{name}_FILE" not in environ:
             raise ConfigError(f"neither {name} nor {name}_FILE is set in the environment")
         name = environ[f"{name}_FILE"]

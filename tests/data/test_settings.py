@@ -70,6 +70,7 @@ def test_all_faults_are_reported_at_once_in_plain_words(tmp_path):
     faults = str(caught.value).splitlines()
     assert [fault.split(":")[0] for fault in faults] == [
         "CLAUDE_PROXY_PROX_PORT",
+        str(path),
         "proxy.port",
         "proxy.prot",
         "providers.x.protocol",
@@ -77,7 +78,97 @@ def test_all_faults_are_reported_at_once_in_plain_words(tmp_path):
         "routes.0.provider",
     ]
     assert "did you mean CLAUDE_PROXY_PROXY_PORT?" in faults[0]
-    assert faults[4].endswith("must be an http:// or https:// address (got 'ftp://x')")
+    assert faults[5].endswith("must be an http:// or https:// address (got 'ftp://x')")
+
+
+def test_a_fault_of_one_kind_hides_none_of_another(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        [proxy]
+        drain_s = "long"
+        [ui]
+        port = 8082
+        [providers.a]
+        protocol = "foo"
+        base_url = "http://x"
+        api_key = "sk-secret"
+        [providers.b]
+        protocol = "openai"
+        base_url = "http://x"
+        api_key = "env:NOWHERE"
+        [[routes]]
+        model = "*"
+        provider = "nobody"
+        """,
+    )
+    home = tmp_path / "home"
+    home.touch()
+    faults = told({"CLAUDE_PROXY_HOME": str(home)}, path).splitlines()
+    assert [fault.split(":")[0] for fault in faults] == [
+        "CLAUDE_PROXY_HOME",
+        str(path),
+        "proxy.drain_s",
+        "providers.a.protocol",
+        "routes.0.provider",
+        "providers.a.api_key",
+        "ui.port",
+        "providers.b.api_key",
+    ]
+    assert "sk-secret" not in "".join(faults)
+
+
+def told(environ: dict[str, str], path: Path | None = None, **overrides: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(environ, config_file=path, overrides=overrides)
+    return str(caught.value)
+
+
+def test_a_fault_names_the_variable_that_the_value_came_from(tmp_path):
+    path = write(tmp_path, "[proxy]\nport = 1\n")
+    assert told({"CLAUDE_PROXY_PROXY_PORT": "many"}, path).startswith("CLAUDE_PROXY_PROXY_PORT: input should be")
+    environ = {"CLAUDE_PROXY_PROXY_PORT": "8501"}
+    assert told(environ) == "ui.port: 8501 is taken by CLAUDE_PROXY_PROXY_PORT"
+    assert told(environ, **{"proxy.port": "few"}).startswith("proxy.port: ")
+    assert told({}, write(tmp_path, "[proxy]\nport = 'x'")).startswith(f"{path}:\nproxy.port: ")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://ann:s3cret@host",
+        "https://s3cret@host/v1",
+        "ftp://ann:s3cret@host",
+        "http://ann:s3cret/x@host",
+        "http://[s3cret",
+    ],
+)
+def test_an_address_with_credentials_is_refused_and_not_repeated(tmp_path, address):
+    text = f'[providers.a]\nprotocol = "anthropic"\nbase_url = "{address}"'
+    assert "s3cret" not in told({}, write(tmp_path, text))
+    said = told({"CLAUDE_PROXY_PROVIDERS_OPENAI_BASE_URL": address})
+    assert said.startswith("CLAUDE_PROXY_PROVIDERS_OPENAI_BASE_URL: must ")
+    assert "s3cret" not in said
+
+
+def test_a_provider_s_key_given_as_its_whole_value_is_not_repeated(tmp_path):
+    for text in ('providers = "sk-secret"', '[providers]\na = "sk-secret"', 'providers = ["sk-secret"]'):
+        assert "sk-secret" not in told({}, write(tmp_path, text))
+    assert "sk-secret" not in told({"CLAUDE_PROXY_PROVIDERS_OPENAI_API_KEY": "env:sk-secret"})
+
+
+def test_a_key_s_variable_may_hold_a_reference(tmp_path):
+    path = tmp_path / "key"
+    path.write_text("sk-file\n")
+    environ = {
+        "CLAUDE_PROXY_PROVIDERS_OPENAI_API_KEY": f"file:{path}",
+        "CLAUDE_PROXY_PROVIDERS_ANTHROPIC_API_KEY": "env:KEY",
+        "KEY": "sk-env",
+    }
+    assert {name: p.api_key for name, p in load(environ).providers.items()} == {
+        "openai": "sk-file",
+        "anthropic": "sk-env",
+    }
 
 
 @pytest.mark.parametrize(
