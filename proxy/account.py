@@ -8,6 +8,7 @@ from typing import Protocol as Shape
 
 from data.model import LedgerRecord, Outcome, RequestStart
 from proxy.record import Ending, Pricer, cost_of, row
+from proxy.secrets import scrubbed
 from proxy.tee import Tee
 from proxy.usage.estimate import with_estimated_input
 from proxy.usage.usage import Usage
@@ -52,8 +53,9 @@ class Fault:
 class Account:
     """Times and counts one call. `close` may be called again: only the first time counts."""
 
-    def __init__(self, start: RequestStart, books: Books, arrived: float) -> None:
-        """`arrived`: when the request's last byte was here, in seconds of `perf_counter`."""
+    def __init__(self, start: RequestStart, books: Books, arrived: float, secrets: tuple[str, ...] = ()) -> None:
+        """`arrived`: when the request's last byte was here (`perf_counter` seconds); `secrets` are never stored."""
+        self._secrets = secrets
         self.start = start
         self._books = books
         self._arrived = arrived
@@ -130,7 +132,7 @@ class Account:
             error_class=fault.error_class if fault else "",
             error_message=fault.message if fault else "",
         )
-        return row(self.start, ending, usage, cost)
+        return scrubbed(row(self.start, ending, usage, cost), self._secrets)
 
     def _overhead(self, now: float) -> float:
         """Seconds this proxy added: before the request left, and after the answer's last byte."""

@@ -111,7 +111,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
             if request.content.at_eof():
                 break
     except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError) as error:
-        raise ClientGone(f"the request's body broke off: {error}") from error
+        raise ClientGone(f"the request's body broke off ({type(error).__name__})") from error
     return b"".join(parts) if len(parts) != 1 else parts[0]
 
 

@@ -179,12 +179,18 @@ class Exchange:
         if isinstance(error, TimeoutError):
             return 504, self._overdue(error)
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
-            message = f"The provider {provider} cannot be reached: {error}"
+            message = f"The provider {provider} cannot be reached ({type(error).__name__})"
             return 502, Fault(Outcome.ERROR, 502, "provider_unreachable", message, billed=False)
         if isinstance(error, aiohttp.ClientError | OSError) and broke_off:
-            return 502, Fault(Outcome.PARTIAL, self._reply.status, "provider_broke_off", str(error))
+            return 502, Fault(
+                Outcome.PARTIAL,
+                self._reply.status,
+                "provider_broke_off",
+                f"The answer broke off ({type(error).__name__})",
+            )
         if isinstance(error, aiohttp.ClientError | OSError):
-            message = f"The provider {provider} closed the connection without a complete answer: {error}"
+            kind = type(error).__name__
+            message = f"The provider {provider} closed the connection without a complete answer ({kind})"
             return 502, Fault(Outcome.ERROR, 502, "provider_broke_off", message, billed=False)
         _log.error("a call failed inside the proxy", exc_info=error, extra={"record": self._account.start.id})
         status = self._reply.status or 500

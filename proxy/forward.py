@@ -19,6 +19,7 @@ from proxy.errors import BodyTooLarge, ClientGone
 from proxy.exchange import Exchange, Outgoing
 from proxy.refusals import refusal
 from proxy.routing import ClientEndpoint, Router, spoken
+from proxy.secrets import scrubbed, secrets_of
 
 _RETRY_AFTER_S = 5
 _log = logging.getLogger(__name__)
@@ -88,7 +89,8 @@ class Forwarder:
 
     async def _forward(self, call: Call, provider: ProviderConfig) -> web.StreamResponse:
         means = self._means
-        start, out = call.start(provider), await call.outgoing(provider)
+        secrets = secrets_of(call.request.headers, call.request.rel_url, provider.api_key)
+        start, out = scrubbed(call.start(provider), secrets), await call.outgoing(provider)
         try:
             means.books.ledger.start(start)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is not written down is not sent on
@@ -96,7 +98,8 @@ class Forwarder:
             return _busy(call.protocol, "The proxy cannot write its ledger now; ask again.", "ledger_full")
         self.ledger_trouble = ""
         means.begun(provider.name)
-        exchange = Exchange(call.request, Account(start, means.books, call.arrived), means.limits)
+        account = Account(start, means.books, call.arrived, secrets)
+        exchange = Exchange(call.request, account, means.limits)
         if self._drains:
             return await self._detached(exchange, out)
         return await self._run(exchange, out)

@@ -15,6 +15,8 @@ TTFT_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75
 OVERHEAD_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0)
 #: Clients name models, so their number must be bounded; what is beyond counts as "other".
 MAX_MODELS = 500
+#: Providers name errors.
+MAX_ERRORS = 50
 _OTHER = "other"
 _CALL = ("provider", "endpoint", "outcome", "status")
 _MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model")
@@ -54,6 +56,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._children: dict[_Kind, _Children] = {}
         self._models: set[str] = set()
+        self._errors: set[str] = set()
         self._requests = _counts("claude_proxy_requests", "Calls that ended", *_CALL)
         self._cost = _counts("claude_proxy_cost_usd", "Money spent, US dollars", "provider", "model")
         self._unpriced = _counts("claude_proxy_unpriced", "Calls without a known price", "provider", "model")
@@ -81,11 +84,11 @@ class Metrics:
         key = (
             record.provider,
             record.endpoint,
-            self._bounded(record.model_requested),
-            self._bounded(record.model),
+            _bounded(self._models, record.model_requested, MAX_MODELS),
+            _bounded(self._models, record.model, MAX_MODELS),
             record.outcome,
             str(record.status),
-            record.error_class,
+            _bounded(self._errors, record.error_class, MAX_ERRORS) if record.error_class else "",
         )
         children = self._children.get(key)
         if children is None:
@@ -119,16 +122,17 @@ class Metrics:
             unpriced=self._unpriced.at(provider, model),
         )
 
-    def _bounded(self, model: str) -> str:
-        if model in self._models:
-            return model
-        if len(self._models) >= MAX_MODELS:
-            return _OTHER
-        self._models.add(model)
-        return model
-
     def _gauge(self, name: str, text: str, reading: Callable[[], float]) -> None:
         Gauge(name, text, registry=self.registry).set_function(reading)
+
+
+def _bounded(known: set[str], name: str, most: int) -> str:
+    if name in known:
+        return name
+    if len(known) >= most:
+        return _OTHER
+    known.add(name)
+    return name
 
 
 def _counts(name: str, text: str, *labels: str) -> Series[Count]:

@@ -9,6 +9,7 @@ import msgspec
 from data.model import CostStatus, Endpoint, LedgerRecord, Outcome, RequestStart, Tokens
 from data.pricing import Priced
 from proxy.request import clean
+from proxy.secrets import error_class
 from proxy.usage.usage import Usage
 
 _FREE = frozenset({Endpoint.COUNT_TOKENS, Endpoint.MODELS})
@@ -93,7 +94,7 @@ def row(start: RequestStart, ending: Ending, usage: Usage, cost: Cost) -> Ledger
         stream=start.stream,
         outcome=ending.outcome,
         status=ending.status,
-        error_class=clean(ending.error_class or usage.error_class, 100),
+        error_class=error_class(ending.error_class or usage.error_class),
         error_message=clean(ending.error_message or usage.error_message, 500),
         stop_reason=clean(usage.stop_reason, 100),
         provider_request_id=clean(ending.provider_request_id, 200),
