@@ -215,5 +215,5 @@ def test_bad_configuration_is_said_in_one_line_each(tmp_path: Path):
         [sys.executable, "-m", "proxy"], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 2
-    assert "port" in ended.stderr
+    assert ended.stderr.startswith("proxy: CLAUDE_PROXY_PROXY_PORT: ")
     assert "Traceback" not in ended.stderr
