@@ -11,14 +11,14 @@ import aiohttp
 from aiohttp import web
 
 from data.config import ProviderConfig, ProxyConfig
-from data.model import Protocol
+from data.model import Endpoint, Protocol
 from data.tasks import Tasks
 from proxy.account import Account, Books
 from proxy.call import Call, facts_of, read_body
 from proxy.errors import BodyTooLarge, ClientGone
 from proxy.exchange import Exchange, Outgoing
 from proxy.refusals import refusal
-from proxy.routing import ClientEndpoint, Router, spoken
+from proxy.routing import ClientEndpoint, Router, leaves_its_endpoint, spoken
 from proxy.secrets import scrubbed, secrets_of
 
 _RETRY_AFTER_S = 5
@@ -73,6 +73,8 @@ class Forwarder:
         protocol = asked.protocol or spoken(request.headers)
         if self._stopping:
             return _busy(protocol, "The proxy is stopping; ask again.", "proxy_stopping")
+        if asked.endpoint is Endpoint.MODELS and leaves_its_endpoint(request.rel_url.raw_path):
+            return refusal(protocol, 404, "There is no model of this name.", code="unknown_endpoint")
         try:
             body = await read_body(request, self._means.limits.max_body_bytes)
         except BodyTooLarge as error:

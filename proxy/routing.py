@@ -5,9 +5,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import unquote
 
 from data.config import ProviderConfig, RouteConfig
 from data.model import Endpoint, Protocol
+
+_MAX_DECODINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,19 @@ class Router:
             if provider.protocol is protocol:
                 return provider
         return None
+
+
+def leaves_its_endpoint(raw_path: str) -> bool:
+    """Whether a path, decoded as often as a server on the way may do it, has a segment that leads elsewhere."""
+    path = raw_path.partition("?")[0]
+    for _ in range(_MAX_DECODINGS):
+        if any(segment in {".", ".."} for segment in re.split(r"[/\\;]", path)):
+            return True
+        decoded = unquote(path)
+        if decoded == path:
+            return False
+        path = decoded
+    return True
 
 
 def upstream_url(base_url: str, path: str) -> str:
