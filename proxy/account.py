@@ -76,7 +76,10 @@ class Account:
         self._provider_request_id = provider_request_id
 
     def saw(self, chunk: bytes, at: float) -> bytes | None:
-        """Count a piece of the body that came at `at`; return it decoded, or None where it cannot be."""
+        """Count a piece of the body that came at `at`; return its first slice decoded, or None where it cannot be.
+
+        While there is more (`pending`), an empty piece gives the next slice.
+        """
         self._bytes += len(chunk)
         self._last_byte = at
         if self._tee is None:
@@ -85,6 +88,11 @@ class Account:
         if self._streams and self._ttft_ms is None and self._tee.output_started:
             self._ttft_ms = (at - self._arrived) * 1000
         return plain
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is more to count of the pieces that were seen."""
+        return self._tee is not None and self._tee.pending
 
     def close(self, fault: Fault | None = None) -> None:
         """Write the record: the answer is complete, or `fault` ended it."""

@@ -11,6 +11,8 @@ from proxy.errors import UnreadableBody
 SLICE_BYTES: Final = 64 * 1024
 #: What one body may grow to when it is decoded; a longer one is read no further.
 MAX_DECODED_BYTES: Final = 32 * 1024 * 1024
+#: What one chunk of an event stream may grow to.
+MAX_CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 
 class Decoder(Shape):

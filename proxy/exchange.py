@@ -103,7 +103,7 @@ class Exchange:
                 headers.popall(name, None)
         self._reply.head(upstream.status, upstream.reason, headers)
         parser = parser_for(self._account.start.endpoint, stream=streams, status=upstream.status)
-        tee = Tee(parser, upstream.headers.get("Content-Encoding", ""))
+        tee = Tee(parser, upstream.headers.get("Content-Encoding", ""), streams=streams)
         named = upstream.headers.get("request-id") or upstream.headers.get("x-request-id") or ""
         self._account.answered(upstream.status, tee, streams=streams, provider_request_id=named)
         return streams
@@ -120,7 +120,7 @@ class Exchange:
             if body.at_eof():
                 break
             await self._pass_on(chunk, at)
-        tail = self._seen(chunk, at) + (self._filter.flush() if self._filter else b"")
+        tail = await self._seen(chunk, at) + (self._filter.flush() if self._filter else b"")
         self._account.close(self._left() if self._reply.gone else None)
         return await self._reply.finish(tail)
 
@@ -136,14 +136,22 @@ class Exchange:
     async def _pass_on(self, chunk: bytes, at: float) -> None:
         self._phase = Phase.CLIENT
         if self._filter is not None:
-            await self._reply.write(self._seen(chunk, at))
+            await self._reply.write(await self._seen(chunk, at))
             return
         await self._reply.write(chunk)
-        self._account.saw(chunk, at)
+        await self._seen(chunk, at)
 
-    def _seen(self, chunk: bytes, at: float) -> bytes:
-        """Count `chunk`; return what the client gets of it."""
-        plain = self._account.saw(chunk, at)
+    async def _seen(self, chunk: bytes, at: float) -> bytes:
+        """Count `chunk`, slice by slice; return what the client gets of it."""
+        shown = self._shown(chunk, self._account.saw(chunk, at))
+        while self._account.pending:
+            await asyncio.sleep(0)  # other calls have their turn
+            more = self._account.saw(b"", at)
+            if self._filter is not None:
+                shown += self._shown(b"", more)
+        return shown
+
+    def _shown(self, chunk: bytes, plain: bytes | None) -> bytes:
         if self._filter is None:
             return chunk
         if plain is None:

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from proxy.decoding import Decoder, decoder_for
+from proxy.decoding import MAX_CHUNK_BYTES, MAX_DECODED_BYTES, Decoder, decoder_for
 from proxy.errors import UnreadableBody
 from proxy.usage.usage import Usage, UsageParser
 
@@ -12,12 +12,14 @@ class Tee:
 
     __slots__ = ("_decoder", "_parser", "_trouble")
 
-    def __init__(self, parser: UsageParser, content_encoding: str = "") -> None:
+    def __init__(self, parser: UsageParser, content_encoding: str = "", *, streams: bool = False) -> None:
+        """`streams`: the answer may have no end, so that each of its chunks is limited, not the sum."""
         self._parser = parser
         self._trouble = ""
+        most = MAX_CHUNK_BYTES if streams else MAX_DECODED_BYTES
         self._decoder: Decoder | None = None
         try:
-            self._decoder = decoder_for(content_encoding) if content_encoding else None
+            self._decoder = decoder_for(content_encoding, most, per_chunk=streams) if content_encoding else None
         except UnreadableBody as error:
             self._trouble = str(error)
 
@@ -26,13 +28,21 @@ class Tee:
         """Whether the first content was seen."""
         return self._parser.output_started
 
+    @property
+    def pending(self) -> bool:
+        """Whether the chunks so far have more to give."""
+        return self._decoder is not None and self._decoder.pending and not self._trouble
+
     def feed(self, chunk: bytes) -> bytes | None:
-        """Show the parser `chunk`; return it decoded, or None once the body cannot be decoded."""
+        """Show the parser the first slice of `chunk`; return it decoded, or None once the body cannot be decoded.
+
+        While there is more (`pending`), feed nothing to get the next slice: other calls may have their turn between.
+        """
         if self._trouble:
             return None
         if self._decoder is not None:
             try:
-                chunk = self._decoded(self._decoder, chunk)
+                chunk = self._decoder.decode(chunk)
             except UnreadableBody as error:
                 self._trouble = str(error)
                 return None
@@ -43,9 +53,3 @@ class Tee:
         """Say what was seen."""
         usage = self._parser.finish()
         return replace(usage, complete=False, note=self._trouble) if self._trouble else usage
-
-    def _decoded(self, decoder: Decoder, chunk: bytes) -> bytes:
-        parts = [decoder.decode(chunk)]
-        while decoder.pending:
-            parts.append(decoder.decode(b""))
-        return b"".join(parts)

@@ -30,7 +30,7 @@ class _DeltaEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Body(msgspec.Struct):
-    """The fields that are read; everything else of an answer is skipped unread."""
+    """The fields that are read."""
 
     id: Any = None
     model: Any = None
@@ -40,7 +40,7 @@ class _Body(msgspec.Struct):
 
 
 class _RawBody(msgspec.Struct):
-    """The same fields, each as it stands there."""
+    """The same fields as they stand there, so that one of them may be wrong; all else of an answer is skipped."""
 
     id: msgspec.Raw = msgspec.Raw()
     model: msgspec.Raw = msgspec.Raw()
@@ -50,7 +50,6 @@ class _RawBody(msgspec.Struct):
 
 
 _DELTA_DECODER: Final = msgspec.json.Decoder(_DeltaEvent)
-_BODY_DECODER: Final = msgspec.json.Decoder(_Body)
 _RAW_BODY_DECODER: Final = msgspec.json.Decoder(_RawBody)
 
 
@@ -150,11 +149,8 @@ def read_body(data: bytes) -> Usage:
 
 
 def _body(data: bytes) -> _Body:
-    try:
-        return _BODY_DECODER.decode(data)
-    except fields.UNREADABLE:  # of which one field may be the cause: the others still count
-        raw = _RAW_BODY_DECODER.decode(data)
-        return _Body(**{name: fields.decode(getattr(raw, name)) for name in _Body.__struct_fields__})
+    raw = _RAW_BODY_DECODER.decode(data)
+    return _Body(**{name: fields.decode(getattr(raw, name)) for name in _Body.__struct_fields__})
 
 
 def _usage(

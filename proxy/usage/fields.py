@@ -10,6 +10,8 @@ MAX_COUNT: Final = 1_000_000_000
 MAX_TEXT: Final = 200
 MAX_MESSAGE: Final = 500
 MAX_RAW_BYTES: Final = 64 * 1024
+#: Counts and errors are short; a million empty lists would take seconds.
+MAX_JSON_BYTES: Final = 512 * 1024
 
 #: What decoding JSON that is none, or is nested without end, raises.
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
@@ -19,7 +21,9 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def decode(data: bytes | msgspec.Raw) -> Any:
-    """The JSON value, or None where it is not JSON."""
+    """The JSON value, or None where it is not JSON, or too large to be made of objects."""
+    if memoryview(data).nbytes > MAX_JSON_BYTES:
+        return None
     try:
         return _DECODER.decode(data)
     except UNREADABLE:

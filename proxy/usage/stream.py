@@ -8,7 +8,7 @@ from proxy.sse import SseEvent, SseParser
 from proxy.usage.usage import Usage
 
 #: Of a plain body no more than this is kept for reading; answers may hold images.
-MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 

@@ -10,9 +10,10 @@ from time import perf_counter
 
 import pytest
 
+from data.model import CostStatus
 from data.tasks import Tasks
-from tests.proxy.gateway import answer, client, gateway, provider
-from tests.proxy.samples import MESSAGE
+from tests.proxy.gateway import answer, chunked, client, gateway, provider
+from tests.proxy.samples import EVENTS, MESSAGE, MESSAGES, STREAMED
 
 LISTS = b"[]," * 11_000_000
 #: Generous for a busy machine; what is to be seen froze for seconds.
@@ -55,3 +56,34 @@ async def test_a_request_of_lists_is_forwarded_and_freezes_nothing(tmp_path: Pat
             assert got.status == 200
         assert seen.bodies == [body]
         assert (await proxy.record()).model_requested == ("" if coding == "gzip" else "claude-x")
+
+
+@pytest.mark.parametrize("before", [b'{"usage":[', b'{"content":["'], ids=["lists", "text"])
+async def test_an_answer_that_unpacks_without_end_freezes_nothing(tmp_path: Path, before: bytes):
+    body = gzip.compress(before + b"[]," * 60_000_000, 1)
+    wire = answer(body, headers="Content-Encoding: gzip\r\n")
+    async with provider(wire) as (url, _), gateway(tmp_path, url) as proxy, client() as c:
+        async with never_frozen(), c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
+            assert await got.read() == body
+        record = await proxy.record()
+    assert record.cost_status is CostStatus.ESTIMATED
+    assert record.uncached_input_tokens > 0
+
+
+async def test_a_stream_of_bombs_freezes_nothing(tmp_path: Path):
+    bombs = [gzip.compress(b"data: {}\n\n" * 1_000_000, 1) for _ in range(3)]
+    pieces = [gzip.compress(EVENTS[0]), *bombs, gzip.compress(b"".join(EVENTS[1:]))]
+    wire = chunked(*pieces, headers="Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\n")
+    async with provider(wire) as (url, _), gateway(tmp_path, url) as proxy, client() as c:
+        async with never_frozen(), c.post(f"{proxy.url}/v1/messages", data=STREAMED) as got:
+            assert await got.read() == b"".join(pieces)
+        record = await proxy.record()
+    assert record.cost_status is CostStatus.ESTIMATED
+
+
+async def test_a_plain_answer_of_lists_freezes_nothing(tmp_path: Path):
+    body = b'{"usage":{"output_tokens":3,"input_tokens":4,"x":[%s0]}}' % (b"[]," * 5_000_000)
+    async with provider(answer(body)) as (url, _), gateway(tmp_path, url) as proxy, client() as c:
+        async with never_frozen(), c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
+            assert await got.read() == body
+        assert (await proxy.record()).cost_status is CostStatus.ESTIMATED
