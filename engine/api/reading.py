@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 import orjson
-from aiohttp import web
+from aiohttp import ClientError, web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel
 
 from engine.api.problems import BadRequest
@@ -45,7 +46,7 @@ def _keyed(value: Any) -> Any:
 
 async def body(request: web.Request) -> dict[str, Any]:
     """The JSON object that was posted; {} without a body. Raises BadRequest."""
-    raw = await request.read()
+    raw = await _read(request)
     if not raw:
         return {}
     if request.content_type not in {"application/json", "application/octet-stream"}:
@@ -57,6 +58,14 @@ async def body(request: web.Request) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest("the body must be a JSON object")
     return value
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, HttpProcessingError, ClientError, ConnectionError) as error:
+        # its text would quote the body
+        raise BadRequest("the body is not encoded or framed as its headers say, or ends early") from error
 
 
 async def posted(request: web.Request, model: type[M]) -> M:
