@@ -7,13 +7,10 @@ import polars as pl
 
 from app import context
 from app.controls.span import Span
-from app.views.shaping import shifted
+from app.views.shaping import NONE, shifted
 from data.metrics import Metric, metric
 from data.periods import Grain
 from data.query import Question, fill
-
-#: What stands where a row has no value of the dimension.
-NONE = "(none)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,14 @@ class Findings:
     totals: pl.DataFrame
     whole: pl.DataFrame
 
+    def course(self) -> pl.DataFrame:
+        """What the chart shows, as a table: the series with `METRIC_before` beside it, or the totals without one."""
+        if self.series is None or self.before is None:
+            return self.totals if self.series is None else self.series
+        keys = [name for name, kind in self.series.schema.items() if not kind.is_numeric()]
+        before = self.before.rename({name: f"{name}_before" for name in self.before.columns if name not in keys})
+        return self.series.join(before, on=keys, how="left", maintain_order="left")
+
 
 def findings(inquiry: Inquiry) -> Findings:
     """Ask everything at once."""
@@ -71,7 +76,8 @@ def findings(inquiry: Inquiry) -> Findings:
     frames = context.answer_all([*totals, *wholes, *courses])
     count = len(spans)
     series = [
-        named(fill(frame, question), inquiry.by) for question, frame in zip(courses, frames[2 * count :], strict=True)
+        _unknown(named(fill(frame, question), inquiry.by), whole, inquiry)
+        for question, frame, whole in zip(courses, frames[2 * count :], frames, strict=False)
     ]
     return Findings(
         series=series[0] if series else None,
@@ -79,6 +85,18 @@ def findings(inquiry: Inquiry) -> Findings:
         totals=_compared([named(frame, inquiry.by) for frame in frames[:count]], inquiry),
         whole=_compared(frames[count : 2 * count], inquiry),
     )
+
+
+def _unknown(series: pl.DataFrame, totals: pl.DataFrame, inquiry: Inquiry) -> pl.DataFrame:
+    """The series without a number where a value has none over the whole range: its cost is unknown, not zero."""
+    by, metrics = inquiry.by, inquiry.metrics
+    if not by or series.is_empty():
+        return series
+    known = named(totals, by).select(by, *(pl.col(name).is_not_null().alias(f"{name}_known") for name in metrics))
+    joined = series.join(known, on=by, how="left", maintain_order="left")
+    return joined.with_columns(
+        pl.when(pl.col(f"{name}_known")).then(pl.col(name)).alias(name) for name in metrics
+    ).select(series.columns)
 
 
 def named(frame: pl.DataFrame, by: str) -> pl.DataFrame:

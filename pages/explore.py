@@ -36,11 +36,10 @@ with context.standing():
     title = ", ".join(each.label for each in asked.measured) + (f" by {dimension(by).label.lower()}" if by else "")
     both = ("csv", "json")
     shown, hidden = picture.picture(found, asked, bars=drawn == "bars")
-    course = found.totals if found.series is None else found.series
     note = f"the largest; {hidden} more in the totals" if hidden else ""
-    with page.section(title, key="picture", note=note, span=span, data=lambda: course, formats=both):
+    with page.section(title, key="picture", note=note, span=span, data=found.course, formats=both):
         if drawn == "table" and found.series is not None:
-            tables.series(found.series, asked.measured, by, span.tz)
+            tables.series(found.course(), asked.measured, by, span.tz)
         else:
             st.plotly_chart(shown, key="picture", config=chart.CONFIG, alt=sentence(question))
     with page.section(

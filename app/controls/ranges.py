@@ -44,10 +44,11 @@ def chosen(now: datetime, *, default: Preset = Preset.WEEK) -> Span:
 
 def _draw_instants(now: datetime) -> None:
     """Two naive instants on the viewer's clock."""
-    today = now.astimezone(ZoneInfo(zone())).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
+    local = now.astimezone(ZoneInfo(zone())).replace(tzinfo=None, second=0, microsecond=0)
+    today = local.replace(hour=0, minute=0)
     with st.container(horizontal=True, gap="small", key="custom-range", width="content"):
         begin = _instant("From", FROM, today - timedelta(days=6))
-        until = _instant("To", TO, today + timedelta(days=1))
+        until = _instant("To", TO, local)
     if begin and until and until <= begin:
         st.caption(":material/info: The end is before the start; showing the range between the two.")
 

@@ -8,7 +8,11 @@ import re
 from collections.abc import Sequence
 from zlib import crc32
 
+from app.views.shaping import NONE
+
 OTHER = "#8B8F98"
+#: What has no value of the dimension.
+NOBODY = "#737373"
 #: Dimensions whose values are known by their colour; elsewhere colour only tells series of one chart apart.
 COLORED = frozenset({"provider", "model", "outcome"})
 ACCENT = "#5B6CDE"
@@ -34,10 +38,10 @@ PROVIDERS = {"anthropic": "#CB6B43", "openai": "#23968A", "google": "#8A63C6", "
 
 #: Beginnings of model names, the longest match wins; a line's versions take turns with its three shades.
 LINES = {
-    "claude-opus": ("#B84A72", "#C45C95", "#9F4E6C"),
-    "claude-sonnet": ("#CB6B43", "#B5593A", "#C07A4A"),
+    "claude-opus": ("#B84A72", "#C65CC0", "#8C5C74"),
+    "claude-sonnet": ("#CB6B43", "#C24A22", "#A07550"),
     "claude-haiku": ("#BB8A1C", "#97861F", "#AD7B3A"),
-    "gpt-5": ("#23968A", "#1F8A6F", "#3A9AA3"),
+    "gpt-5": ("#23968A", "#1B7F55", "#4AA0B5"),
     "gpt-5-mini": ("#3C8AC4", "#4A7FD0", "#5B8FB8"),
     "gpt-5-nano": ("#55933F", "#6C9434", "#4A9A5C"),
     "gpt-4o": ("#6F83A8", "#7C86B8", "#64899A"),
@@ -62,6 +66,8 @@ def color(dimension: str, value: str) -> str:
     """The colour of `value` of `dimension`, as `#RRGGBB`."""
     if value == "Other":
         return OTHER
+    if value in ("", NONE):
+        return NOBODY
     if dimension == "provider":
         return PROVIDERS.get(value, _slot(value, PALETTE))
     if dimension == "model":
@@ -77,7 +83,7 @@ def colors(dimension: str, values: Sequence[str]) -> list[str]:
     for value in sorted(set(values)):
         wanted = color(dimension, value)
         free = next((c for c in PALETTE + WARM + COOL + VIOLET if c not in taken.values()), wanted)
-        taken[value] = free if wanted in taken.values() and wanted != OTHER else wanted
+        taken[value] = free if wanted in taken.values() and wanted not in (OTHER, NOBODY) else wanted
     return [taken[value] for value in values]
 
 

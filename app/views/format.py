@@ -7,6 +7,7 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 NOTHING = "\u2013"
+MANYFOLD = 1_000.0  # percent from which a change is told as a multiple
 Number: TypeAlias = int | float | Decimal
 
 _STEPS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
@@ -74,8 +75,11 @@ def change(now: Number | None, before: Number | None) -> float | None:
 
 
 def signed_percent(value: float) -> str:
-    """`+12.3%`, `-4.0%`, `+1,240%`, for changes."""
-    return f"{value:+,.0f}%" if abs(value) >= 1_000 else f"{value:+.1f}%"
+    """`+12.3%`, `-4.0%`, and from a thousand percent on how many times the value before."""
+    if value < MANYFOLD:
+        return f"{round(value, 1) + 0.0:+,.1f}%"  # the sum makes -0.0 a plain zero
+    times = value / 100 + 1
+    return f"\u00d7{times:,.1f}" if times < MANYFOLD / 10 else f"\u00d7{times:,.0f}"
 
 
 def moment(at: datetime, tz: str, *, seconds: bool = False) -> str:

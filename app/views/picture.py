@@ -5,7 +5,7 @@ import polars as pl
 
 from app.inquiry import Findings, Inquiry
 from app.views import chart
-from app.views.shaping import OTHER, folded
+from app.views.shaping import OTHER, folded, known_sum
 
 MOST_RANKED = 20
 ALL = "All requests"
@@ -34,5 +34,5 @@ def _alike(before: pl.DataFrame, series: pl.DataFrame, asked: Inquiry) -> pl.Dat
     if OTHER not in shown:
         return kept
     rest = before.filter(~pl.col(asked.by).is_in(shown)).with_columns(pl.lit(OTHER).alias(asked.by))
-    summed = rest.group_by("time", asked.by).agg(pl.col(name).sum() for name in asked.metrics)
+    summed = rest.group_by("time", asked.by).agg(known_sum(name) for name in asked.metrics)
     return pl.concat([kept, summed.select(kept.columns)])

@@ -11,6 +11,8 @@ from data.metrics import Kind, Metric
 
 MAX_POINTS = 2_000  # a trace; more cannot be told apart on a screen
 OTHER = "Other"
+#: What stands where a row has no value of the dimension.
+NONE = "(none)"
 Floats = npt.NDArray[np.float64]
 
 
@@ -30,24 +32,32 @@ def shifted(previous: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
 def folded(frame: pl.DataFrame, by: str, metrics: Sequence[Metric], keep: int = 8) -> tuple[pl.DataFrame, int]:
     """The `keep` largest values of `by` (by the first metric); the rest becomes `Other` where all metrics are sums.
 
+    What has no value stays beside them and takes nobody's place.
+
     `frame`: [`time`], `by`, metrics. Returns it and how many values were left out of sight (0: they are in `Other`).
     """
-    top = largest(frame, by, metrics[0].name)
+    every = largest(frame, by, metrics[0].name)
+    top, nobody = [value for value in every if value != NONE], [NONE] if NONE in every else []
     if len(top) <= keep:
         return frame, 0
     if not all(additive(metric) for metric in metrics):
-        return frame.filter(pl.col(by).is_in(top[:keep])), len(top) - keep
-    name = pl.when(pl.col(by).is_in(top[: keep - 1])).then(pl.col(by)).otherwise(pl.lit(OTHER)).alias(by)
+        return frame.filter(pl.col(by).is_in([*top[:keep], *nobody])), len(top) - keep
+    name = pl.when(pl.col(by).is_in([*top[: keep - 1], *nobody])).then(pl.col(by)).otherwise(pl.lit(OTHER)).alias(by)
     keys = [pl.col("time"), name] if "time" in frame.columns else [name]
-    return frame.group_by(keys).agg(pl.col(m.name).sum() for m in metrics).sort(frame.columns[0]), 0
+    return frame.group_by(keys).agg(known_sum(m.name) for m in metrics).sort(frame.columns[0]), 0
+
+
+def known_sum(name: str) -> pl.Expr:
+    """The sum of a column; nothing where none of its values is known."""
+    return pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name)
 
 
 def largest(frame: pl.DataFrame, by: str, metric: str) -> list[str]:
-    """The values of `by`, the largest sum of the metric first, `Other` last; `['']` without a breakdown."""
+    """The values of `by`, the largest sum of the metric first, `(none)` and `Other` last; `['']` without `by`."""
     if not by:
         return [""]
     sizes = frame.group_by(by).agg(pl.col(metric).cast(pl.Float64).sum().alias("size"))
-    return sizes.sort(pl.col(by) == OTHER, -pl.col("size"), pl.col(by))[by].to_list()
+    return sizes.sort(pl.col(by) == OTHER, pl.col(by) == NONE, -pl.col("size"), pl.col(by))[by].to_list()
 
 
 def part(frame: pl.DataFrame, by: str, value: str) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from app.views import colors
 from app.views import format as form
 from data.metrics import Metric, dimension
 
+MOST_WRITTEN = 5_000  # rows of a table whose cells are written one by one
 _FORMATS = {"usd": "dollar", "percent": "%.2f%%", "ms": "%,.0f ms", "s": "%,.1f s", "tokens/s": "%,.1f"}
 
 
@@ -62,15 +63,23 @@ def frame(
 
 
 def series(data: pl.DataFrame, metrics: Sequence[Metric], by: str, tz: str) -> None:
-    """The course over time as a table, newest first; with a breakdown of one metric, a column a value."""
+    """The course over time as a table, newest first; with a breakdown of one metric, a column a value.
+
+    With a comparison, a row a value, and beside each metric its value in the range before.
+    """
     local = data.with_columns(pl.col("time").dt.convert_time_zone(tz).dt.replace_time_zone(None))
     columns: dict[str, Any] = {"time": st.column_config.DatetimeColumn("Time", format="YYYY-MM-DD HH:mm")}
-    if by and len(metrics) == 1:
+    compared = f"{metrics[0].name}_before" in data.columns
+    if by and len(metrics) == 1 and not compared:
         wide = local.pivot(on=by, index="time", values=metrics[0].name).sort("time", descending=True)
         columns |= {name: number(name, metrics[0].unit) for name in wide.columns if name != "time"}
     else:
         wide = local.sort("time", descending=True)
+        columns |= {by: st.column_config.TextColumn(dimension(by).label)} if by else {}
         columns |= {each.name: number(each.label, each.unit, each.definition) for each in metrics}
+        columns |= {f"{each.name}_before": number(f"{each.label} before", each.unit) for each in metrics}
+        order = [f"{each.name}{part}" for each in metrics for part in ("", "_before")]
+        wide = wide.select("time", *([by] if by else []), *(name for name in order if name in wide.columns))
     _draw(wide, "series", columns, "The values over time", 420)
 
 
@@ -81,7 +90,7 @@ def totals(data: pl.DataFrame, whole: pl.DataFrame, metrics: Sequence[Metric], b
         columns[each.name] = number(each.label, each.unit, each.definition)
         if compare:
             columns[f"{each.name}_before"] = number(f"{each.label} before", each.unit)
-            columns[f"{each.name}_change"] = st.column_config.NumberColumn("Change", format="%+.1f%%")
+            columns[f"{each.name}_change"] = st.column_config.Column("Change", alignment="right")
     if by:
         everything = whole.with_columns(pl.lit("All").alias(by)).select(data.columns)
         data = pl.concat([everything, data], how="vertical_relaxed")
@@ -94,12 +103,18 @@ def number(label: str, unit: str, definition: str | None = None) -> Any:
     return st.column_config.NumberColumn(label, format=style, help=definition)
 
 
+def _written(data: pl.DataFrame, changes: Sequence[str]) -> Any:
+    """The frame with changes as people read them; they still sort as the numbers they are."""
+    return data.to_pandas().style.format(form.signed_percent, subset=list(changes), na_rep=form.NOTHING)
+
+
 def _draw(data: pl.DataFrame, key: str, columns: Mapping[str, Any], alt: str, height: int | None) -> None:
     """`height` in pixels, None: as high as its rows, up to Streamlit's own limit."""
     # decimals as floats, because the browser's table draws only those as numbers
     plain = data.with_columns(pl.selectors.decimal().cast(pl.Float64))
+    changes = [name for name in plain.columns if name.endswith("_change")]
     st.dataframe(
-        plain,
+        _written(plain, changes) if changes and plain.height <= MOST_WRITTEN else plain,
         key=key,
         hide_index=True,
         column_config=columns,

@@ -48,7 +48,10 @@ def test_a_change_from_nothing_means_nothing(now, before, expected):
     assert form.change(now, before) == expected
 
 
-@pytest.mark.parametrize(("value", "expected"), [(12.34, "+12.3%"), (-4, "-4.0%"), (1240, "+1,240%")])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(12.34, "+12.3%"), (-4, "-4.0%"), (1240, "\u00d713.4"), (-0.01, "+0.0%"), (123_900, "\u00d71,240")],
+)
 def test_a_change_carries_its_sign(value, expected):
     assert form.signed_percent(value) == expected
 

@@ -58,6 +58,8 @@ def test_versions_of_one_line_of_models_are_told_apart():
     shades = colors.colors("model", ["claude-opus-5", "claude-opus-5-5"])
     assert shades == [colors.color("model", name) for name in ("claude-opus-5", "claude-opus-5-5")]
     assert len(set(shades)) == 2
+    older, newer = ([int(shade[at : at + 2], 16) for at in (1, 3, 5)] for shade in shades)
+    assert sum(abs(one - other) for one, other in zip(older, newer, strict=True)) > 90
 
 
 def test_no_two_values_of_one_chart_look_alike():
@@ -131,6 +133,20 @@ def test_what_is_too_small_becomes_other_and_nothing_is_lost():
     assert hidden == 0
     assert shaping.largest(folded, "model", "cost") == ["m11", "m10", "m9", "Other"]
     assert folded["cost"].sum() == frame["cost"].sum()
+
+
+def test_what_has_no_value_takes_nobodys_place():
+    frame = series({"(none)": [99.0]} | {f"m{n}": [float(n)] for n in range(4)})
+    assert shaping.folded(frame, "model", [COST], keep=4) == (frame, 0)
+    folded, _ = shaping.folded(frame, "model", [COST], keep=3)
+    assert shaping.largest(folded, "model", "cost") == ["m3", "m2", "(none)", "Other"]
+    assert colors.colors("project", ["(none)", "a"])[0] == colors.NOBODY
+
+
+def test_what_is_not_known_does_not_become_zero_in_other():
+    frame = series({"a": [3.0], "b": [None], "c": [None]})
+    folded, _ = shaping.folded(frame, "model", [COST], keep=2)
+    assert folded.filter(pl.col("model") == "Other")["cost"].to_list() == [None]
 
 
 def test_percentiles_do_not_add_up_so_the_small_ones_are_left_out():
