@@ -43,6 +43,11 @@ _SHADES = {
     "firing": "#d0453f",
     "acknowledged": "#8a63c6",
 }
+#: The grid writes rules as `name {…}` and knows none within another, so this one comes whole, before a name.
+_NARROW = (
+    "@media (max-width: 640px) { .ag-paging-panel .ag-paging-page-size { display: none !important; }"
+    " .ag-paging-panel { justify-content: space-between !important; } }"
+)
 _STYLE = {
     "@font-face": {"font-family": "Inter", "src": "url('/app/static/inter.woff2')", "font-weight": "400 700"},
     ".ag-root-wrapper, .ag-root-wrapper *:not(.ag-icon)": {"font-family": f"{_FONT} !important"},
@@ -55,11 +60,7 @@ _STYLE = {
     },
     ".ag-row:not(.ag-row-selected)": {"background-color": "var(--background-color) !important"},
     ".ag-root, .ag-body, .ag-paging-panel": {"background-color": "var(--background-color) !important"},
-    "@media (max-width: 640px)": {
-        ".ag-paging-panel .ag-paging-page-size": {"display": "none !important"},
-        ".ag-paging-panel": {"justify-content": "space-between !important", "padding": "0 8px !important"},
-        ".ag-paging-panel > span": {"white-space": "nowrap !important", "margin": "0 2px !important"},
-    },
+    f"{_NARROW} .ag-paging-panel > span": {"white-space": "nowrap !important"},
     **{
         f".word-{word}": {"color": f"color-mix(in srgb, {shade} 72%, currentColor) !important", "font-weight": "600"}
         for word, shade in _SHADES.items()

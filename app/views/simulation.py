@@ -16,7 +16,7 @@ from app.views import colors
 from app.views.alert_grid import elapsed, stamp
 from app.views.axes import Scale, dressed, scale, value_axis
 from app.views.format import count
-from app.views.shaping import points
+from app.views.shaping import lonely, points
 from data.metrics import Metric, metric
 from engine.condition import CompareAs, Condition
 from engine.rule import Rule
@@ -187,7 +187,7 @@ def _groups(made: Simulation) -> list[str]:
 def _line(part: pl.DataFrame, group: str, shade: str, tz: str, drawn_in: Scale, *, named: bool) -> go.Scatter:
     x, y = points(part.sort("time"), "value", tz, drawn_in.divisor)
     return go.Scatter(
-        x=x, y=y, mode="lines", line={"color": shade, "width": 1.6}, name=_group_name(group), legendgroup=group,
+        x=x, y=y, mode="lines+markers" if lonely(y) else "lines", line={"color": shade, "width": 1.6}, name=_group_name(group), legendgroup=group,
         showlegend=named, hovertemplate=drawn_in.hover(),
     )  # fmt: skip
 
