@@ -187,7 +187,8 @@ def _groups(made: Simulation) -> list[str]:
 def _line(part: pl.DataFrame, group: str, shade: str, tz: str, drawn_in: Scale, *, named: bool) -> go.Scatter:
     x, y = points(part.sort("time"), "value", tz, drawn_in.divisor)
     return go.Scatter(
-        x=x, y=y, mode="lines+markers" if lonely(y) else "lines", line={"color": shade, "width": 1.6}, name=_group_name(group), legendgroup=group,
+        x=x, y=y, mode="lines+markers" if lonely(y) else "lines",
+        line={"color": shade, "width": 1.6}, name=_group_name(group), legendgroup=group,
         showlegend=named, hovertemplate=drawn_in.hover(),
     )  # fmt: skip
 
