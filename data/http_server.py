@@ -1,13 +1,25 @@
 """An HTTP server whose answer to what is not HTTP repeats nothing of it."""
 
-from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp import ClientPayloadError, web
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 
 class PlainHandler(RequestHandler):
     """One connection. aiohttp's own would send the bytes that it could not parse back, and log them."""
 
     __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the wire; what breaks off a body ends the wait of whoever reads it.
+
+        aiohttp's own answers the fault after the request before it, which would wait for its body for ever.
+        """
+        super().data_received(data)
+        request = self._current_request
+        if request is None or request.content.is_eof() or not self._messages:
+            return
+        if isinstance(self._messages[-1][0], _ErrInfo):
+            request.content.set_exception(ClientPayloadError("the body is not framed as HTTP says"))
 
     def handle_error(
         self,

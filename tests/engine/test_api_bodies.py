@@ -83,6 +83,19 @@ async def test_a_bad_chunk_is_the_caller_s_fault(port, caplog, body):
     assert our_errors(caplog) == []
 
 
+async def test_a_bad_chunk_that_comes_later_is_answered_too(port, caplog):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /api/alerts/rules HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+    writer.write(b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
+    assert b"100 Continue" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    writer.write(b"5\r\nhello_SECRET\r\n")
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"SECRET" not in answer
+    assert our_errors(caplog) == []
+
+
 async def test_a_body_that_ends_early_is_no_error_of_ours(port, caplog):
     await post(port, PATHS[0], "Content-Type: application/json\r\nContent-Length: 99", b'{"a"', ends=True)
     assert our_errors(caplog) == []

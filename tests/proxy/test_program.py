@@ -184,6 +184,20 @@ async def started(
             process.kill()
 
 
+async def test_a_body_that_breaks_off_is_refused_and_holds_up_nobody(tmp_path: Path):
+    async with gateway(tmp_path, "http://127.0.0.1:9") as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(proxy.url.rsplit(":", 1)[1]))
+        writer.write(
+            b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert b"100 Continue" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        writer.write(b"5\r\nhello_SECRET\r\n")
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"SECRET" not in answer
+
+
 @pytest.mark.parametrize(
     "sent",
     [
