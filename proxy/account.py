@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from time import perf_counter, time_ns
 from typing import Protocol as Shape
 
-from data.model import LedgerRecord, Outcome, RequestStart
+from data.model import Endpoint, LedgerRecord, Outcome, RequestStart
 from proxy.record import Ending, Pricer, cost_of, row
 from proxy.secrets import scrubbed
 from proxy.tee import Tee
+from proxy.usage import UNREADABLE_ANSWER, is_unexpected
 from proxy.usage.estimate import with_estimated_input
 from proxy.usage.usage import Usage
 
@@ -109,10 +110,14 @@ class Account:
                 _log.exception("a call could not be accounted for", extra={"record": record.id})
 
     def _fault_in_answer(self, usage: Usage) -> Fault | None:
+        if is_unexpected(self._status) and self.start.endpoint is not Endpoint.MODELS:
+            message = f"the provider answered with status {self._status}"
+            return Fault(Outcome.ERROR, self._status, "unexpected_status", message, billed=False)
         if self._status >= 400:
             return Fault(Outcome.ERROR, self._status, usage.error_class or f"http_{self._status}", billed=False)
         if usage.error_class:
-            return Fault(Outcome.ERROR, self._status, usage.error_class, billed=self._streams)
+            billed = self._streams or usage.error_class == UNREADABLE_ANSWER
+            return Fault(Outcome.ERROR, self._status, usage.error_class, billed=billed)
         if self._streams and not (usage.complete or usage.stop_reason):
             return Fault(Outcome.PARTIAL, self._status, "incomplete_stream", "the stream ended before its last event")
         return None

@@ -3,6 +3,7 @@
 ProxyError
 ├── BodyTooLarge      the request's body is over the limit
 ├── ClientGone        the client hung up before its request was complete
+├── UnexpectedStatus  a provider answered with a status that cannot be passed on
 └── UnreadableBody    a coded body cannot be decoded for reading
 """
 
@@ -17,6 +18,10 @@ class BodyTooLarge(ProxyError):
 
 class ClientGone(ProxyError):
     """The client hung up before its request was complete."""
+
+
+class UnexpectedStatus(ProxyError):
+    """A provider switched protocols unasked, or its status is none (below 200)."""
 
 
 class UnreadableBody(ProxyError):

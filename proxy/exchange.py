@@ -15,7 +15,7 @@ from yarl import URL
 from data.config import ProxyConfig
 from data.model import Outcome
 from proxy.account import Account, Fault
-from proxy.errors import ClientGone
+from proxy.errors import ClientGone, UnexpectedStatus
 from proxy.headers import response_headers
 from proxy.refusals import refusal
 from proxy.reply import Reply
@@ -94,6 +94,8 @@ class Exchange:
 
     def _open(self, upstream: aiohttp.ClientResponse, *, hides_usage: bool) -> bool:
         """Prepare the answer from the provider's head; True where it is an event stream."""
+        if upstream.status < 200:
+            raise UnexpectedStatus(f"answered with status {upstream.status}")
         streams = upstream.content_type == "text/event-stream"
         headers = response_headers(upstream.headers)
         headers["x-claude-proxy-request-id"] = self._account.start.request_id
@@ -189,6 +191,8 @@ class Exchange:
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
             message = f"The provider {provider} cannot be reached ({type(error).__name__})"
             return 502, Fault(Outcome.ERROR, 502, "provider_unreachable", message, billed=False)
+        if isinstance(error, UnexpectedStatus):
+            return 502, Fault(Outcome.ERROR, 502, "unexpected_status", f"The provider {provider} {error}", billed=False)
         if isinstance(error, aiohttp.ClientError | OSError) and broke_off:
             return 502, Fault(
                 Outcome.PARTIAL,
@@ -198,8 +202,10 @@ class Exchange:
             )
         if isinstance(error, aiohttp.ClientError | OSError):
             kind = type(error).__name__
+            began = _has_begun(error)
             message = f"The provider {provider} closed the connection without a complete answer ({kind})"
-            return 502, Fault(Outcome.ERROR, 502, "provider_broke_off", message, billed=False)
+            outcome = Outcome.PARTIAL if began else Outcome.ERROR
+            return 502, Fault(outcome, 502, "provider_broke_off", message, billed=began)
         _log.error("a call failed inside the proxy", exc_info=error, extra={"record": self._account.start.id})
         status = self._reply.status or 500
         return 500, Fault(Outcome.ERROR, status, "proxy_error", "The proxy failed; its log says why.", billed=broke_off)
@@ -216,3 +222,8 @@ class Exchange:
         name = "first_byte_timeout" if first else "idle_timeout"
         message = f"The provider sent no {self._phase} within {limit_s:g} s"
         return Fault(Outcome.TIMEOUT, self._reply.status or 504, name, message)
+
+
+def _has_begun(error: Exception) -> bool:
+    """Whether an answer had begun that aiohttp could not read on: its head came, but not by itself."""
+    return isinstance(error, aiohttp.ClientResponseError) and not error.message.startswith("Bad status line")

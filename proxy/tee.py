@@ -52,4 +52,5 @@ class Tee:
     def finish(self) -> Usage:
         """Say what was seen."""
         usage = self._parser.finish()
-        return replace(usage, complete=False, note=self._trouble) if self._trouble else usage
+        # what the proxy cannot decode may be a good answer
+        return replace(usage, complete=False, note=self._trouble, error_class="") if self._trouble else usage

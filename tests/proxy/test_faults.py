@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -199,7 +200,51 @@ async def test_an_answer_that_is_no_json(tmp_path: Path):
         async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
             assert await got.read() == b"\xff\x00garbage"
         record = await proxy.record()
-    assert (record.outcome, record.cost_status) == (Outcome.OK, CostStatus.ESTIMATED)
+    assert (record.outcome, record.status, record.error_class) == (Outcome.ERROR, 200, "unreadable_answer")
+    assert record.cost_status is CostStatus.ESTIMATED
+    assert record.uncached_input_tokens > 0
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        answer(MESSAGE)[:-20],
+        chunked(EVENTS[0], end=False) + b"zz\r\nxx",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+    ids=["short", "bad chunk after the start", "bad chunk"],
+)
+async def test_an_answer_that_breaks_is_never_taken_for_free(tmp_path: Path, wire: bytes):
+    async with provider(then_close(wire)) as (url, _), gateway(tmp_path, url) as proxy, client() as c:
+        with suppress(aiohttp.ClientError):
+            async with c.post(f"{proxy.url}/v1/messages", data=STREAMED) as got:
+                await got.read()
+        record = await proxy.record()
+    assert (record.outcome, record.error_class) == (Outcome.PARTIAL, "provider_broke_off")
+    assert record.cost_status is CostStatus.ESTIMATED
+    assert record.cost_usd
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "302 Found", "304 Not Modified", "700 Odd"])
+async def test_a_status_that_is_no_answer(tmp_path: Path, status: str):
+    body = b"" if status[:3] in {"204", "304"} else MESSAGE
+    async with provider(answer(body, status=status)) as (url, _), gateway(tmp_path, url) as proxy, client() as c:
+        async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES, allow_redirects=False) as got:
+            assert f"{got.status} {got.reason}" == status
+        record = await proxy.record()
+    assert (record.outcome, record.status, record.error_class) == (Outcome.ERROR, int(status[:3]), "unexpected_status")
+    assert is_free(record)
+
+
+async def test_a_protocol_nobody_asked_for(tmp_path: Path):
+    wire = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello"
+    async with provider(then_close(wire)) as (url, _), gateway(tmp_path, url) as proxy, client() as c:
+        async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
+            assert got.status == 502
+            assert json.loads(await got.read())["type"] == "error"
+        record = await proxy.record()
+    assert (record.outcome, record.status, record.error_class) == (Outcome.ERROR, 502, "unexpected_status")
+    assert is_free(record)
 
 
 @pytest.mark.parametrize("body", [b"{broken", b"[]", b"\xff", b"", b'{"model":7}'])
