@@ -1,15 +1,22 @@
 """The part of the API that the worker owns, at the proxy's address: requests are handed on as they are."""
 
+import io
+from typing import Final
+
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
 from data.config import WorkerConfig
+from proxy.call import read_body
+from proxy.errors import BodyTooLarge, ClientGone
 from proxy.headers import HOP_BY_HOP, response_headers
 from proxy.refusals import problem
+from proxy.reply import Reply
 
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "origin"}
-_TIMEOUT = aiohttp.ClientTimeout(total=120, connect=5)
+#: A worker that says nothing for so long hangs; an answer that goes on may take longer.
+HANGS_S: Final = 15.0
 _MAX_BODY_BYTES = 32 * 1024 * 1024
 
 
@@ -18,6 +25,7 @@ class WorkerApi:
 
     def __init__(self, session: aiohttp.ClientSession, worker: WorkerConfig) -> None:
         self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=120, connect=5, sock_read=HANGS_S)
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(worker.host, worker.host)  # noqa: S104 - not a bind
         self._base = f"http://{host}:{worker.port}"
 
@@ -27,24 +35,40 @@ class WorkerApi:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer with the worker's answer."""
-        if (request.content_length or 0) > _MAX_BODY_BYTES:
-            return problem(413, "Content Too Large", f"A body may have {_MAX_BODY_BYTES} bytes.")
-        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _NOT_SENT_ON]
-        url = self.url(request)
-        body = await request.read() if request.body_exists else None
         try:
-            async with self._session.request(
-                request.method, url, headers=headers, data=body, allow_redirects=False, timeout=_TIMEOUT
-            ) as answer:
-                return await _passed_on(request, answer)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return problem(503, "Worker unavailable", f"The worker at {self._base} does not answer: {error}")
+            body = await read_body(request, _MAX_BODY_BYTES)
+        except BodyTooLarge:
+            return problem(413, "Content Too Large", f"A body may have {_MAX_BODY_BYTES} bytes.")
+        except ClientGone as error:
+            return problem(400, "Bad Request", str(error))
+        reply = Reply(request)
+        try:
+            return await self._ask(request, body, reply)
+        except TimeoutError:
+            return _broken(reply, 504, "Worker too slow", f"The worker at {self._base} said nothing for too long.")
+        except ClientGone:
+            return reply.cut()
+        except (aiohttp.ClientError, OSError) as error:
+            why = f"The worker at {self._base} does not answer ({type(error).__name__})."
+            return _broken(reply, 503, "Worker unavailable", why)
+
+    async def _ask(self, request: web.Request, body: bytes, reply: Reply) -> web.StreamResponse:
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _NOT_SENT_ON]
+        async with self._session.request(
+            request.method,
+            self.url(request),
+            headers=headers,
+            data=io.BytesIO(body) if body else None,
+            allow_redirects=False,
+            timeout=self._timeout,
+        ) as answer:
+            reply.head(answer.status, answer.reason, response_headers(answer.headers))
+            await reply.begin()
+            async for chunk in answer.content.iter_any():
+                await reply.write(chunk)
+            return await reply.finish(b"")
 
 
-async def _passed_on(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    reply = web.StreamResponse(status=answer.status, reason=answer.reason, headers=response_headers(answer.headers))
-    await reply.prepare(request)
-    async for chunk in answer.content.iter_any():
-        await reply.write(chunk)
-    await reply.write_eof()
-    return reply
+def _broken(reply: Reply, status: int, title: str, detail: str) -> web.StreamResponse:
+    """Say what is wrong, or break off an answer that has begun."""
+    return reply.cut() if reply.begun else problem(status, title, detail)

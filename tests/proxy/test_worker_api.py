@@ -1,5 +1,6 @@
 """The worker's API at the proxy's address."""
 
+import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +11,10 @@ from aiohttp.test_utils import TestServer
 
 from data.config import Config, ProviderConfig, ProxyConfig, WorkerConfig
 from data.model import Protocol
+from proxy import worker_api
 from proxy.program import running
-from tests.proxy.gateway import TakingStore, client
+from tests.proxy.gateway import TakingStore, client, provider
+from tests.proxy.test_faults import hang
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -22,7 +25,7 @@ async def echo(request: web.Request) -> web.Response:
 
 @pytest.fixture
 async def worker() -> AsyncIterator[TestServer]:
-    app = web.Application()
+    app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{rest:.*}", echo)
     async with TestServer(app) as server:
         yield server
@@ -59,3 +62,40 @@ async def test_without_a_worker_there_is_a_problem_document(tmp_path: Path):
         got = await c.get(f"{proxy.url}/api/notifications/history")
         assert (got.status, got.content_type) == (503, "application/problem+json")
         assert json.loads(await got.read())["title"] == "Worker unavailable"
+
+
+async def test_a_large_body_is_handed_on(tmp_path: Path, worker: TestServer):
+    async with running(config(tmp_path, worker.port or 0), TakingStore()) as proxy, client() as c:
+        got = await c.post(f"{proxy.url}/api/alerts/rules", data=io.BytesIO(b"x" * 3_000_000))
+        assert got.status == 201
+        assert len(json.loads(await got.read())["body"]) == 3_000_000
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_a_body_over_the_limit_is_a_problem(
+    tmp_path: Path, worker: TestServer, monkeypatch: pytest.MonkeyPatch, *, chunked: bool
+):
+    monkeypatch.setattr(worker_api, "_MAX_BODY_BYTES", 1000)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x" * 1001
+
+    async with running(config(tmp_path, worker.port or 0), TakingStore()) as proxy, client() as c:
+        got = await c.post(f"{proxy.url}/api/alerts/rules", data=pieces() if chunked else b"x" * 1001)
+        assert (got.status, got.content_type) == (413, "application/problem+json")
+        assert "1000 bytes" in json.loads(await got.read())["detail"]
+
+
+async def test_a_worker_that_hangs_is_waited_for_in_vain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker_api, "HANGS_S", 0.2)
+    async with (
+        provider(hang) as (url, _),
+        running(config(tmp_path, int(url.rpartition(":")[2])), TakingStore()) as proxy,
+        client() as c,
+    ):
+        got = await c.get(f"{proxy.url}/api/alerts/rules")
+        assert (got.status, got.content_type) == (504, "application/problem+json")
+
+
+async def test_the_wait_for_a_worker_is_short():
+    assert worker_api.HANGS_S <= 15
