@@ -17,6 +17,7 @@ from proxy.account import Account, Books
 from proxy.call import Call, facts_of, read_body
 from proxy.errors import BodyTooLarge, ClientGone
 from proxy.exchange import Exchange, Outgoing
+from proxy.headers import unsendable_header
 from proxy.refusals import refusal
 from proxy.routing import ClientEndpoint, Router, leaves_its_endpoint, spoken
 from proxy.secrets import scrubbed, secrets_of
@@ -73,8 +74,8 @@ class Forwarder:
         protocol = asked.protocol or spoken(request.headers)
         if self._stopping:
             return _busy(protocol, "The proxy is stopping; ask again.", "proxy_stopping")
-        if asked.endpoint is Endpoint.MODELS and leaves_its_endpoint(request.rel_url.raw_path):
-            return refusal(protocol, 404, "There is no model of this name.", code="unknown_endpoint")
+        if (refused := _unforwardable(asked, request, protocol)) is not None:
+            return refused
         try:
             body = await read_body(request, self._means.limits.max_body_bytes)
         except BodyTooLarge as error:
@@ -130,6 +131,16 @@ class Forwarder:
         except asyncio.CancelledError:
             exchange.client_gone()
             raise
+
+
+def _unforwardable(asked: ClientEndpoint, request: web.Request, protocol: Protocol) -> web.Response | None:
+    """Refuse what would arrive as something else at the provider."""
+    if asked.endpoint is Endpoint.MODELS and leaves_its_endpoint(request.rel_url.raw_path):
+        return refusal(protocol, 404, "There is no model of this name.", code="unknown_endpoint")
+    if name := unsendable_header(request.raw_headers):
+        message = f"The value of the header {name[:100]} is not UTF-8; this proxy cannot send it on unchanged."
+        return refusal(protocol, 400, message, code="header_not_utf8")
+    return None
 
 
 def _busy(protocol: Protocol, message: str, code: str) -> web.Response:

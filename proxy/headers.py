@@ -1,6 +1,6 @@
 """Headers on their way through: hop-by-hop ones and ours stay here, everything else passes as it came."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -33,6 +33,17 @@ def request_headers(headers: CIMultiDictProxy[str], provider: ProviderConfig) ->
     if provider.api_key:
         _use_key(sent, provider)
     return sent
+
+
+def unsendable_header(raw_headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the name of a header that aiohttp would send on mutilated, as its value is not UTF-8; '' for none."""
+    for name, value in raw_headers:
+        if not value.isascii():
+            try:
+                value.decode()
+            except UnicodeDecodeError:
+                return name.decode("ascii", "replace")
+    return ""
 
 
 def response_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:

@@ -1,10 +1,16 @@
 """Which headers pass."""
 
+import asyncio
+from pathlib import Path
+
+import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from data.config import ProviderConfig
 from data.model import Protocol
-from proxy.headers import request_headers, response_headers
+from proxy.headers import request_headers, response_headers, unsendable_header
+from tests.proxy.gateway import answer, gateway, provider
+from tests.proxy.samples import MESSAGE, MESSAGES
 
 PLAIN = ProviderConfig(Protocol.ANTHROPIC, "https://a.example", name="a")
 
@@ -46,3 +52,26 @@ def test_the_providers_headers_pass_in_order_and_number():
     )
     kept = [("Set-Cookie", "a"), ("Set-Cookie", "b"), ("Content-Length", "3"), ("Date", "now")]
     assert list(response_headers(came).items()) == kept
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [(b"plain", ""), ("caf\u00e9".encode(), ""), (b"caf\xe9", "X-A")],
+    ids=["ascii", "utf-8", "latin-1"],
+)
+def test_values_that_cannot_be_sent_on(value: bytes, name: str):
+    assert unsendable_header(((b"Host", b"x"), (b"X-A", value))) == name
+
+
+async def test_a_header_that_would_be_mutilated_is_refused(tmp_path: Path):
+    async with provider(answer(MESSAGE)) as (url, seen), gateway(tmp_path, url) as proxy:
+        reader, writer = await asyncio.open_connection(*proxy.url.removeprefix("http://").split(":"))
+        head = (
+            b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-A: caf\xe9\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        )
+        writer.write(head % len(MESSAGES) + MESSAGES)
+        got = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert b"X-A is not UTF-8" in got
+    assert not seen.heads
