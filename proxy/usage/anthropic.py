@@ -5,6 +5,7 @@ nothing is summed; the split of cache writes by lifetime is given by `message_st
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -50,6 +51,7 @@ class _RawBody(msgspec.Struct):
 
 
 _DELTA_DECODER: Final = msgspec.json.Decoder(_DeltaEvent)
+_BODY_DECODER: Final = msgspec.json.Decoder(_Body)
 _RAW_BODY_DECODER: Final = msgspec.json.Decoder(_RawBody)
 
 
@@ -149,6 +151,9 @@ def read_body(data: bytes) -> Usage:
 
 
 def _body(data: bytes) -> _Body:
+    if len(data) <= fields.MAX_JSON_BYTES:
+        with suppress(*fields.UNREADABLE):  # of which one field may be the cause: the others still count
+            return _BODY_DECODER.decode(data)
     raw = _RAW_BODY_DECODER.decode(data)
     return _Body(**{name: fields.decode(getattr(raw, name)) for name in _Body.__struct_fields__})
 
