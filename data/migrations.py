@@ -29,9 +29,15 @@ def _record_unmerged(cursor: duckdb.DuckDBPyConnection) -> None:
     record_everything(cursor)
 
 
+def _add_attempts_columns(cursor: duckdb.DuckDBPyConnection) -> None:
+    for column in ("cause VARCHAR DEFAULT 'first'", "credential VARCHAR DEFAULT ''", "liability_usd DECIMAL(18, 9)"):
+        cursor.execute(f"ALTER TABLE requests ADD COLUMN IF NOT EXISTS {column}")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
+    ("0003_add_attempts_columns", _add_attempts_columns),
 )
 
 

@@ -12,6 +12,7 @@ class Protocol(StrEnum):
 
     ANTHROPIC = "anthropic"
     OPENAI = "openai"
+    GEMINI = "gemini"
 
 
 class Endpoint(StrEnum):
@@ -22,6 +23,13 @@ class Endpoint(StrEnum):
     MODELS = "models"
     CHAT_COMPLETIONS = "chat_completions"
     RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+    GENERATE_CONTENT = "generate_content"  # Gemini's, streamed or not
+    COUNT_GEMINI_TOKENS = "count_gemini_tokens"
+    BATCHES = "batches"  # Anthropic's: made, listed, cancelled, read
+    BATCH_RESULT = "batch_result"  # one result of a batch, by its `custom_id`
+    FILES = "files"
+    OTHER = "other"  # whatever else passes through under a provider's prefix
 
 
 class Outcome(StrEnum):
@@ -33,6 +41,14 @@ class Outcome(StrEnum):
     DISCONNECTED = "disconnected"  # the client hung up first
     TIMEOUT = "timeout"  # a time limit of ours ended it
     INTERRUPTED = "interrupted"  # the proxy itself died while it was in flight
+
+
+class Cause(StrEnum):
+    """Why an attempt was made."""
+
+    FIRST = "first"
+    RETRY = "retry"  # the same provider and model again, perhaps with another credential
+    FALLBACK = "fallback"  # another provider or another model
 
 
 class CostStatus(StrEnum):
@@ -79,6 +95,7 @@ class LedgerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     id: str
     request_id: str
     attempt: int = 1
+    cause: Cause = Cause.FIRST
     started_at: int
     ended_at: int
     source: Source = Source.LIVE
@@ -94,8 +111,9 @@ class LedgerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     protocol: Protocol
     endpoint: Endpoint
     provider: str
-    model_requested: str = ""
-    model: str = ""  # the one that answered; the requested one where none did
+    credential: str = ""  # which of the provider's credentials was used: its label, never a part of it
+    model_requested: str = ""  # what the client asked for
+    model: str = ""  # the one that answered; the one the provider was asked for where none did
     stream: bool = False
     # how it ended
     outcome: Outcome
@@ -113,6 +131,7 @@ class LedgerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reasoning_tokens: int = 0
     tool_units: int = 0
     cost_usd: Decimal | None = None
+    liability_usd: Decimal | None = None  # what budgets count where that is not the cost: the most it may have been
     cost_status: CostStatus = CostStatus.UNPRICED
     cost_note: str = ""
     price_source: str = ""
@@ -136,6 +155,7 @@ class RequestStart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     id: str
     request_id: str
     attempt: int = 1
+    cause: Cause = Cause.FIRST
     started_at: int
     source: Source = Source.LIVE
     key: str = ""
@@ -148,8 +168,12 @@ class RequestStart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     protocol: Protocol
     endpoint: Endpoint
     provider: str
+    credential: str = ""
     model_requested: str = ""
+    upstream_protocol: str = ""  # the provider's, where calls are translated; '' for the caller's own
+    model_sent: str = ""  # what the provider is asked for; '' where that is what the client asked for
     stream: bool = False
     request_bytes: int = 0
     estimated_input_tokens: int = 0
+    reserved_usd: Decimal | None = None  # the worst case that budgets hold for it; None: none holds anything
     tags: dict[str, str] = {}

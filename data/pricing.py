@@ -34,7 +34,7 @@ BATCH_FACTOR = Decimal("0.5")
 
 _MILLION = Decimal(1_000_000)
 _FREE = Decimal(0)
-_VENDORS = {Protocol.ANTHROPIC: "anthropic", Protocol.OPENAI: "openai", "gemini": "google"}
+_VENDORS: dict[str, str] = {Protocol.ANTHROPIC: "anthropic", Protocol.OPENAI: "openai", Protocol.GEMINI: "google"}
 _CACHE_SIZE = 4096
 
 

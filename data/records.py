@@ -64,7 +64,11 @@ def _text(values: Sequence[str]) -> pa.Array:
         return pa.array([value.encode("utf-8", "replace").decode() for value in values], pa.string())
 
 
-_SPECIAL: dict[str, Callable[[Sequence[Any]], pa.Array]] = {"cost_usd": _money, "tags": _tags}
+_SPECIAL: dict[str, Callable[[Sequence[Any]], pa.Array]] = {
+    "cost_usd": _money,
+    "liability_usd": _money,
+    "tags": _tags,
+}
 
 
 def _maker(field: pa.Field) -> Callable[[Sequence[Any]], pa.Array]:

@@ -71,8 +71,12 @@ def _stays_before_client(name: str) -> bool:
 
 def _use_key(sent: CIMultiDict[str], provider: ProviderConfig) -> None:
     sent.popall("authorization", None)
-    sent.popall("x-api-key", None)
-    if provider.protocol is Protocol.ANTHROPIC:
-        sent["x-api-key"] = provider.api_key
-    else:
-        sent["Authorization"] = f"Bearer {provider.api_key}"
+    for name in ("x-api-key", "x-goog-api-key"):
+        sent.popall(name, None)
+    match provider.protocol:
+        case Protocol.ANTHROPIC:
+            sent["x-api-key"] = provider.api_key
+        case Protocol.GEMINI:
+            sent["x-goog-api-key"] = provider.api_key
+        case _:
+            sent["Authorization"] = f"Bearer {provider.api_key}"

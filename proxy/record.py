@@ -12,7 +12,16 @@ from proxy.request import clean
 from proxy.secrets import error_class
 from proxy.usage.usage import Usage
 
-_FREE = frozenset({Endpoint.COUNT_TOKENS, Endpoint.MODELS})
+#: What no provider bills.
+_FREE = frozenset(
+    {
+        Endpoint.COUNT_TOKENS,
+        Endpoint.COUNT_GEMINI_TOKENS,
+        Endpoint.MODELS,
+        Endpoint.BATCHES,
+        Endpoint.FILES,
+    }
+)
 _NOTHING = Decimal(0)
 
 
@@ -60,8 +69,8 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def served_model(start: RequestStart, usage: Usage) -> str:
-    """Return the model that answered; the requested one where none did."""
-    return clean(usage.model, 200) or start.model_requested
+    """Return the model that answered; the one that was asked where none did."""
+    return clean(usage.model, 200) or start.model_sent or start.model_requested
 
 
 def ledger_record(start: RequestStart, ending: Ending, usage: Usage, price: Pricer) -> LedgerRecord:
@@ -76,6 +85,7 @@ def row(start: RequestStart, ending: Ending, usage: Usage, cost: Cost) -> Ledger
         id=start.id,
         request_id=start.request_id,
         attempt=start.attempt,
+        cause=start.cause,
         started_at=start.started_at,
         ended_at=ending.ended_at,
         source=start.source,
@@ -89,6 +99,7 @@ def row(start: RequestStart, ending: Ending, usage: Usage, cost: Cost) -> Ledger
         protocol=start.protocol,
         endpoint=start.endpoint,
         provider=start.provider,
+        credential=start.credential,
         model_requested=start.model_requested,
         model=served_model(start, usage),
         stream=start.stream,
@@ -129,7 +140,7 @@ def cost_of(start: RequestStart, usage: Usage, price: Pricer, *, at_us: int, bil
         return Cost(_NOTHING, CostStatus.EXACT)
     priced = price(
         provider=start.provider,
-        protocol=start.protocol,
+        protocol=start.upstream_protocol or start.protocol,
         model=served_model(start, usage),
         tokens=usage.tokens,
         at=datetime.fromtimestamp(at_us / 1_000_000, UTC),

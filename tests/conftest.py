@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, settings
 
 from data.client import FlightStore
 from data.config import Config, StoreConfig
@@ -20,6 +21,10 @@ from data.serving import RunningStore
 from data.store import Role, connect
 
 ROOT = Path(__file__).parents[1]
+
+# how fast examples are made says nothing on a machine that runs other tests beside
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def eventually(condition, seconds=10):

@@ -11,7 +11,7 @@ from data.demo.amounts import Amounts
 from data.demo.draws import ANSWERED, ENDINGS, MODELS, Draws, Ints, is_openai
 from data.demo.identifiers import uuid7s
 from data.demo_team import MEMBERS
-from data.model import CostStatus, Endpoint, Source, Tokens
+from data.model import Cause, CostStatus, Endpoint, Source, Tokens
 from data.pricing import PriceBook, Priced
 from data.records import SCHEMA
 
@@ -33,7 +33,7 @@ def table(draws: Draws, amounts: Amounts, prices: PriceBook, random: np.random.G
         "usage": _usage(draws, tokens),
         **_sizes(amounts, random),
     }
-    constants = {"source": Source.DEMO, "tool_units": 0, "speed": ""}
+    constants = {"source": Source.DEMO, "credential": "", "liability_usd": None, "tool_units": 0, "speed": ""}
     columns |= {name: [value] * len(draws) for name, value in constants.items()}
     arrays = [_array(field, columns[field.name]) for field in SCHEMA]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
@@ -61,6 +61,7 @@ def _identity(started: Ints, draws: Draws, random: np.random.Generator) -> dict[
         "id": uuid7s(started, random),
         "request_id": requests,
         "attempt": np.where(draws.second_attempt, 2, 1),
+        "cause": _chosen([str(Cause.FIRST), str(Cause.RETRY)], draws.second_attempt * 1),
         "started_at": started.astype("datetime64[us]"),
         "ended_at": draws.ended_us.astype("datetime64[us]"),
     }

@@ -59,3 +59,27 @@ def test_a_step_that_fails_leaves_nothing_and_the_next_start_tries_again(databas
 def test_names_are_unique_and_in_order():
     names = [name for name, _ in MIGRATIONS]
     assert names == sorted(set(names))
+
+
+def test_a_ledger_from_before_attempts_had_causes_keeps_its_rows(database):
+    migrate(database, NOW)
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0003_add_attempts_columns'")
+        for column in ("cause", "credential", "liability_usd"):
+            cursor.execute(f"ALTER TABLE requests DROP COLUMN {column}")
+        columns = "id, request_id, attempt, started_at, ended_at, stream, status, duration_ms, overhead_ms"
+        counts = [
+            c.name for c in METADATA.tables["requests"].columns if c.name.endswith(("_tokens", "_bytes", "units"))
+        ]
+        texts = [
+            c.name
+            for c in METADATA.tables["requests"].columns
+            if not c.nullable and c.name not in {*columns.split(", "), *counts, "cause", "credential"}
+        ]
+        names = ", ".join([columns, *counts, *(f'"{text}"' for text in texts)])
+        values = ["'a', 'a', 1, now(), now(), false, 200, 1, 1", *(["0"] * len(counts)), *(["''"] * len(texts))]
+        cursor.execute(f"INSERT INTO requests ({names}) VALUES ({', '.join(values)})")
+    assert migrate(database, NOW) == ["0003_add_attempts_columns"]
+    with database.reading() as cursor:
+        found = cursor.execute("SELECT id, cause, credential, liability_usd FROM requests").fetchall()
+    assert found == [("a", "first", "", None)]
