@@ -4,11 +4,11 @@ Both work on the bytes: what is not inserted or hidden stays exactly as it was.
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
+from proxy.json_span import member
 from proxy.sse import parse_block
 from proxy.usage import fields
 
@@ -24,8 +24,6 @@ _ASK: Final = b'"include_usage":true'
 _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
 _LINE_END: Final = re.compile(rb"\r\n?")
 _NO_CHOICES: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
-#: A JSON string, or one character of structure.
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]', re.DOTALL)
 
 
 class _Request(msgspec.Struct):
@@ -52,7 +50,7 @@ def ask_for_usage(body: bytes) -> bytes:
         return body
     if bytes(request.stream_options) and body.count(b",") > _MAX_MEMBERS:
         return body
-    span = _member(body, "stream_options") if bytes(request.stream_options) else None
+    span = member(body, "stream_options") if bytes(request.stream_options) else None
     if span is None:
         end = body.rindex(b"}")
         return body[:end] + b"," + _OPTIONS + b":{" + _ASK + b"}" + body[end:]
@@ -68,46 +66,12 @@ def _asking(text: bytes, options: Any) -> bytes:
     """The text of the options, with the question in it."""
     if not isinstance(options, dict):
         return b"{" + _ASK + b"}"
-    span = _member(text, "include_usage")
+    span = member(text, "include_usage")
     if span is not None:
         return text[: span[0]] + b"true" + text[span[1] :]
     comma = b"," if options else b""
     start = text.index(b"{") + 1
     return text[:start] + _ASK + comma + text[start:]
-
-
-def _member(text: bytes, name: str) -> tuple[int, int] | None:
-    """Where the value of the object's last member of that name begins and ends (the last one counts)."""
-    found = None
-    for key, start, end in _members(text):
-        if fields.decode(key) == name:
-            found = start, end
-    return found
-
-
-def _members(text: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Each member of the (valid) JSON object: its key, and where its value begins and ends."""
-    depth, key, start, last = 0, b"", 0, b""
-    for token in _TOKEN.finditer(text):
-        match token[0]:
-            case b"{" | b"[":
-                depth += 1
-            case b":" if depth == 1:
-                key, start = last, token.end()
-            case b"," if depth == 1 and key:
-                yield key, *_trimmed(text, start, token.start())
-                key = b""
-            case b"}" | b"]":
-                depth -= 1
-                if depth == 0 and key:
-                    yield key, *_trimmed(text, start, token.start())
-            case string:
-                last = string
-
-
-def _trimmed(text: bytes, start: int, end: int) -> tuple[int, int]:
-    value = text[start:end]
-    return start + len(value) - len(value.lstrip()), end - len(value) + len(value.rstrip())
 
 
 class UsageChunkFilter:
