@@ -25,8 +25,8 @@ class Ledger(Shape):
         """Write down that a call is sent on; whatever it raises, the call is refused."""
         ...
 
-    def end(self, record: LedgerRecord) -> object:
-        """Write down how it ended."""
+    def end(self, record: LedgerRecord) -> int:
+        """Write down how it ended; return its number."""
         ...
 
 
@@ -70,6 +70,11 @@ class Account:
     def sent(self) -> None:
         """The request leaves for the provider now."""
         self._sent = perf_counter()
+
+    @property
+    def status(self) -> int:
+        """The status of the provider's answer; 0 before it began."""
+        return self._status
 
     def answered(self, status: int, tee: Tee, *, streams: bool, provider_request_id: str) -> None:
         """The provider's headers are here; `tee` will see the body."""

@@ -16,7 +16,9 @@ from proxy.errors import BodyTooLarge, ClientGone, UnreadableBody
 from proxy.exchange import Outgoing
 from proxy.headers import request_headers
 from proxy.request import RequestFacts, read_facts
+from proxy.rewriting import HiddenUsage
 from proxy.routing import upstream_url
+from proxy.time_limits import TimeLimits
 from proxy.usage import PARSERS, estimate_tokens
 from proxy.usage.include_usage import ask_for_usage
 
@@ -76,7 +78,7 @@ class Call:
             tags=who.tags,
         )
 
-    async def outgoing(self, provider: ProviderConfig) -> Outgoing:
+    async def outgoing(self, provider: ProviderConfig, limits: TimeLimits) -> Outgoing:
         """Return the request for `provider`: the same bytes, unless a chat stream must be asked for its counts."""
         headers = request_headers(self.request.headers, provider)
         body = self.body
@@ -86,7 +88,9 @@ class Call:
         if asked:
             headers["Accept-Encoding"] = "identity"  # the chunk to hide must be readable
         url = upstream_url(provider.base_url, self.request.rel_url.raw_path_qs)
-        return Outgoing(self.request.method, url, headers, body, hides_usage=asked)
+        return Outgoing(
+            self.request.method, url, headers, body, self.endpoint, limits, rewriting=HiddenUsage() if asked else None
+        )
 
     async def _asking(self, body: bytes) -> bytes:
         if self.request.headers.get("Content-Encoding", "identity") != "identity":

@@ -1,9 +1,9 @@
-"""One call on its way to a provider and back, byte for byte. However it ends, its account is closed."""
+"""One attempt at one provider, byte for byte. However it ends, its account is closed."""
 
 import asyncio
 import io
 import logging
-from enum import StrEnum
+from collections.abc import Mapping
 from time import perf_counter
 
 import aiohttp
@@ -12,66 +12,73 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from data.config import ProxyConfig
-from data.model import Outcome
+from data.model import Endpoint, Outcome
 from proxy.account import Account, Fault
 from proxy.errors import ClientGone, UnexpectedStatus
+from proxy.faults import Phase, Situation, fault_of
 from proxy.headers import response_headers
+from proxy.held import MAX_HELD_BYTES, Failed, error_event, plain_body
 from proxy.refusals import refusal
 from proxy.reply import Reply
+from proxy.rewriting import Filter, Rewriting
 from proxy.tee import Tee
+from proxy.time_limits import TimeLimits
 from proxy.usage import parser_for
-from proxy.usage.include_usage import UsageChunkFilter
 
 #: A larger body is sent in pieces, which aiohttp does for files alone.
 _ONE_WRITE_BYTES = 256 * 1024
 _log = logging.getLogger(__name__)
 
 
-class Phase(StrEnum):
-    """What an exchange waits for; the value completes "no … within 10 s"."""
-
-    CONNECT = "connection"
-    FIRST_BYTE = "answer"
-    NEXT_BYTE = "further byte"
-    CLIENT = "reading client"
-
-
 class Outgoing(msgspec.Struct, frozen=True):
-    """A request as the provider gets it."""
+    """A request as the provider gets it, and what becomes of its answer.
+
+    `endpoint` is the provider's, by which its answer is read. `may_fail`: an answer that is an error is kept from the
+    client, since another attempt may follow. `marks` are headers that the client's answer gets.
+    """
 
     method: str
     url: str
     headers: CIMultiDict[str]
     body: bytes
-    hides_usage: bool = False  # the proxy asked for usage, not the caller: hide the chunk that brings it
+    endpoint: Endpoint
+    limits: TimeLimits
+    rewriting: Rewriting | None = None
+    may_fail: bool = False
+    marks: Mapping[str, str] = {}
 
 
 class Exchange:
     """One attempt at one provider for one client."""
 
-    def __init__(self, request: web.Request, account: Account, limits: ProxyConfig) -> None:
+    def __init__(self, request: web.Request, account: Account, out: Outgoing, *, drains: bool = False) -> None:
+        """`drains`: the answer is read to its end even when the client has gone."""
         self._request = request
         self._account = account
-        self._limits = limits
-        self._reply = Reply(request, keep_going=limits.on_disconnect == "drain")
+        self._out = out
+        self._limits = out.limits
+        self._reply = Reply(request, keep_going=drains)
         self._now = asyncio.get_running_loop().time
+        self._until = self._now() + out.limits.total_s
         self._clock = asyncio.timeout(None)
         self._phase = Phase.CONNECT
-        self._filter: UsageChunkFilter | None = None
+        self._filter: Filter | None = None
+        self._keeping = False  # the answer is an error that the client may never see
 
     def client_gone(self) -> None:
         """Stop writing to the client; the rest of the answer is read for its counts alone."""
         self._reply.gone = True
 
-    async def run(self, session: aiohttp.ClientSession, out: Outgoing) -> web.StreamResponse:
-        """Send `out`, pass the answer on, and close the account. Raises only `CancelledError`."""
+    async def run(self, session: aiohttp.ClientSession) -> web.StreamResponse | Failed:
+        """Send the request, pass the answer on, and close the account. Raises only `CancelledError`.
+
+        `Failed`: the client has been sent nothing, and may be sent another attempt's answer instead of this one's.
+        """
         upstream: aiohttp.ClientResponse | None = None
         try:
             async with self._clock:
-                upstream = await self._send(session, out)
-                streams = self._open(upstream, hides_usage=out.hides_usage)
-                return await self._relay(upstream.content, at_once=streams)
+                upstream = await self._send(session)
+                return await self._take(upstream)
         except asyncio.CancelledError:
             self._account.close(self._cancelled())
             raise
@@ -79,59 +86,122 @@ class Exchange:
             self._account.close(self._left())
             return self._reply.cut()
         except Exception as error:  # noqa: BLE001 - whatever it is, the call is accounted for and answered
-            return self._failed(error)
+            return await self._failed(error)
         finally:
             if upstream is not None:
                 upstream.close()
 
-    async def _send(self, session: aiohttp.ClientSession, out: Outgoing) -> aiohttp.ClientResponse:
+    async def _send(self, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
+        out = self._out
         body = out.body if len(out.body) <= _ONE_WRITE_BYTES else io.BytesIO(out.body)
-        self._wait(Phase.FIRST_BYTE, self._limits.first_byte_timeout_s)
+        self._wait(Phase.FIRST_BYTE, self._limits.first_byte_s)
         self._account.sent()
         return await session.request(
-            out.method, URL(out.url, encoded=True), headers=out.headers, data=body or None, allow_redirects=False
+            out.method,
+            URL(out.url, encoded=True),
+            headers=out.headers,
+            data=body or None,
+            allow_redirects=False,
+            timeout=self._limits.client_timeout,
         )
 
-    def _open(self, upstream: aiohttp.ClientResponse, *, hides_usage: bool) -> bool:
+    async def _take(self, upstream: aiohttp.ClientResponse) -> web.StreamResponse | Failed:
+        """Pass the answer on, or keep it where it is an error and that is wanted."""
+        streams = self._open(upstream)
+        body = upstream.content
+        if upstream.status >= 400 and (self._out.may_fail or self._translates):
+            return await self._keep(upstream, b"")
+        if streams and self._out.may_fail:
+            first, at = await self._next_piece(body), perf_counter()
+            if error_event(first, upstream.headers.get("Content-Encoding", "")):
+                self._account.saw(first, at)
+                return await self._keep(upstream, first)
+            if body.at_eof():
+                return await self._end(first, at)
+            await self._pass_on(first, at)
+        return await self._relay(body, at_once=streams)
+
+    def _open(self, upstream: aiohttp.ClientResponse) -> bool:
         """Prepare the answer from the provider's head; True where it is an event stream."""
         if upstream.status < 200:
             raise UnexpectedStatus(f"answered with status {upstream.status}")
         streams = upstream.content_type == "text/event-stream"
         headers = response_headers(upstream.headers)
         headers["x-claude-proxy-request-id"] = self._account.start.request_id
-        if hides_usage and streams:
-            self._filter = UsageChunkFilter()
+        headers.update(self._out.marks)
+        if self._out.rewriting and upstream.status < 400:
+            self._filter = self._out.rewriting.filter(streams=streams)
+        if self._filter is not None:
             for name in ("Content-Encoding", "Content-Length"):
                 headers.popall(name, None)
         self._reply.head(upstream.status, upstream.reason, headers)
-        parser = parser_for(self._account.start.endpoint, stream=streams, status=upstream.status)
+        parser = parser_for(self._out.endpoint, stream=streams, status=upstream.status)
         tee = Tee(parser, upstream.headers.get("Content-Encoding", ""), streams=streams)
         named = upstream.headers.get("request-id") or upstream.headers.get("x-request-id") or ""
         self._account.answered(upstream.status, tee, streams=streams, provider_request_id=named)
         return streams
 
+    @property
+    def _translates(self) -> bool:
+        return self._out.rewriting is not None and self._out.rewriting.translates
+
+    async def _keep(self, upstream: aiohttp.ClientResponse, first: bytes) -> web.StreamResponse | Failed:
+        """Read an error to its end and keep it; one that is too long for that is passed on."""
+        self._keeping = True
+        body, parts, size = upstream.content, [first], len(first)
+        while not body.at_eof():
+            parts.append(chunk := await self._next_piece(body))
+            self._account.saw(chunk, perf_counter())
+            size += len(chunk)
+            if size > MAX_HELD_BYTES and not self._translates:
+                self._keeping = False
+                await self._reply.write(b"".join(parts))
+                return await self._relay(body, at_once=False)
+        while self._account.pending:
+            self._account.saw(b"", perf_counter())
+        self._account.close()
+        coding = upstream.headers.get("Content-Encoding", "")
+        whole = b"".join(parts)
+        plain = error_event(whole, coding) if first else plain_body(whole, coding)
+        answer = await self._reply.finish(self._as_the_client_reads(whole, plain))
+        return Failed(answer, upstream.status, upstream.headers, plain) if self._out.may_fail else answer
+
+    def _as_the_client_reads(self, body: bytes, plain: bytes) -> bytes:
+        rewriting = self._out.rewriting
+        if rewriting is None or not rewriting.translates:
+            return body
+        # an error inside a good answer has no status of its own
+        status, translated = rewriting.error(max(self._reply.intended, 400), plain)
+        self._reply.retitle(status)
+        return translated
+
     async def _relay(self, body: aiohttp.StreamReader, *, at_once: bool) -> web.StreamResponse:
         """Pass pieces on as they come; the account is closed before the last one leaves."""
-        if at_once:
+        if at_once and not self._reply.begun:
             await self._reply.begin()
-        while True:
-            if not body.is_eof():
-                self._wait(Phase.NEXT_BYTE, self._limits.idle_timeout_s)
-            chunk = await self._next(body)
+        chunk, at = b"", perf_counter()
+        while not body.at_eof():
+            chunk = await self._next_piece(body)
             at = perf_counter()
             if body.at_eof():
                 break
             await self._pass_on(chunk, at)
+            chunk = b""
+        return await self._end(chunk, at)
+
+    async def _end(self, chunk: bytes, at: float) -> web.StreamResponse:
         tail = await self._seen(chunk, at) + (self._filter.flush() if self._filter else b"")
         self._account.close(self._left() if self._reply.gone else None)
         return await self._reply.finish(tail)
 
-    async def _next(self, body: aiohttp.StreamReader) -> bytes:
+    async def _next_piece(self, body: aiohttp.StreamReader) -> bytes:
+        if not body.is_eof():
+            self._wait(Phase.NEXT_BYTE, self._limits.idle_s)
         try:
             return await body.readany()
         except aiohttp.ClientError:
             # what came just before the break is still there, though aiohttp no longer gives it out
-            if rest := body._read_nowait(-1):  # noqa: SLF001
+            if not self._keeping and (rest := body._read_nowait(-1)):  # noqa: SLF001
                 await self._pass_on(rest, perf_counter())
             raise
 
@@ -162,7 +232,7 @@ class Exchange:
 
     def _wait(self, phase: Phase, limit_s: float) -> None:
         self._phase = phase
-        self._clock.reschedule(self._now() + limit_s)
+        self._clock.reschedule(min(self._now() + limit_s, self._until))
 
     def _left(self) -> Fault:
         # in drain mode the whole answer was read, but not by the client
@@ -174,56 +244,37 @@ class Exchange:
             return self._left()
         return Fault(Outcome.INTERRUPTED, self._reply.status, "proxy_stopped")
 
-    def _failed(self, error: Exception) -> web.StreamResponse:
+    async def _failed(self, error: Exception) -> web.StreamResponse | Failed:
         """Close the account with `error`; the client gets an error answer, or sees its answer break off."""
-        status, fault = self._fault(error)
+        status, fault = fault_of(error, self._situation())
+        if fault.error_class == "proxy_error":
+            _log.error("a call failed inside the proxy", exc_info=error, extra={"record": self._account.start.id})
         self._account.close(fault)
         if self._reply.begun:
+            await self._say_that_it_broke()
             return self._reply.cut()
-        return refusal(self._account.start.protocol, status, fault.message, code=fault.error_class)
+        body = refusal(self._account.start.protocol, status, fault.message, code=fault.error_class)
+        for name, value in self._out.marks.items():
+            body.headers[name] = value
+        return Failed(body, error_class=fault.error_class) if self._out.may_fail else body
 
-    def _fault(self, error: Exception) -> tuple[int, Fault]:
-        """Return the status for a client that has no answer yet, and what the ledger says."""
-        broke_off = self._reply.begun
-        provider = self._account.start.provider
-        if isinstance(error, TimeoutError):
-            return 504, self._overdue(error)
-        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
-            message = f"The provider {provider} cannot be reached ({type(error).__name__})"
-            return 502, Fault(Outcome.ERROR, 502, "provider_unreachable", message, billed=False)
-        if isinstance(error, UnexpectedStatus):
-            return 502, Fault(Outcome.ERROR, 502, "unexpected_status", f"The provider {provider} {error}", billed=False)
-        if isinstance(error, aiohttp.ClientError | OSError) and broke_off:
-            return 502, Fault(
-                Outcome.PARTIAL,
-                self._reply.status,
-                "provider_broke_off",
-                f"The answer broke off ({type(error).__name__})",
-            )
-        if isinstance(error, aiohttp.ClientError | OSError):
-            kind = type(error).__name__
-            began = _has_begun(error)
-            message = f"The provider {provider} closed the connection without a complete answer ({kind})"
-            outcome = Outcome.PARTIAL if began else Outcome.ERROR
-            return 502, Fault(outcome, 502, "provider_broke_off", message, billed=began)
-        _log.error("a call failed inside the proxy", exc_info=error, extra={"record": self._account.start.id})
-        status = self._reply.status or 500
-        return 500, Fault(Outcome.ERROR, status, "proxy_error", "The proxy failed; its log says why.", billed=broke_off)
+    async def _say_that_it_broke(self) -> None:
+        """End a rewritten stream as its protocol ends one that failed; the provider's own just breaks off."""
+        if self._filter is None or self._reply.gone:
+            return
+        try:
+            async with asyncio.timeout(1):
+                await self._reply.write(self._filter.broken())
+        except (ClientGone, TimeoutError):
+            return
 
-    def _overdue(self, error: TimeoutError) -> Fault:
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            message = f"The provider took no connection within {self._limits.connect_timeout_s:g} s"
-            return Fault(Outcome.TIMEOUT, 504, "connect_timeout", message, billed=False)
-        if self._phase is Phase.CLIENT:
-            message = f"The client read nothing for {self._limits.idle_timeout_s:g} s"
-            return Fault(Outcome.DISCONNECTED, self._reply.status, "client_too_slow", message)
-        first = self._phase is Phase.FIRST_BYTE
-        limit_s = self._limits.first_byte_timeout_s if first else self._limits.idle_timeout_s
-        name = "first_byte_timeout" if first else "idle_timeout"
-        message = f"The provider sent no {self._phase} within {limit_s:g} s"
-        return Fault(Outcome.TIMEOUT, self._reply.status or 504, name, message)
-
-
-def _has_begun(error: Exception) -> bool:
-    """Whether an answer had begun that aiohttp could not read on: its head came, but not by itself."""
-    return isinstance(error, aiohttp.ClientResponseError) and not error.message.startswith("Bad status line")
+    def _situation(self) -> Situation:
+        return Situation(
+            provider=self._account.start.provider,
+            phase=self._phase,
+            limits=self._limits,
+            sent_status=self._reply.status,
+            sent=self._reply.begun,
+            began=self._account.status < 400 and self._account.status > 0,
+            over=self._now() >= self._until,
+        )

@@ -4,19 +4,31 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from proxy.usage import fields
+import msgspec
 
 #: A JSON string, or one character of structure.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]', re.DOTALL)
 
+_key_decoder: Final = msgspec.json.Decoder(str)
+
 
 def member(text: bytes, name: str) -> tuple[int, int] | None:
-    """Where the value of the object's last member of that name begins and ends (the last one counts)."""
+    """Where the value of the object's last member of that name begins and ends (the last one counts).
+
+    `text` is valid JSON, and an object.
+    """
     found = None
     for key, start, end in _members(text):
-        if fields.decode(key) == name:
+        if _text(key) == name:
             found = start, end
     return found
+
+
+def _text(string: bytes) -> str:
+    try:
+        return _key_decoder.decode(string)
+    except (msgspec.MsgspecError, ValueError):  # half a surrogate pair
+        return ""
 
 
 def _members(text: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -34,6 +34,18 @@ class Reply:
         """The status the client has been sent; 0 before that."""
         return self._status if self._answer is not None else 0
 
+    @property
+    def intended(self) -> int:
+        """The status that the answer begins with."""
+        return self._status
+
+    def retitle(self, status: int) -> None:
+        """Begin with another status, and with a plain JSON body instead of the provider's."""
+        self._status, self._reason = status, None
+        for name in ("Content-Encoding", "Content-Length", "Content-Type"):
+            self._headers.popall(name, None)
+        self._headers["Content-Type"] = "application/json"
+
     def head(self, status: int, reason: str | None, headers: CIMultiDict[str]) -> None:
         """Say what the answer begins with; nothing is sent yet."""
         self._status, self._reason, self._headers = status, reason, headers

@@ -1,0 +1,58 @@
+"""How a provider's answer becomes the client's where it is not passed on as it came."""
+
+from typing import Protocol as Shape
+
+from proxy.usage.include_usage import UsageChunkFilter
+
+
+class Filter(Shape):
+    """Takes an answer's plain bytes as they come and gives the client's."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more; give what may go on."""
+        ...
+
+    def flush(self) -> bytes:
+        """Give what is left at the answer's end."""
+        ...
+
+    def broken(self) -> bytes:
+        """Give what tells the client that the answer broke off."""
+        ...
+
+
+class Rewriting(Shape):
+    """What is done to the answers of one call. `translates`: errors are written anew too."""
+
+    @property
+    def translates(self) -> bool:
+        """Whether they are written anew."""
+        ...
+
+    def filter(self, *, streams: bool) -> Filter | None:
+        """Return what a good answer goes through; None: nothing."""
+        ...
+
+    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """Return the client's form of an error."""
+        ...
+
+
+class HiddenUsage:
+    """The proxy asked for a stream's counts: the chunk that brings them stays here."""
+
+    translates = False
+
+    def filter(self, *, streams: bool) -> Filter | None:
+        """Hide the chunk in a stream; nothing else has it."""
+        return _HidingFilter() if streams else None
+
+    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """Leave errors as they are."""
+        return status, body
+
+
+class _HidingFilter(UsageChunkFilter):
+    def broken(self) -> bytes:
+        """Add nothing: the stream breaks off where the provider's did."""
+        return b""
