@@ -79,25 +79,21 @@ def up(
         provider = stack.url("127.0.0.1", provider_port)
         settings |= {f"providers.{name}.base_url": provider for name in ("anthropic", "openai")}
     config = _load(home, config_file, settings)
-    programs = stack.programs(config, ui=not no_ui)
-    if with_demo:
-        before = (programs[0], stack.history_program(), stack.provider_program(provider_port))
-        programs = (*before, *programs[1:], stack.traffic_program(config))
-    supervisor = Supervisor(
-        programs,
-        environment=stack.environment(config, settings, _environ(config_file)),
-        folder=stack.ROOT,
-        logs=config.home / "logs",
-        say=_say,
-    )
     ports = {
         "--port": (config.proxy.host, config.proxy.port),
         "--worker-port": (config.worker.host, config.worker.port),
     }
     if not no_ui:
         ports["--ui-port"] = (config.ui.host, config.ui.port)
-    with premises.held(config, ports):
+    with premises.held(config, ports), stack.shared_socket(config) as socket_fd:
         _say(f"home       {config.home}")
+        programs = stack.programs(config, ui=not no_ui, socket_fd=socket_fd)
+        if with_demo:
+            before = (programs[0], stack.history_program(), stack.provider_program(provider_port))
+            programs = (*before, *programs[1:], stack.traffic_program(config))
+        environment = stack.environment(config, settings, _environ(config_file))
+        logs = config.home / "logs"
+        supervisor = Supervisor(programs, environment=environment, folder=stack.ROOT, logs=logs, say=_say)
         asyncio.run(_supervise(supervisor))
 
 
@@ -262,6 +258,7 @@ async def _supervise(supervisor: Supervisor) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, supervisor.stop_soon)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
     try:
         await supervisor.run()
     finally:

@@ -3,7 +3,8 @@
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from app.supervisor import Program, module
@@ -12,14 +13,46 @@ from data.config import Config
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def programs(config: Config, *, ui: bool = True) -> tuple[Program, ...]:
-    """The store, the proxy, the worker and (unless `ui` is false) the app, in the order they start."""
+def programs(config: Config, *, ui: bool = True, socket_fd: int | None = None) -> tuple[Program, ...]:
+    """The store, the proxies, the worker and (unless `ui` is false) the app, in the order they start.
+
+    `socket_fd`: the listening socket that several proxies share.
+    """
     core = (
         Program("store", module("data"), f"unix:{config.socket}"),
-        Program("proxy", module("proxy"), url(config.proxy.host, config.proxy.port)),
+        *proxy_programs(config, socket_fd),
         Program("worker", module("engine"), url(config.worker.host, config.worker.port)),
     )
     return (*core, ui_program(config)) if ui else core
+
+
+def proxy_programs(config: Config, socket_fd: int | None) -> tuple[Program, ...]:
+    """One proxy, or as many as are configured side by side behind one listening socket."""
+    address = url(config.proxy.host, config.proxy.port)
+    if socket_fd is None:
+        return (Program("proxy", module("proxy"), address, reloads=True),)
+    shared = module("proxy", "--fd", str(socket_fd))
+    return tuple(
+        Program(f"proxy-{number}", shared, address, says="proxy", reloads=True, sockets=(socket_fd,))
+        for number in range(1, config.proxy.processes + 1)
+    )
+
+
+@contextmanager
+def shared_socket(config: Config) -> Iterator[int | None]:
+    """The listening socket of several proxies, as a file descriptor; None where there is only one of them.
+
+    What one of them leaves in its queue, another one takes. Raises OSError.
+    """
+    if config.proxy.processes == 1:
+        yield None
+        return
+    family = socket.AF_INET6 if ":" in config.proxy.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((config.proxy.host, config.proxy.port))
+        made.listen(1024)
+        yield made.fileno()
 
 
 def ui_program(config: Config) -> Program:

@@ -41,6 +41,9 @@ class Program:
     address: str
     health: str = ""  # an address that answers 200 when ready; '': the program prints its ready line
     once: bool = False  # it does one thing and ends; ready when it has ended well
+    says: str = ""  # the name in its ready line, where that is another one
+    reloads: bool = False  # SIGHUP makes it read its configuration again
+    sockets: tuple[int, ...] = ()  # file descriptors of listening sockets that it is handed
 
 
 def module(name: str, *arguments: str) -> tuple[str, ...]:
@@ -73,6 +76,13 @@ class Supervisor:
         """Ask for the end; `watch` returns and `stop` may be called. Safe in a signal handler."""
         self._stopping.set()
 
+    def reload(self) -> None:
+        """Tell the proxies to read their configuration again. Safe in a signal handler."""
+        for program in self._programs:
+            process = self._running.get(program.name)
+            if program.reloads and process is not None and process.returncode is None:
+                process.send_signal(signal.SIGHUP)
+
     async def start(self, program: Program) -> None:
         """Start one program and wait until it is ready; raises `StartFailed`."""
         self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,6 +94,7 @@ class Supervisor:
             cwd=self._folder,
             env=dict(self._environment),
             start_new_session=True,
+            pass_fds=program.sockets,
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
         self._running[program.name] = process
@@ -133,7 +144,7 @@ class Supervisor:
         output = process.stdout
         if output is None:
             return
-        sign, tail = f"{program.name} ready".encode(), b""
+        sign, tail = f"{program.says or program.name} ready".encode(), b""
         with OutputFile(self._log(program)) as log:
             while chunk := await output.read(65536):
                 with contextlib.suppress(OSError):  # a full disk: a program whose output is not taken stands still

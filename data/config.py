@@ -62,10 +62,12 @@ class ProxyConfig:
 
     host: str = "127.0.0.1"
     port: Port = 8082
+    processes: Annotated[int, Field(ge=1, le=16)] = 1  # proxies that `up` runs side by side
     on_disconnect: Literal["abort", "drain"] = "abort"  # drain: read the provider's answer to its end
     connect_timeout_s: Seconds = 10.0
     first_byte_timeout_s: Seconds = 600.0
     idle_timeout_s: Seconds = 300.0
+    total_timeout_s: Seconds = 3600.0
     max_body_bytes: Bytes = 512 * 1024 * 1024
     spool_warn_bytes: Bytes = 64 * 1024 * 1024
     drain_s: Seconds = 30.0

@@ -1,9 +1,11 @@
 """`python -m proxy`: the proxy program alone."""
 
+import argparse
 import asyncio
 import functools
 import gc
 import signal
+import socket
 import sys
 
 from data.config import Config
@@ -23,13 +25,13 @@ else:
     _new_loop = uvloop.new_event_loop
 
 
-async def serve(config: Config) -> None:
-    """Run until SIGTERM or SIGINT; a second one ends the drain at once."""
+async def serve(config: Config, shared: socket.socket | None = None) -> None:
+    """Run until SIGTERM or SIGINT; a second one ends the drain at once. `shared`: the socket of several proxies."""
     signals = asyncio.Queue[int]()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
-    async with running(config, functools.partial(Connection.open, config)) as proxy:
+    async with running(config, functools.partial(Connection.open, config), shared=shared) as proxy:
         _settle_down()
         print(f"proxy ready {proxy.url}", flush=True)  # noqa: T201 - the line that a starter waits for
         await signals.get()
@@ -50,10 +52,14 @@ def main() -> int:
     """Run the program; return its exit status."""
     without_pandas()
     configure()
+    parser = argparse.ArgumentParser(prog="python -m proxy", description="The proxy program.")
+    parser.add_argument("--fd", type=int, help="the file descriptor of a listening socket that proxies share")
+    number = parser.parse_args().fd
     try:
         config = load()
+        shared = None if number is None else socket.socket(fileno=number)
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            runner.run(serve(config))
+            runner.run(serve(config, shared))
     except (ConfigError, ProxyError, OSError) as error:
         print(f"proxy: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it
         return 2 if isinstance(error, ConfigError) else 1

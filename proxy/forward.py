@@ -16,11 +16,13 @@ from data.tasks import Tasks
 from proxy.account import Account, Books
 from proxy.call import Call, facts_of, read_body
 from proxy.errors import BodyTooLarge, ClientGone
-from proxy.exchange import Exchange, Outgoing
+from proxy.exchange import Exchange
 from proxy.headers import unsendable_header
+from proxy.held import Failed
 from proxy.refusals import refusal
 from proxy.routing import ClientEndpoint, Router, leaves_its_endpoint, spoken
 from proxy.secrets import scrubbed, secrets_of
+from proxy.time_limits import time_limits
 
 _RETRY_AFTER_S = 5
 _log = logging.getLogger(__name__)
@@ -43,8 +45,14 @@ class Forwarder:
 
     def __init__(self, means: Means) -> None:
         self._means = means
+        self._limits = time_limits(
+            connect_s=means.limits.connect_timeout_s,
+            first_byte_s=means.limits.first_byte_timeout_s,
+            idle_s=means.limits.idle_timeout_s,
+            total_s=means.limits.total_timeout_s,
+        )
         self._drains = means.limits.on_disconnect == "drain"
-        self._stopping = False
+        self._stopping = self._leaving = False
         self.ledger_trouble = ""  # why the last call could not be written down; '' if it could
         self._active: set[asyncio.Task[Any] | None] = set()
         self._idle = asyncio.Event()
@@ -58,6 +66,15 @@ class Forwarder:
     def stop_taking(self) -> None:
         """Refuse new calls from now on."""
         self._stopping = True
+
+    @property
+    def leaving(self) -> bool:
+        """Whether every answer is its connection's last."""
+        return self._leaving
+
+    def leave(self) -> None:
+        """End each connection with its next answer: other proxies take what its client asks next."""
+        self._leaving = True
 
     async def idle(self) -> None:
         """Wait until no call is in flight."""
@@ -93,7 +110,7 @@ class Forwarder:
     async def _forward(self, call: Call, provider: ProviderConfig) -> web.StreamResponse:
         means = self._means
         secrets = secrets_of(call.request.headers, call.request.rel_url, provider.api_key)
-        start, out = scrubbed(call.start(provider), secrets), await call.outgoing(provider)
+        start, out = scrubbed(call.start(provider), secrets), await call.outgoing(provider, self._limits)
         try:
             means.books.ledger.start(start)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is not written down is not sent on
@@ -102,30 +119,31 @@ class Forwarder:
         self.ledger_trouble = ""
         means.begun(provider.name)
         account = Account(start, means.books, call.arrived, secrets)
-        exchange = Exchange(call.request, account, means.limits)
+        exchange = Exchange(call.request, account, out, drains=self._drains)
         if self._drains:
-            return await self._detached(exchange, out)
-        return await self._run(exchange, out)
+            return await self._detached(exchange)
+        return await self._run(exchange)
 
     def _ledger_fails(self, error: Exception) -> None:
         if not self.ledger_trouble:
             _log.error("the ledger takes no calls", exc_info=error)
         self.ledger_trouble = f"{type(error).__name__}: {error}"
 
-    async def _run(self, exchange: Exchange, out: Outgoing) -> web.StreamResponse:
+    async def _run(self, exchange: Exchange) -> web.StreamResponse:
         task = asyncio.current_task()
         self._active.add(task)
         self._idle.clear()
         try:
-            return await exchange.run(self._means.session, out)
+            ended = await exchange.run(self._means.session)
+            return ended.answer if isinstance(ended, Failed) else ended
         finally:
             self._active.discard(task)
             if not self._active:
                 self._idle.set()
 
-    async def _detached(self, exchange: Exchange, out: Outgoing) -> web.StreamResponse:
+    async def _detached(self, exchange: Exchange) -> web.StreamResponse:
         """Run in a task of its own, so that the answer is read to its end when the client hangs up."""
-        task = self._means.tasks.start(self._run(exchange, out), name="exchange")
+        task = self._means.tasks.start(self._run(exchange), name="exchange")
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

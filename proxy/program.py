@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -41,6 +42,9 @@ _MAX_HEADER_BYTES = 64 * 1024
 _MAX_SPOOLS = 64
 _FLUSH_S = 2.0
 _STOP_S = 2.0
+#: How long a connection that stays open may be idle before its client finds it closed.
+_LEAVE_S = 3.0
+_LOOK_S = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -73,11 +77,13 @@ class Works:
 
 
 @asynccontextmanager
-async def running(config: Config, connect: Callable[[], LedgerStore]) -> AsyncIterator[Proxy]:
+async def running(
+    config: Config, connect: Callable[[], LedgerStore], *, shared: socket.socket | None = None
+) -> AsyncIterator[Proxy]:
     """Run the proxy while the context lasts; leaving it drains, and ships what it can.
 
-    `connect` gives the store or raises StoreError. Raises OSError where the port is taken, SpoolBusy where no
-    spool is free.
+    `connect` gives the store or raises StoreError. `shared` is a listening socket that other proxies accept from too.
+    Raises OSError where the port is taken, SpoolBusy where no spool is free.
     """
     async with AsyncExitStack() as stack:
         prices = PriceBook(config.prices)
@@ -96,7 +102,9 @@ async def running(config: Config, connect: Callable[[], LedgerStore]) -> AsyncIt
         runner = _runner(make_app(parts, _hosts(config)))
         stack.push_async_callback(shipper.flush, _FLUSH_S)
         stack.push_async_callback(_stop, runner, parts, config.proxy.drain_s)
-        url = await _listen(runner, config)
+        if shared is not None:
+            stack.push_async_callback(_leave, runner, parts)
+        url = await _listen(runner, config, shared)
         tasks.start(shipper.run(), name="shipper")
         tasks.start(watch.run(), name="store watch")
         tasks.start(parts.live_socket.run(), name="live")
@@ -197,12 +205,26 @@ def _runner(app: web.Application) -> web.AppRunner:
     )
 
 
-async def _listen(runner: web.AppRunner, config: Config) -> str:
+async def _listen(runner: web.AppRunner, config: Config, shared: socket.socket | None) -> str:
     await runner.setup()
-    await web.TCPSite(runner, config.proxy.host, config.proxy.port, backlog=1024).start()
+    if shared is None:
+        await web.TCPSite(runner, config.proxy.host, config.proxy.port, backlog=1024).start()
+    else:
+        await web.SockSite(runner, shared).start()
     port = runner.addresses[0][1]
     host = f"[{config.proxy.host}]" if ":" in config.proxy.host else config.proxy.host
     return f"http://{host}:{port}"
+
+
+async def _leave(runner: web.AppRunner, parts: Parts) -> None:
+    """Accept no more, which the other proxies on the socket do, and end each connection with its next answer."""
+    for site in runner.sites:
+        await site.stop()
+    parts.forwarder.leave()
+    until = time.monotonic() + _LEAVE_S
+    # aiohttp tells nobody when a connection ends
+    while runner.server is not None and runner.server.connections and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _stop(runner: web.AppRunner, parts: Parts, drain_s: float) -> None:

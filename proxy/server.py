@@ -41,8 +41,15 @@ def make_app(parts: Parts, hosts: frozenset[str]) -> web.Application:
     app.router.add_route("*", "/api/{rest:.*}", guarded(parts.worker_api.handle, hosts=hosts))
     app.router.add_route("*", "/{rest:.*}", not_found)
     app.on_response_prepare.append(drop_added_headers)
+    app.on_response_prepare.append(partial(_close_when_leaving, parts.forwarder))
     app.on_shutdown.append(parts.worker_socket.close)
     return app
+
+
+async def _close_when_leaving(forwarder: Forwarder, _request: web.Request, answer: web.StreamResponse) -> None:
+    if (forwarder.leaving or forwarder.stopping) and not isinstance(answer, web.WebSocketResponse):
+        answer.force_close()
+        answer.headers["Connection"] = "close"
 
 
 async def not_found(request: web.Request) -> web.StreamResponse:
