@@ -65,7 +65,11 @@ def attribute(headers: Mapping[str, str], user_id: str = "") -> Attribution:
 
 def key_label(headers: Mapping[str, str]) -> str:
     """Return `key-` and 8 hex digits of the credential's SHA-256, from which it cannot be told; '' without one."""
-    secret = headers.get("x-api-key") or headers.get("authorization", "").partition(" ")[2].strip()
+    secret = (
+        headers.get("x-api-key")
+        or headers.get("authorization", "").partition(" ")[2].strip()
+        or headers.get("x-goog-api-key")
+    )
     if not secret:
         return ""
     return "key-" + hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()[:8]

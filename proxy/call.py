@@ -5,6 +5,7 @@ from time import time_ns
 from typing import Final
 
 import aiohttp
+import msgspec
 import uuid_utils
 from aiohttp import web
 
@@ -12,9 +13,10 @@ from data.config import ProviderConfig
 from data.model import Endpoint, Protocol, RequestStart
 from proxy.attribution import attribute
 from proxy.decoding import Decoder, decoder_for
+from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone, UnreadableBody
 from proxy.exchange import Outgoing
-from proxy.headers import request_headers
+from proxy.headers import own_path, request_headers
 from proxy.request import RequestFacts, read_facts
 from proxy.rewriting import HiddenUsage
 from proxy.routing import upstream_url
@@ -28,25 +30,19 @@ MAX_READ_BYTES: Final = 32 * 1024 * 1024
 MAX_DECODED_BYTES: Final = 8 * 1024 * 1024
 _AT_ONCE_BYTES: Final = 1024 * 1024
 _NO_FACTS = RequestFacts(readable=False)
+#: What tells nothing that the proxy needs, and may be large.
+_UNREAD: Final = frozenset({Endpoint.MODELS, Endpoint.FILES, Endpoint.BATCHES})
 
 
 class Call:
-    """A request of `endpoint` in `protocol`. `arrived`: when its last byte was here (`perf_counter` seconds)."""
+    """A request for what `asked` says. `arrived`: when its last byte was here (`perf_counter` seconds)."""
 
-    __slots__ = ("arrived", "body", "endpoint", "facts", "protocol", "request")
+    __slots__ = ("arrived", "asked", "body", "endpoint", "facts", "protocol", "request")
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        protocol: Protocol,
-        request: web.Request,
-        body: bytes,
-        *,
-        arrived: float,
-        facts: RequestFacts,
-    ) -> None:
-        self.endpoint = endpoint
-        self.protocol = protocol
+    def __init__(self, asked: Asked, request: web.Request, body: bytes, *, arrived: float, facts: RequestFacts) -> None:
+        self.asked = asked
+        self.endpoint: Endpoint = asked.endpoint
+        self.protocol: Protocol = asked.protocol
         self.request = request
         self.body = body
         self.arrived = arrived
@@ -64,7 +60,7 @@ class Call:
             key=who.key,
             user=who.user,
             team=who.team,
-            project=who.project,
+            project=self.asked.project or who.project,
             session=who.session,
             agent=who.agent,
             user_agent=who.user_agent,
@@ -87,10 +83,9 @@ class Call:
         asked = body is not self.body
         if asked:
             headers["Accept-Encoding"] = "identity"  # the chunk to hide must be readable
-        url = upstream_url(provider.base_url, self.request.rel_url.raw_path_qs)
-        return Outgoing(
-            self.request.method, url, headers, body, self.endpoint, limits, rewriting=HiddenUsage() if asked else None
-        )
+        url = upstream_url(provider.base_url, own_path(self.asked.path, provider))
+        hiding = HiddenUsage() if asked else None
+        return Outgoing(self.request.method, url, headers, body, self.endpoint, limits, rewriting=hiding)
 
     async def _asking(self, body: bytes) -> bytes:
         if self.request.headers.get("Content-Encoding", "identity") != "identity":
@@ -123,8 +118,18 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"The request's body is larger than this proxy's limit of {limit} bytes.")
 
 
-async def facts_of(request: web.Request, body: bytes) -> RequestFacts:
-    """Return what `body` says; a coded or a large one is read in a thread, so that other calls go on."""
+async def facts_of(asked: Asked, request: web.Request, body: bytes) -> RequestFacts:
+    """Return what `body` says, and what only the path says: Gemini's model, and whether its answer is a stream."""
+    if asked.endpoint in _UNREAD:
+        return _NO_FACTS
+    facts = await _facts_of_body(request, body)
+    if not (asked.model or asked.stream):
+        return facts
+    return msgspec.structs.replace(facts, model=asked.model, stream=asked.stream)
+
+
+async def _facts_of_body(request: web.Request, body: bytes) -> RequestFacts:
+    """Read `body`; a coded or a large one in a thread, so that other calls go on."""
     coding = request.headers.get("Content-Encoding", "")
     if len(body) > MAX_READ_BYTES:
         return _NO_FACTS

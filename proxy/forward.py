@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -11,16 +11,17 @@ import aiohttp
 from aiohttp import web
 
 from data.config import ProviderConfig, ProxyConfig
-from data.model import Endpoint, Protocol
+from data.model import Protocol
 from data.tasks import Tasks
 from proxy.account import Account, Books
 from proxy.call import Call, facts_of, read_body
+from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone
 from proxy.exchange import Exchange
 from proxy.headers import unsendable_header
 from proxy.held import Failed
 from proxy.refusals import refusal
-from proxy.routing import ClientEndpoint, Router, leaves_its_endpoint, spoken
+from proxy.routing import Router
 from proxy.secrets import scrubbed, secrets_of
 from proxy.time_limits import time_limits
 
@@ -34,6 +35,7 @@ class Means:
 
     session: aiohttp.ClientSession
     router: Router
+    providers: Mapping[str, ProviderConfig]
     books: Books
     limits: ProxyConfig
     tasks: Tasks
@@ -86,12 +88,12 @@ class Forwarder:
             if task is not None:
                 task.cancel()
 
-    async def handle(self, asked: ClientEndpoint, request: web.Request) -> web.StreamResponse:
+    async def handle(self, asked: Asked, request: web.Request) -> web.StreamResponse:
         """Answer one call: with the provider's answer, or with a refusal in the provider's shape."""
-        protocol = asked.protocol or spoken(request.headers)
+        protocol = asked.protocol
         if self._stopping:
             return _busy(protocol, "The proxy is stopping; ask again.", "proxy_stopping")
-        if (refused := _unforwardable(asked, request, protocol)) is not None:
+        if (refused := _unforwardable(request, protocol)) is not None:
             return refused
         try:
             body = await read_body(request, self._means.limits.max_body_bytes)
@@ -100,12 +102,20 @@ class Forwarder:
         except ClientGone as error:
             return refusal(protocol, 400, str(error), code="incomplete_request")
         arrived = perf_counter()
-        call = Call(asked.endpoint, protocol, request, body, arrived=arrived, facts=await facts_of(request, body))
-        provider = self._means.router.choose(protocol, call.facts.model)
+        call = Call(asked, request, body, arrived=arrived, facts=await facts_of(asked, request, body))
+        provider = self._provider(call)
         if provider is None:
             message = f"No provider that speaks the {protocol} protocol is configured for this proxy."
             return refusal(protocol, 404, message, code="no_provider")
         return await self._forward(call, provider)
+
+    def _provider(self, call: Call) -> ProviderConfig | None:
+        """Return the provider that the path names, if it speaks the protocol; without a name the routed one."""
+        asked = call.asked
+        if not asked.provider:
+            return self._means.router.choose(asked.protocol, call.facts.model)
+        named = self._means.providers.get(asked.provider)
+        return named if named is not None and named.protocol is asked.protocol else None
 
     async def _forward(self, call: Call, provider: ProviderConfig) -> web.StreamResponse:
         means = self._means
@@ -151,10 +161,8 @@ class Forwarder:
             raise
 
 
-def _unforwardable(asked: ClientEndpoint, request: web.Request, protocol: Protocol) -> web.Response | None:
+def _unforwardable(request: web.Request, protocol: Protocol) -> web.Response | None:
     """Refuse what would arrive as something else at the provider."""
-    if asked.endpoint is Endpoint.MODELS and leaves_its_endpoint(request.rel_url.raw_path):
-        return refusal(protocol, 404, "There is no model of this name.", code="unknown_endpoint")
     if name := unsendable_header(request.raw_headers):
         message = f"The value of the header {name[:100]} is not UTF-8; this proxy cannot send it on unchanged."
         return refusal(protocol, 400, message, code="header_not_utf8")

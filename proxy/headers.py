@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from urllib.parse import unquote
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -23,6 +24,7 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+_KEY_PARAMETERS = frozenset({"key", "access_token", "oauth_token"})
 _NAMES_KNOWN = 512  # header names are few, and always the same
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "expect"}
 
@@ -33,6 +35,15 @@ def request_headers(headers: CIMultiDictProxy[str], provider: ProviderConfig) ->
     if provider.api_key:
         _use_key(sent, provider)
     return sent
+
+
+def own_path(path: str, provider: ProviderConfig) -> str:
+    """Return the path and query that the provider is sent; for Google without the caller's key where it has its own."""
+    plain, asks, query = path.partition("?")
+    if not (asks and provider.api_key and provider.protocol is Protocol.GEMINI):
+        return path
+    kept = "&".join(part for part in query.split("&") if unquote(part.partition("=")[0]) not in _KEY_PARAMETERS)
+    return f"{plain}?{kept}" if kept else plain
 
 
 def unsendable_header(raw_headers: Iterable[tuple[bytes, bytes]]) -> str:

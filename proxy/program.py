@@ -173,10 +173,10 @@ def assembled(works: Works) -> Parts:
 
     books = Books(spool, works.prices.price, closed)
     router = Router(config.providers, config.routes)
-    forwarder = Forwarder(Means(works.session, router, books, config.proxy, works.tasks, live.begun))
+    forwarder = Forwarder(Means(works.session, router, config.providers, books, config.proxy, works.tasks, live.begun))
     monitor = Monitor(config, live, metrics, condition=lambda: _condition(works, forwarder), backlog=spool.backlog)
     worker = WorkerApi(works.session, config.worker)
-    return Parts(forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker))
+    return Parts(config.providers, forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker))
 
 
 def _condition(works: Works, forwarder: Forwarder) -> Condition:

@@ -5,6 +5,8 @@ from aiohttp import web
 
 from data.model import Protocol
 
+#: Who refuses, as errors in Google's shape say it.
+_DOMAIN = "claude-proxy"
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
     404: "not_found_error",
@@ -22,6 +24,19 @@ _OPENAI_TYPES = {
     429: "rate_limit_exceeded",
     503: "service_unavailable",
 }
+#: google.rpc.Code, by the HTTP status that it is mapped to.
+_GEMINI_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "INVALID_ARGUMENT",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
 
 
 def error_body(protocol: Protocol, status: int, message: str, code: str = "") -> bytes:
@@ -29,9 +44,19 @@ def error_body(protocol: Protocol, status: int, message: str, code: str = "") ->
     if protocol is Protocol.ANTHROPIC:
         kind = _ANTHROPIC_TYPES.get(status, "api_error")
         return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}})
+    if protocol is Protocol.GEMINI:
+        return msgspec.json.encode({"error": _gemini_error(status, message, code)})
     kind = _OPENAI_TYPES.get(status, "server_error")
     error = {"message": message, "type": kind, "param": None, "code": code or None}
     return msgspec.json.encode({"error": error})
+
+
+def _gemini_error(status: int, message: str, code: str) -> dict[str, object]:
+    error: dict[str, object] = {"code": status, "message": message, "status": _GEMINI_STATUSES.get(status, "INTERNAL")}
+    if code:
+        reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code.upper(), "domain": _DOMAIN}
+        error["details"] = [reason]
+    return error
 
 
 def refusal(

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 _MAX_NAME = 200
+_MAX_WORD = 100
 _MAX_USER_ID = 1000
 #: A fact longer than this in the body is none: names and numbers are short.
 _MAX_FACT_BYTES: Final = 16 * 1024
@@ -18,6 +19,10 @@ class RequestFacts(msgspec.Struct, frozen=True):
     max_tokens: int = 0
     user_id: str = ""  # Anthropic `metadata.user_id`, OpenAI `safety_identifier` or `user`
     include_usage: bool = False  # OpenAI Chat `stream_options.include_usage`
+    answers: int = 1  # OpenAI `n`, Gemini `candidateCount`
+    service_tier: str = ""
+    speed: str = ""  # Anthropic's
+    inference_geo: str = ""  # Anthropic's
     readable: bool = True  # False: the body is no JSON object, or too large to be read
 
 
@@ -33,13 +38,25 @@ class _Body(msgspec.Struct):
     user: msgspec.Raw = msgspec.Raw()
     safety_identifier: msgspec.Raw = msgspec.Raw()
     stream_options: msgspec.Raw = msgspec.Raw()
+    n: msgspec.Raw = msgspec.Raw()
+    service_tier: msgspec.Raw = msgspec.Raw()
+    speed: msgspec.Raw = msgspec.Raw()
+    inference_geo: msgspec.Raw = msgspec.Raw()
+    # Gemini's, in both of the spellings that it takes
+    generation_config: msgspec.Raw = msgspec.field(name="generationConfig", default=msgspec.Raw())
+    generation_config_snake: msgspec.Raw = msgspec.field(name="generation_config", default=msgspec.Raw())
+    service_tier_camel: msgspec.Raw = msgspec.field(name="serviceTier", default=msgspec.Raw())
 
 
 class _Inner(msgspec.Struct):
-    """What is read of `metadata` and of `stream_options`."""
+    """What is read of `metadata`, of `stream_options` and of `generationConfig`."""
 
     user_id: msgspec.Raw = msgspec.Raw()
     include_usage: msgspec.Raw = msgspec.Raw()
+    max_output_tokens: msgspec.Raw = msgspec.field(name="maxOutputTokens", default=msgspec.Raw())
+    max_output_tokens_snake: msgspec.Raw = msgspec.field(name="max_output_tokens", default=msgspec.Raw())
+    candidate_count: msgspec.Raw = msgspec.field(name="candidateCount", default=msgspec.Raw())
+    candidate_count_snake: msgspec.Raw = msgspec.field(name="candidate_count", default=msgspec.Raw())
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -57,13 +74,23 @@ def read_facts(body: bytes | bytearray) -> RequestFacts:
         read = _decoder.decode(body)
     except _BAD:
         return _UNREADABLE
-    limits = (read.max_tokens, read.max_completion_tokens, read.max_output_tokens)
+    wanted = _wanted(read)
     return RequestFacts(
         model=clean(_text(read.model), _MAX_NAME),
         stream=_is_true(read.stream),
-        max_tokens=next((number for limit in limits if (number := _number(limit)) > 0), 0),
+        max_tokens=_first_positive(
+            read.max_tokens,
+            read.max_completion_tokens,
+            read.max_output_tokens,
+            wanted.max_output_tokens,
+            wanted.max_output_tokens_snake,
+        ),
         user_id=_user_id(read),
-        include_usage=_is_true(_inner(read.stream_options).include_usage),
+        include_usage=bool(read.stream_options) and _is_true(_inner(read.stream_options).include_usage),
+        answers=_first_positive(read.n, wanted.candidate_count, wanted.candidate_count_snake) or 1,
+        service_tier=_word(read.service_tier or read.service_tier_camel),
+        speed=_word(read.speed),
+        inference_geo=_word(read.inference_geo),
     )
 
 
@@ -95,6 +122,23 @@ def _number(raw: msgspec.Raw) -> int:
     return _number_decoder.decode(value) if value.isdigit() else 0
 
 
+def _first_positive(*candidates: msgspec.Raw) -> int:
+    for raw in candidates:
+        if raw and (number := _number(raw)) > 0:
+            return number
+    return 0
+
+
+def _wanted(read: _Body) -> _Inner:
+    """What a Gemini request wants its answer to be like."""
+    found = read.generation_config or read.generation_config_snake
+    return _inner(found) if found else _NOTHING
+
+
+def _word(raw: msgspec.Raw) -> str:
+    return clean(_text(raw), _MAX_WORD) if raw else ""
+
+
 def _inner(raw: msgspec.Raw) -> _Inner:
     if not 0 < memoryview(raw).nbytes <= _MAX_FACT_BYTES:
         return _NOTHING
@@ -105,5 +149,8 @@ def _inner(raw: msgspec.Raw) -> _Inner:
 
 
 def _user_id(read: _Body) -> str:
-    candidates = (_inner(read.metadata).user_id, read.safety_identifier, read.user)
-    return next((text for raw in candidates if (text := clean(_text(raw), _MAX_USER_ID))), "")
+    inner = _inner(read.metadata).user_id if read.metadata else read.metadata
+    for raw in (inner, read.safety_identifier, read.user):
+        if raw and (text := clean(_text(raw), _MAX_USER_ID)):
+            return text
+    return ""

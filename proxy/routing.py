@@ -1,43 +1,12 @@
-"""Which endpoint a path is, and which provider serves a model there. Pure: the configuration is an argument."""
+"""Which provider serves a model, and where its requests go. Pure: the configuration is an argument."""
 
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import unquote
 
 from data.config import ProviderConfig, RouteConfig
-from data.model import Endpoint, Protocol
-
-_MAX_DECODINGS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class ClientEndpoint:
-    """One endpoint that clients call; without a protocol the headers tell it."""
-
-    method: str
-    path: str
-    endpoint: Endpoint
-    protocol: Protocol | None = None
-
-
-ENDPOINTS: tuple[ClientEndpoint, ...] = (
-    ClientEndpoint("POST", "/v1/messages", Endpoint.MESSAGES, Protocol.ANTHROPIC),
-    ClientEndpoint("POST", "/v1/messages/count_tokens", Endpoint.COUNT_TOKENS, Protocol.ANTHROPIC),
-    ClientEndpoint("POST", "/v1/chat/completions", Endpoint.CHAT_COMPLETIONS, Protocol.OPENAI),
-    ClientEndpoint("POST", "/v1/responses", Endpoint.RESPONSES, Protocol.OPENAI),
-    ClientEndpoint("GET", "/v1/models", Endpoint.MODELS),
-    ClientEndpoint("GET", "/v1/models/{id:.+}", Endpoint.MODELS),
-)
-
-
-def spoken(headers: Mapping[str, str]) -> Protocol:
-    """Return the protocol a request's headers speak: Anthropic's by its version or key header, else OpenAI's."""
-    if "anthropic-version" in headers or "x-api-key" in headers:
-        return Protocol.ANTHROPIC
-    return Protocol.OPENAI
+from data.model import Protocol
 
 
 class Router:
@@ -59,19 +28,6 @@ class Router:
             if provider.protocol is protocol:
                 return provider
         return None
-
-
-def leaves_its_endpoint(raw_path: str) -> bool:
-    """Whether a path, decoded as often as a server on the way may do it, has a segment that leads elsewhere."""
-    path = raw_path.partition("?")[0]
-    for _ in range(_MAX_DECODINGS):
-        if any(segment in {".", ".."} for segment in re.split(r"[/\\;]", path)):
-            return True
-        decoded = unquote(path)
-        if decoded == path:
-            return False
-        path = decoded
-    return True
 
 
 def upstream_url(base_url: str, path: str) -> str:

@@ -68,6 +68,7 @@ def test_tags(text: str, tags: dict[str, str]):
 def test_a_key_has_one_label_whatever_header_carries_it_and_shows_nothing_of_it():
     label = key_label(CIMultiDict({"x-api-key": "sk-ant-secret"}))
     assert label == key_label(CIMultiDict({"Authorization": "Bearer sk-ant-secret"}))
+    assert label == key_label(CIMultiDict({"x-goog-api-key": "sk-ant-secret"}))
     assert label.startswith("key-")
     assert len(label) == len("key-") + 8
     assert "secret" not in label

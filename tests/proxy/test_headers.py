@@ -8,7 +8,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from data.config import ProviderConfig
 from data.model import Protocol
-from proxy.headers import request_headers, response_headers, unsendable_header
+from proxy.headers import own_path, request_headers, response_headers, unsendable_header
 from tests.proxy.gateway import answer, gateway, provider
 from tests.proxy.samples import MESSAGE, MESSAGES
 
@@ -44,6 +44,28 @@ def test_a_configured_key_replaces_the_callers_in_the_protocols_header():
     assert dict(request_headers(came, own)) == {"x-api-key": "own"}
     own = ProviderConfig(Protocol.OPENAI, "https://o.example", "own", "o")
     assert dict(request_headers(came, own)) == {"Authorization": "Bearer own"}
+
+
+def test_googles_key_goes_into_googles_header():
+    came = given(("x-goog-api-key", "callers"), ("authorization", "Bearer callers"))
+    own = ProviderConfig(Protocol.GEMINI, "https://g.example", "own", "g")
+    assert dict(request_headers(came, own)) == {"x-goog-api-key": "own"}
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/m?alt=sse&key=callers&a=%2f", "/m?alt=sse&a=%2f"),
+        ("/m?key=callers", "/m"),
+        ("/m?%6Bey=callers&access_token=x&monkey=1", "/m?monkey=1"),
+        ("/m?alt=sse", "/m?alt=sse"),
+        ("/m", "/m"),
+    ],
+)
+def test_a_callers_key_in_the_query_stays_here_where_the_provider_has_its_own(path: str, sent: str):
+    assert own_path(path, ProviderConfig(Protocol.GEMINI, "https://g.example", "own", "g")) == sent
+    assert own_path(path, ProviderConfig(Protocol.GEMINI, "https://g.example", "", "g")) == path
+    assert own_path(path, ProviderConfig(Protocol.OPENAI, "https://o.example", "own", "o")) == path
 
 
 def test_the_providers_headers_pass_in_order_and_number():

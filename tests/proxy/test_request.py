@@ -19,6 +19,23 @@ def test_the_facts_of_a_chat_body():
     assert read_facts(body) == RequestFacts("gpt-x", stream=True, max_tokens=7, user_id="ann", include_usage=True)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"generationConfig":{"maxOutputTokens":9,"candidateCount":3},"serviceTier":"flex"}',
+        b'{"generation_config":{"max_output_tokens":9,"candidate_count":3},"service_tier":"flex"}',
+    ],
+    ids=["camel", "snake"],
+)
+def test_the_facts_of_a_gemini_body(body: bytes):
+    assert read_facts(body) == RequestFacts(max_tokens=9, answers=3, service_tier="flex")
+
+
+def test_what_changes_the_price_is_read():
+    body = b'{"n":4,"service_tier":"priority","speed":"fast","inference_geo":"us"}'
+    assert read_facts(body) == RequestFacts(answers=4, service_tier="priority", speed="fast", inference_geo="us")
+
+
 def test_a_safety_identifier_wins_over_the_older_user_field():
     assert read_facts(b'{"user":"old","safety_identifier":"new"}').user_id == "new"
 
@@ -38,6 +55,8 @@ def test_what_is_no_json_object_is_unreadable_and_harmless(body: bytes):
         b'{"model":5,"stream":"yes","max_tokens":"9","metadata":[],"stream_options":7,"user":{}}',
         b'{"model":null,"stream":1,"max_tokens":-3,"metadata":{"user_id":4}}',
         b'{"max_tokens":true,"metadata":null}',
+        b'{"n":0,"generationConfig":[],"service_tier":1,"speed":null,"inference_geo":{}}',
+        b'{"n":-1,"generationConfig":{"maxOutputTokens":"9","candidateCount":1.5}}',
     ],
 )
 def test_wrong_types_are_as_good_as_nothing(body: bytes):
