@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import functools
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -15,7 +16,7 @@ from data.lean import without_pandas
 from data.settings import load
 from proxy.errors import ProxyError
 from proxy.logs import configure
-from proxy.program import running
+from proxy.program import Proxy, running
 
 try:
     import uvloop
@@ -23,6 +24,8 @@ except ImportError:  # Windows
     _new_loop = asyncio.new_event_loop
 else:
     _new_loop = uvloop.new_event_loop
+
+_log = logging.getLogger(__name__)
 
 
 async def serve(config: Config, shared: socket.socket | None = None) -> None:
@@ -32,11 +35,23 @@ async def serve(config: Config, shared: socket.socket | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
     async with running(config, functools.partial(Connection.open, config), shared=shared) as proxy:
+        loop.add_signal_handler(signal.SIGHUP, _reload, proxy)
         _settle_down()
         print(f"proxy ready {proxy.url}", flush=True)  # noqa: T201 - the line that a starter waits for
         await signals.get()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, proxy.forwarder.interrupt)
+
+
+def _reload(proxy: Proxy) -> None:
+    """Read the configuration again; with faults in it the old one stays."""
+    try:
+        kept = proxy.reload(load())
+    except ConfigError as error:
+        _log.error("the configuration has faults and stays as it was: %s", error)
+        return
+    note = f"; these take a new start: {', '.join(kept)}" if kept else ""
+    _log.warning("the configuration was read again%s", note)
 
 
 def _settle_down() -> None:

@@ -35,7 +35,6 @@ class Books:
     """Where closed accounts go: the ledger for ever, the live counters for now."""
 
     ledger: Ledger
-    price: Pricer
     closed: Callable[[LedgerRecord], object]
 
 
@@ -54,11 +53,14 @@ class Fault:
 class Account:
     """Times and counts one call. `close` may be called again: only the first time counts."""
 
-    def __init__(self, start: RequestStart, books: Books, arrived: float, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, start: RequestStart, books: Books, price: Pricer, arrived: float, secrets: tuple[str, ...] = ()
+    ) -> None:
         """`arrived`: when the request's last byte was here (`perf_counter` seconds); `secrets` are never stored."""
         self._secrets = secrets
         self.start = start
         self._books = books
+        self._price = price
         self._arrived = arrived
         self._sent = self._last_byte = 0.0
         self._status = self._bytes = 0
@@ -136,7 +138,7 @@ class Account:
         billed = fault is None or fault.billed
         usage = with_estimated_input(usage, self.start.estimated_input_tokens) if billed else usage
         ended_at = max(time_ns() // 1000, self.start.started_at)
-        cost = cost_of(self.start, usage, self._books.price, at_us=ended_at, billed=billed)
+        cost = cost_of(self.start, usage, self._price, at_us=ended_at, billed=billed)
         now = perf_counter()
         ending = Ending(
             outcome=fault.outcome if fault else Outcome.OK,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from data.config import ProviderConfig, ProxyConfig
+from data.config import ProviderConfig
 from data.model import Protocol
 from data.tasks import Tasks
 from proxy.account import Account, Books
@@ -21,9 +21,8 @@ from proxy.exchange import Exchange
 from proxy.headers import unsendable_header
 from proxy.held import Failed
 from proxy.refusals import refusal
-from proxy.routing import Router
 from proxy.secrets import scrubbed, secrets_of
-from proxy.time_limits import time_limits
+from proxy.standing import Standing
 
 _RETRY_AFTER_S = 5
 _log = logging.getLogger(__name__)
@@ -34,10 +33,7 @@ class Means:
     """What calls are forwarded with. `begun` is told the provider of each call that is sent on."""
 
     session: aiohttp.ClientSession
-    router: Router
-    providers: Mapping[str, ProviderConfig]
     books: Books
-    limits: ProxyConfig
     tasks: Tasks
     begun: Callable[[str], None]
 
@@ -45,15 +41,9 @@ class Means:
 class Forwarder:
     """Handles client endpoints. After `stop_taking` new calls are refused; `idle` waits for those in flight."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, standing: Standing) -> None:
         self._means = means
-        self._limits = time_limits(
-            connect_s=means.limits.connect_timeout_s,
-            first_byte_s=means.limits.first_byte_timeout_s,
-            idle_s=means.limits.idle_timeout_s,
-            total_s=means.limits.total_timeout_s,
-        )
-        self._drains = means.limits.on_disconnect == "drain"
+        self.standing = standing  # may be exchanged at any time; a call that has begun keeps its own
         self._stopping = self._leaving = False
         self.ledger_trouble = ""  # why the last call could not be written down; '' if it could
         self._active: set[asyncio.Task[Any] | None] = set()
@@ -90,37 +80,29 @@ class Forwarder:
 
     async def handle(self, asked: Asked, request: web.Request) -> web.StreamResponse:
         """Answer one call: with the provider's answer, or with a refusal in the provider's shape."""
-        protocol = asked.protocol
+        protocol, standing = asked.protocol, self.standing
         if self._stopping:
             return _busy(protocol, "The proxy is stopping; ask again.", "proxy_stopping")
         if (refused := _unforwardable(request, protocol)) is not None:
             return refused
         try:
-            body = await read_body(request, self._means.limits.max_body_bytes)
+            body = await read_body(request, standing.config.proxy.max_body_bytes)
         except BodyTooLarge as error:
             return refusal(protocol, 413, str(error), code="request_too_large")
         except ClientGone as error:
             return refusal(protocol, 400, str(error), code="incomplete_request")
         arrived = perf_counter()
         call = Call(asked, request, body, arrived=arrived, facts=await facts_of(asked, request, body))
-        provider = self._provider(call)
+        provider = _provider(call, standing)
         if provider is None:
             message = f"No provider that speaks the {protocol} protocol is configured for this proxy."
             return refusal(protocol, 404, message, code="no_provider")
-        return await self._forward(call, provider)
+        return await self._forward(call, provider, standing)
 
-    def _provider(self, call: Call) -> ProviderConfig | None:
-        """Return the provider that the path names, if it speaks the protocol; without a name the routed one."""
-        asked = call.asked
-        if not asked.provider:
-            return self._means.router.choose(asked.protocol, call.facts.model)
-        named = self._means.providers.get(asked.provider)
-        return named if named is not None and named.protocol is asked.protocol else None
-
-    async def _forward(self, call: Call, provider: ProviderConfig) -> web.StreamResponse:
+    async def _forward(self, call: Call, provider: ProviderConfig, standing: Standing) -> web.StreamResponse:
         means = self._means
         secrets = secrets_of(call.request.headers, call.request.rel_url, provider.api_key)
-        start, out = scrubbed(call.start(provider), secrets), await call.outgoing(provider, self._limits)
+        start, out = scrubbed(call.start(provider), secrets), await call.outgoing(provider, standing.limits)
         try:
             means.books.ledger.start(start)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is not written down is not sent on
@@ -128,9 +110,10 @@ class Forwarder:
             return _busy(call.protocol, "The proxy cannot write its ledger now; ask again.", "ledger_full")
         self.ledger_trouble = ""
         means.begun(provider.name)
-        account = Account(start, means.books, call.arrived, secrets)
-        exchange = Exchange(call.request, account, out, drains=self._drains)
-        if self._drains:
+        account = Account(start, means.books, standing.prices.price, call.arrived, secrets)
+        drains = standing.config.proxy.on_disconnect == "drain"
+        exchange = Exchange(call.request, account, out, drains=drains)
+        if drains:
             return await self._detached(exchange)
         return await self._run(exchange)
 
@@ -159,6 +142,15 @@ class Forwarder:
         except asyncio.CancelledError:
             exchange.client_gone()
             raise
+
+
+def _provider(call: Call, standing: Standing) -> ProviderConfig | None:
+    """Return the provider that the path names, if it speaks the protocol; without a name the routed one."""
+    asked = call.asked
+    if not asked.provider:
+        return standing.router.choose(asked.protocol, call.facts.model)
+    named = standing.providers.get(asked.provider)
+    return named if named is not None and named.protocol is asked.protocol else None
 
 
 def _unforwardable(request: web.Request, protocol: Protocol) -> web.Response | None:

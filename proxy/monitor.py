@@ -31,7 +31,7 @@ class Monitor:
         condition: Callable[[], Condition],
         backlog: Callable[[], SpoolBacklog],
     ) -> None:
-        self._config = config
+        self.config = config
         self._live = live
         self._metrics = metrics
         self._condition = condition
@@ -82,7 +82,7 @@ class Monitor:
                 "own_key": bool(provider.api_key),
                 **rates.get(provider.name, {}),
             }
-            for provider in self._config.providers.values()
+            for provider in self.config.providers.values()
         ]
         return answer({"items": items, "next": None})
 

@@ -1,6 +1,7 @@
 """What a running proxy is made of, and how it starts and stops."""
 
 import asyncio
+import dataclasses
 import logging
 import socket
 import time
@@ -28,10 +29,10 @@ from proxy.live_socket import LiveSocket
 from proxy.metrics import Metrics, Readings
 from proxy.monitor import Monitor
 from proxy.recovery import interrupted
-from proxy.routing import Router
 from proxy.server import Parts, make_app
 from proxy.shipper import RecordStore, Shipper
 from proxy.spool import Spool, SpoolBusy
+from proxy.standing import Standing, fixed_changes
 from proxy.store_watch import Pinged, StoreWatch
 from proxy.whole_request import WholeRequest
 from proxy.worker_api import WorkerApi
@@ -57,18 +58,29 @@ class Proxy:
     """A running proxy and where it listens."""
 
     url: str
+    parts: Parts
     forwarder: Forwarder
     live: Live
     spool: Spool
     shipper: Shipper
+
+    def reload(self, config: Config) -> list[str]:
+        """Serve new calls by `config`; those in flight end by the old one. Return what needs a new start to change."""
+        old = self.forwarder.standing.config
+        kept = fixed_changes(old, config)
+        fixed = {name: getattr(old.proxy, name) for name in ("host", "port", "processes")}
+        proxy = dataclasses.replace(config.proxy, **fixed)
+        standing = Standing.of(dataclasses.replace(config, home=old.home, proxy=proxy))
+        self.forwarder.standing = standing
+        self.parts.monitor.config = standing.config
+        return kept
 
 
 @dataclass(frozen=True, slots=True)
 class Works:
     """What the parts are made from. `store_trouble` is read when somebody asks; '' while the store answers."""
 
-    config: Config
-    prices: PriceBook
+    standing: Standing
     spool: Spool
     session: aiohttp.ClientSession
     tasks: Tasks
@@ -86,9 +98,9 @@ async def running(
     Raises OSError where the port is taken, SpoolBusy where no spool is free.
     """
     async with AsyncExitStack() as stack:
-        prices = PriceBook(config.prices)
-        _warm(prices)
-        spool = open_spool(config, prices)
+        standing = Standing.of(config)
+        _warm(standing.prices)
+        spool = open_spool(config, standing.prices)
         stack.callback(spool.close)
         shipper, watch = Shipper(spool, connect), StoreWatch(connect)
         stack.callback(watch.close)
@@ -97,7 +109,7 @@ async def running(
         stack.push_async_callback(tasks.stop)
         session = await stack.enter_async_context(client_session(config))
         live = Live(time.time())
-        works = Works(config, prices, spool, session, tasks, live, lambda: shipper.last_error or watch.trouble)
+        works = Works(standing, spool, session, tasks, live, lambda: shipper.last_error or watch.trouble)
         parts = assembled(works)
         runner = _runner(make_app(parts, _hosts(config)))
         stack.push_async_callback(shipper.flush, _FLUSH_S)
@@ -108,7 +120,7 @@ async def running(
         tasks.start(shipper.run(), name="shipper")
         tasks.start(watch.run(), name="store watch")
         tasks.start(parts.live_socket.run(), name="live")
-        yield Proxy(url, parts.forwarder, live, spool, shipper)
+        yield Proxy(url, parts, parts.forwarder, live, spool, shipper)
 
 
 def _warm(prices: PriceBook) -> None:
@@ -157,7 +169,7 @@ def client_session(config: Config) -> aiohttp.ClientSession:
 
 def assembled(works: Works) -> Parts:
     """Return what answers requests."""
-    config, spool, live = works.config, works.spool, works.live
+    config, spool, live = works.standing.config, works.spool, works.live
     metrics = Metrics(
         Readings(
             in_flight=lambda: live.in_flight,
@@ -171,23 +183,22 @@ def assembled(works: Works) -> Parts:
         live.ended(record, time.time())
         metrics.count(record)
 
-    books = Books(spool, works.prices.price, closed)
-    router = Router(config.providers, config.routes)
-    forwarder = Forwarder(Means(works.session, router, config.providers, books, config.proxy, works.tasks, live.begun))
+    means = Means(works.session, Books(spool, closed), works.tasks, live.begun)
+    forwarder = Forwarder(means, works.standing)
     monitor = Monitor(config, live, metrics, condition=lambda: _condition(works, forwarder), backlog=spool.backlog)
     worker = WorkerApi(works.session, config.worker)
-    return Parts(config.providers, forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker))
+    return Parts(forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker))
 
 
 def _condition(works: Works, forwarder: Forwarder) -> Condition:
-    backlog = works.spool.backlog()
+    backlog, config = works.spool.backlog(), forwarder.standing.config
     return Condition(
         store_trouble=works.store_trouble(),
         spool_bytes=backlog.bytes,
         spool_records=backlog.records,
-        spool_warn_bytes=works.config.proxy.spool_warn_bytes,
+        spool_warn_bytes=config.proxy.spool_warn_bytes,
         spool_trouble=forwarder.ledger_trouble,
-        providers=len(works.config.providers),
+        providers=len(config.providers),
         stopping=forwarder.stopping,
     )
 

@@ -1,12 +1,10 @@
 """The proxy's routes: client endpoints, its own API, the worker's, and an answer for everything else."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
 
-from data.config import ProviderConfig
 from proxy.endpoints import ENDPOINTS, Unknown, read_line
 from proxy.forward import Forwarder
 from proxy.guard import Handler, guarded
@@ -20,9 +18,8 @@ from proxy.worker_socket import WorkerSocket
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What answers requests. `providers` are those whose names paths may begin with."""
+    """What answers requests."""
 
-    providers: Mapping[str, ProviderConfig]
     forwarder: Forwarder
     monitor: Monitor
     live_socket: LiveSocket
@@ -65,7 +62,9 @@ def _client(parts: Parts) -> Handler:
     """Return what answers clients: every path that is not the proxy's own."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        asked = read_line(request.method, request.rel_url.raw_path_qs, request.headers, parts.providers)
+        asked = read_line(
+            request.method, request.rel_url.raw_path_qs, request.headers, parts.forwarder.standing.providers
+        )
         if isinstance(asked, Unknown):
             return refusal(asked.protocol, asked.status, asked.message, code=asked.code)
         return await parts.forwarder.handle(asked, request)

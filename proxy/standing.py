@@ -1,0 +1,53 @@
+"""What follows from the configuration: made at start, and made anew as a whole when it is read again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from data.config import Config, ProviderConfig
+from data.pricing import PriceBook
+from proxy.routing import Router
+from proxy.time_limits import TimeLimits, time_limits
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What calls are served by. A call that has begun keeps the one it began with."""
+
+    config: Config
+    router: Router
+    prices: PriceBook
+    limits: TimeLimits
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Return what follows from `config`."""
+        proxy = config.proxy
+        limits = time_limits(
+            connect_s=proxy.connect_timeout_s,
+            first_byte_s=proxy.first_byte_timeout_s,
+            idle_s=proxy.idle_timeout_s,
+            total_s=proxy.total_timeout_s,
+        )
+        return cls(config, Router(config.providers, config.routes), PriceBook(config.prices), limits)
+
+    @property
+    def providers(self) -> Mapping[str, ProviderConfig]:
+        """The configured providers by name."""
+        return self.config.providers
+
+
+#: What a running proxy holds on to: where it listens and where its data is. Another value needs a new start.
+FIXED: tuple[tuple[str, ...], ...] = (("home",), ("proxy", "host"), ("proxy", "port"), ("proxy", "processes"))
+
+
+def fixed_changes(old: Config, new: Config) -> list[str]:
+    """Return the settings that differ and take a new start."""
+    return [".".join(path) for path in FIXED if _at(old, path) != _at(new, path)]
+
+
+def _at(config: Config, path: tuple[str, ...]) -> object:
+    value: object = config
+    for name in path:
+        value = getattr(value, name)
+    return value

@@ -1,0 +1,115 @@
+"""Reading the configuration again: new calls follow it, calls in flight and open connections stay."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.proxy.gateway import answer, client, provider
+from tests.proxy.samples import EVENTS, MESSAGE, MESSAGES, STREAMED
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Halves:
+    """Sends half of a stream, and the rest when told to."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first, *rest = EVENTS
+        writer.write(HEAD + b"%x\r\n%s\r\n" % (len(first), first))
+        await self.go_on.wait()
+        for event in rest:
+            writer.write(b"%x\r\n%s\r\n" % (len(event), event))
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+
+def write_config(path: Path, url: str, extra: str = "") -> None:
+    path.write_text(f'[proxy]\nport = 0\n{extra}\n[providers.anthropic]\nprotocol = "anthropic"\nbase_url = "{url}"\n')
+
+
+@asynccontextmanager
+async def started(home: Path, config: Path) -> AsyncIterator[tuple[subprocess.Popen[str], str, Path]]:
+    environ = {**os.environ, "CLAUDE_PROXY_HOME": str(home), "CLAUDE_PROXY_CONFIG": str(config)}
+    errors = home / "errors"
+    with (
+        errors.open("w") as log,
+        subprocess.Popen(  # noqa: ASYNC220 - it is waited for in a thread
+            [sys.executable, "-m", "proxy"], cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 60)
+            yield process, line.split()[-1], errors
+        finally:
+            process.kill()
+
+
+async def said(log: Path, words: str) -> None:
+    async with asyncio.timeout(20):
+        while words not in log.read_text():  # noqa: ASYNC240 - a small local file
+            await asyncio.sleep(0.02)
+
+
+async def test_new_calls_follow_the_new_configuration_and_old_ones_end_by_the_old(home: Path):
+    halves, config = Halves(), home / "config.toml"
+    async with provider(halves) as (old, _), provider(answer(MESSAGE)) as (new, seen), client() as c:
+        write_config(config, old)
+        async with started(home, config) as (process, url, log):
+            stream = await c.post(f"{url}/v1/messages", data=STREAMED)
+            assert await stream.content.readany() == EVENTS[0]
+            write_config(config, new, "drain_s = 1")
+            process.send_signal(signal.SIGHUP)
+            await said(log, "read again")
+            async with c.post(f"{url}/v1/messages", data=MESSAGES) as got:
+                assert await got.read() == MESSAGE
+            assert len(seen.bodies) == 1
+            halves.go_on.set()
+            assert await stream.read() == b"".join(EVENTS[1:])
+
+
+async def test_a_connection_outlives_a_reload(home: Path):
+    config = home / "config.toml"
+    call = b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(MESSAGES), MESSAGES)
+    async with provider(answer(MESSAGE)) as (url, _):
+        write_config(config, url)
+        async with started(home, config) as (process, address, log):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rsplit(":", 1)[1]))
+            for _ in range(2):
+                writer.write(call)
+                await reader.readuntil(b"\r\n\r\n")
+                assert await reader.readexactly(len(MESSAGE)) == MESSAGE
+                process.send_signal(signal.SIGHUP)
+                await said(log, "read again")
+            writer.close()
+
+
+async def test_a_configuration_with_faults_changes_nothing(home: Path):
+    config = home / "config.toml"
+    async with provider(answer(MESSAGE)) as (url, _), client() as c:
+        write_config(config, url)
+        async with started(home, config) as (process, address, log):
+            config.write_text('[providers.anthropic]\nprotocol = "smoke signals"\n')
+            process.send_signal(signal.SIGHUP)
+            await said(log, "has faults and stays as it was")
+            async with c.post(f"{address}/v1/messages", data=MESSAGES) as got:
+                assert await got.read() == MESSAGE
+
+
+async def test_what_takes_a_new_start_is_named(home: Path):
+    config = home / "config.toml"
+    async with provider(answer(MESSAGE)) as (url, _):
+        write_config(config, url)
+        async with started(home, config) as (process, _, log):
+            write_config(config, url, "processes = 2")
+            process.send_signal(signal.SIGHUP)
+            await said(log, "these take a new start: proxy.processes")
