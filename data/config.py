@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from data.model import Protocol
+from data.route_config import BreakerConfig, RouteConfig, TiersConfig
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -42,16 +43,17 @@ class ProviderConfig:
     base_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
     api_key: str = field(default="", repr=False)  # '': the caller's own credentials are passed on
     name: str = ""
+    api_keys: tuple[str, ...] = field(default=(), repr=False)  # several, instead of one
+    rotation: Literal["round_robin", "failover"] = "round_robin"  # failover: the first one until it fails
+    connect_timeout_s: Seconds | None = None  # None: as the proxy's
+    first_byte_timeout_s: Seconds | None = None
+    idle_timeout_s: Seconds | None = None
+    total_timeout_s: Seconds | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class RouteConfig:
-    """Models that match `model` (a glob) go to `provider`; the first match wins."""
-
-    __pydantic_config__: ClassVar[Any] = _STRICT
-
-    model: str
-    provider: str
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """The provider's own keys, in the order of the configuration; empty: the caller's is passed on."""
+        return self.api_keys or ((self.api_key,) if self.api_key else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class ProxyConfig:
     first_byte_timeout_s: Seconds = 600.0
     idle_timeout_s: Seconds = 300.0
     total_timeout_s: Seconds = 3600.0
+    retry_wait_s: Seconds = 10.0  # a provider that wants a longer pause is not waited for
+    answer_headers: bool = True  # whether answers say who served them
     max_body_bytes: Bytes = 512 * 1024 * 1024
     spool_warn_bytes: Bytes = 64 * 1024 * 1024
     drain_s: Seconds = 30.0
@@ -122,6 +126,9 @@ class Config:
     ui: UiConfig = field(default_factory=UiConfig)
     providers: Mapping[str, ProviderConfig] = field(default_factory=dict)
     routes: tuple[RouteConfig, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    tiers: TiersConfig = field(default_factory=TiersConfig)
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
     prices: tuple[PriceOverride, ...] = ()
 
     @property

@@ -21,12 +21,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from data.config import Config, ProviderConfig
 from data.errors import ConfigError
-from data.settings_checks import CHECKS, REFERENCES, Fault, Place, Tree, plain
+from data.faults import Fault, Place, Tree
+from data.settings_checks import CHECKS, REFERENCES, keys_of, plain
 
 PREFIX = "CLAUDE_PROXY_"
-SECTIONS = ("store", "proxy", "worker", "ui")
+SECTIONS = ("store", "proxy", "worker", "ui", "tiers", "breaker")
 #: Variables that say where to look rather than what to set.
 LOCATIONS = ("CLAUDE_PROXY_HOME", "CLAUDE_PROXY_CONFIG")
+#: What has no variable of its own: the name stands in the variable's, and lists are for the file.
+_UNSETTABLE = frozenset({"name", "api_keys"})
 DEFAULT_PROVIDERS = {
     "anthropic": {"protocol": "anthropic", "base_url": "https://api.anthropic.com"},
     "openai": {"protocol": "openai", "base_url": "https://api.openai.com"},
@@ -147,7 +150,9 @@ def _known_paths(tree: Tree) -> Iterator[list[str]]:
             yield from ([section.name, setting.name] for setting in dataclasses.fields(kind))
     providers = tree.get("providers")
     for name in [*(providers if isinstance(providers, dict) else {})]:
-        yield from (["providers", name, f.name] for f in dataclasses.fields(ProviderConfig) if f.name != "name")
+        yield from (
+            ["providers", name, f.name] for f in dataclasses.fields(ProviderConfig) if f.name not in _UNSETTABLE
+        )
 
 
 def _variables(path: list[str]) -> tuple[str, ...]:
@@ -182,19 +187,23 @@ def _validated(tree: Tree, environ: Mapping[str, str]) -> tuple[Config | None, l
 def _reference_faults(tree: Tree, environ: Mapping[str, str]) -> Iterator[Fault]:
     providers = tree.get("providers")
     for name, provider in (providers if isinstance(providers, dict) else {}).items():
-        key = provider.get("api_key") if isinstance(provider, dict) else None
-        if not isinstance(key, str) or not key.startswith(REFERENCES):
-            continue
-        try:
-            secret(key, environ)
-        except ConfigError as error:
-            yield Fault(("providers", name, "api_key"), str(error))
+        for place, key in keys_of(provider):
+            if not isinstance(key, str) or not key.startswith(REFERENCES):
+                continue
+            try:
+                secret(key, environ)
+            except ConfigError as error:
+                yield Fault(("providers", name, *place), str(error))
 
 
 def _resolved(config: Config, environ: Mapping[str, str]) -> Config:
     providers = {
         name: dataclasses.replace(
-            provider, name=name, base_url=provider.base_url.rstrip("/"), api_key=secret(provider.api_key, environ)
+            provider,
+            name=name,
+            base_url=provider.base_url.rstrip("/"),
+            api_key=secret(provider.api_key, environ),
+            api_keys=tuple(secret(key, environ) for key in provider.api_keys),
         )
         for name, provider in config.providers.items()
     }

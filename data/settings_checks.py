@@ -4,18 +4,16 @@ The checks read the raw tree, so that a fault of one setting hides none of anoth
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from data.config import SOCKET_PATH_LIMIT, Config, Port
+from data.faults import Fault, Place, Tree, tables
+from data.route_checks import route_faults
 
-Tree = dict[str, Any]
-Place = tuple[int | str, ...]
 REFERENCES = ("env:", "file:")
 PATTERNS: Mapping[int | str, str] = {
     "base_url": "must be an http:// or https:// address",
@@ -25,15 +23,6 @@ PATTERNS: Mapping[int | str, str] = {
 #: Settings of a provider whose values are shown; a key may stand by mistake wherever else it is written.
 _SHOWN_OF_PROVIDERS = frozenset({"protocol", "base_url"})
 _PORT = TypeAdapter(Port)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with the value at `place`; `other` is the setting that it disagrees with, if any."""
-
-    place: Place
-    said: str
-    other: Place = ()
 
 
 def plain(fault: ErrorDetails) -> Fault:
@@ -58,33 +47,29 @@ def _may_be_shown(place: Place, value: object) -> bool:
     return place[-1] != "public_url" or "@" not in str(value)
 
 
-def _tables(tree: Tree, name: str) -> Iterator[tuple[int | str, Tree]]:
-    """The tables in a list or a table, as far as they are any."""
-    found = tree.get(name)
-    items = found.items() if isinstance(found, dict) else enumerate(found if isinstance(found, list) else ())
-    yield from ((key, item) for key, item in items if isinstance(item, dict))
-
-
-def _route_faults(tree: Tree) -> Iterator[Fault]:
-    providers = tree.get("providers")
-    known = list(providers) if isinstance(providers, dict) else []
-    for index, route in _tables(tree, "routes"):
-        named = route.get("provider")
-        if isinstance(named, str) and named not in known:
-            listed = ", ".join(known) or "none is configured"
-            yield Fault(("routes", index, "provider"), f"no provider {named!r} (known: {listed})")
+def keys_of(provider: object) -> Iterator[tuple[Place, object]]:
+    """A provider's keys as they are written, each with its place below the provider."""
+    if not isinstance(provider, dict):
+        return
+    if provider.get("api_key"):
+        yield ("api_key",), provider["api_key"]
+    several = provider.get("api_keys")
+    if isinstance(several, list):
+        yield from ((("api_keys", index), key) for index, key in enumerate(several))
 
 
 def _secret_faults(tree: Tree) -> Iterator[Fault]:
-    for name, provider in _tables(tree, "providers"):
-        key = provider.get("api_key")
-        if key and isinstance(key, str) and not key.startswith(REFERENCES):
-            said = 'write "env:NAME" or "file:PATH"; a secret does not belong in this file'
-            yield Fault(("providers", name, "api_key"), said)
+    for name, provider in tables(tree, "providers"):
+        for place, key in keys_of(provider):
+            if isinstance(key, str) and not key.startswith(REFERENCES):
+                said = 'write "env:NAME" or "file:PATH"; a secret does not belong in this file'
+                yield Fault(("providers", name, *place), said)
+        if provider.get("api_key") and provider.get("api_keys"):
+            yield Fault(("providers", name, "api_keys"), "write either one api_key or several api_keys")
 
 
 def _address_faults(tree: Tree) -> Iterator[Fault]:
-    for name, provider in _tables(tree, "providers"):
+    for name, provider in tables(tree, "providers"):
         place = ("providers", name, "base_url")
         try:
             address = urlsplit(str(provider.get("base_url", "")))
@@ -120,7 +105,7 @@ def _port_faults(tree: Tree) -> Iterator[Fault]:
 
 
 CHECKS: tuple[Callable[[Tree], Iterator[Fault]], ...] = (
-    _route_faults,
+    route_faults,
     _secret_faults,
     _address_faults,
     _home_faults,

@@ -49,6 +49,12 @@ class Fault:
     billed: bool = True  # False: the provider cannot have charged for it
     final: bool = False  # True: it stands even where a stream's last event was seen
 
+    @property
+    def blames_provider(self) -> bool:
+        """Whether the provider is at fault, as far as one can tell: not the client, and not this proxy."""
+        ours = self.error_class in {"client_too_slow", "proxy_error"}
+        return self.outcome in {Outcome.ERROR, Outcome.PARTIAL, Outcome.TIMEOUT} and not ours
+
 
 class Account:
     """Times and counts one call. `close` may be called again: only the first time counts."""
@@ -65,6 +71,7 @@ class Account:
         self._sent = self._last_byte = 0.0
         self._status = self._bytes = 0
         self._streams = self._closed = False
+        self.fault: Fault | None = None  # what ended it; None: nothing did, or it is not closed yet
         self._provider_request_id = ""
         self._ttft_ms: float | None = None
         self._tee: Tee | None = None
@@ -109,6 +116,7 @@ class Account:
         self._closed = True
         usage = self._tee.finish() if self._tee is not None else _NO_ANSWER
         fault = self._fault_in_answer(usage) if fault is None else self._still_fault(fault, usage)
+        self.fault = fault
         record = self._record(usage, fault)
         for tell in (self._books.ledger.end, self._books.closed):
             try:

@@ -46,7 +46,7 @@ class _UserId(msgspec.Struct):
 _user_id_decoder = msgspec.json.Decoder(_UserId)
 
 
-def attribute(headers: Mapping[str, str], user_id: str = "") -> Attribution:
+def attribute(headers: Mapping[str, str], user_id: str = "", *, project: str = "") -> Attribution:
     """Return who calls. Headers of ours win over Claude Code's, these over `user_id` (see `RequestFacts`)."""
     identity = _identity(user_id) if user_id else _NOBODY
     session = _said(headers, "x-claude-proxy-session") or _said(headers, "x-claude-code-session-id")
@@ -55,7 +55,7 @@ def attribute(headers: Mapping[str, str], user_id: str = "") -> Attribution:
         key=key_label(headers),
         user=_said(headers, "x-claude-proxy-user") or identity.user,
         team=_said(headers, "x-claude-proxy-team"),
-        project=_said(headers, "x-claude-proxy-project"),
+        project=project or _said(headers, "x-claude-proxy-project"),
         session=session or identity.session,
         agent=_said(headers, "x-claude-code-agent-id"),
         user_agent=_said(headers, "user-agent"),

@@ -9,7 +9,6 @@ import msgspec
 import uuid_utils
 from aiohttp import web
 
-from data.config import ProviderConfig
 from data.model import Endpoint, Protocol, RequestStart
 from proxy.attribution import attribute
 from proxy.decoding import Decoder, decoder_for
@@ -17,10 +16,13 @@ from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone, UnreadableBody
 from proxy.exchange import Outgoing
 from proxy.headers import own_path, request_headers
+from proxy.journey import Step
+from proxy.renaming import renamed_body, renamed_path
 from proxy.request import RequestFacts, read_facts
 from proxy.rewriting import HiddenUsage
 from proxy.routing import upstream_url
-from proxy.time_limits import TimeLimits
+from proxy.served_by import served_by
+from proxy.standing import Standing
 from proxy.usage import PARSERS, estimate_tokens
 from proxy.usage.include_usage import ask_for_usage
 
@@ -37,7 +39,7 @@ _UNREAD: Final = frozenset({Endpoint.MODELS, Endpoint.FILES, Endpoint.BATCHES})
 class Call:
     """A request for what `asked` says. `arrived`: when its last byte was here (`perf_counter` seconds)."""
 
-    __slots__ = ("arrived", "asked", "body", "endpoint", "facts", "protocol", "request")
+    __slots__ = ("arrived", "asked", "body", "endpoint", "facts", "protocol", "request", "request_id", "who")
 
     def __init__(self, asked: Asked, request: web.Request, body: bytes, *, arrived: float, facts: RequestFacts) -> None:
         self.asked = asked
@@ -47,45 +49,74 @@ class Call:
         self.body = body
         self.arrived = arrived
         self.facts = facts
+        self.request_id = str(uuid_utils.uuid7())
+        self.who = attribute(request.headers, facts.user_id, project=asked.project)
 
-    def start(self, provider: ProviderConfig) -> RequestStart:
-        """Return what the ledger is told before the request leaves."""
-        who = attribute(self.request.headers, self.facts.user_id)
-        number = str(uuid_utils.uuid7())
+    def start(self, step: Step, number: int) -> RequestStart:
+        """Return what the ledger is told before the request leaves on its attempt `number` (from 1)."""
+        who, candidate = self.who, step.candidate
+        attempt_id = self.request_id if number == 1 else str(uuid_utils.uuid7())
         bills = (self.endpoint, self.facts.stream) in PARSERS
         return RequestStart(
-            id=number,
-            request_id=number,
+            id=attempt_id,
+            request_id=self.request_id,
+            attempt=number,
+            cause=step.cause,
             started_at=time_ns() // 1000,
             key=who.key,
             user=who.user,
             team=who.team,
-            project=self.asked.project or who.project,
+            project=who.project,
             session=who.session,
             agent=who.agent,
             user_agent=who.user_agent,
             protocol=self.protocol,
             endpoint=self.endpoint,
-            provider=provider.name,
+            provider=candidate.provider.name,
+            credential=step.place.credential,
+            upstream_protocol=candidate.provider.protocol if candidate.translates else "",
             model_requested=self.facts.model,
+            model_sent=candidate.model,
             stream=self.facts.stream,
             request_bytes=len(self.body),
             estimated_input_tokens=estimate_tokens(len(self.body)) if bills else 0,
             tags=who.tags,
         )
 
-    async def outgoing(self, provider: ProviderConfig, limits: TimeLimits) -> Outgoing:
-        """Return the request for `provider`: the same bytes, unless a chat stream must be asked for its counts."""
-        headers = request_headers(self.request.headers, provider)
-        body = self.body
-        if self.endpoint is Endpoint.CHAT_COMPLETIONS and self.facts.stream and not self.facts.include_usage:
-            body = await self._asking(body)
-        asked = body is not self.body
-        if asked:
+    async def outgoing(
+        self, step: Step, start: RequestStart, key: str, standing: Standing, *, may_fail: bool
+    ) -> Outgoing:
+        """Return the request for the step's provider with its credential `key`: the same bytes where that is possible.
+
+        Raises `UnreadableBody` where another model cannot be asked for.
+        """
+        candidate = step.candidate
+        headers = request_headers(self.request.headers, candidate.provider, key)
+        body, path = self.body, own_path(self.asked.path, candidate.provider, key)
+        if candidate.model:
+            body, path = self._renamed(body, path, candidate.model)
+        asks = self.endpoint is Endpoint.CHAT_COMPLETIONS and self.facts.stream and not self.facts.include_usage
+        asking = await self._asking(body) if asks else body
+        if asking is not body:
             headers["Accept-Encoding"] = "identity"  # the chunk to hide must be readable
-        url = upstream_url(provider.base_url, own_path(self.asked.path, provider))
-        hiding = HiddenUsage() if asked else None
-        return Outgoing(self.request.method, url, headers, body, self.endpoint, limits, rewriting=hiding)
+        return Outgoing(
+            self.request.method,
+            upstream_url(candidate.provider.base_url, path),
+            headers,
+            asking,
+            self.endpoint,
+            candidate.limits,
+            rewriting=HiddenUsage() if asking is not body else None,
+            may_fail=may_fail,
+            marks=served_by(start) if standing.config.proxy.answer_headers else {},
+        )
+
+    def _renamed(self, body: bytes, path: str, model: str) -> tuple[bytes, str]:
+        if self.asked.model:
+            return body, renamed_path(path, model)
+        if self.request.headers.get("Content-Encoding", "identity") != "identity":
+            raise UnreadableBody("A request whose body is compressed cannot be sent to another model")
+        return renamed_body(body, model), path
 
     async def _asking(self, body: bytes) -> bytes:
         if self.request.headers.get("Content-Encoding", "identity") != "identity":

@@ -29,18 +29,18 @@ _NAMES_KNOWN = 512  # header names are few, and always the same
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "expect"}
 
 
-def request_headers(headers: CIMultiDictProxy[str], provider: ProviderConfig) -> CIMultiDict[str]:
-    """Return what the provider is sent: the caller's headers, with the provider's own key if one is configured."""
+def request_headers(headers: CIMultiDictProxy[str], provider: ProviderConfig, key: str) -> CIMultiDict[str]:
+    """Return what the provider is sent: the caller's headers, with the provider's own `key` if there is one."""
     sent = _passed(headers, _stays_before_provider)
-    if provider.api_key:
-        _use_key(sent, provider)
+    if key:
+        _use_key(sent, provider, key)
     return sent
 
 
-def own_path(path: str, provider: ProviderConfig) -> str:
+def own_path(path: str, provider: ProviderConfig, key: str) -> str:
     """Return the path and query that the provider is sent; for Google without the caller's key where it has its own."""
     plain, asks, query = path.partition("?")
-    if not (asks and provider.api_key and provider.protocol is Protocol.GEMINI):
+    if not (asks and key and provider.protocol is Protocol.GEMINI):
         return path
     kept = "&".join(part for part in query.split("&") if unquote(part.partition("=")[0]) not in _KEY_PARAMETERS)
     return f"{plain}?{kept}" if kept else plain
@@ -80,14 +80,14 @@ def _stays_before_client(name: str) -> bool:
     return name.lower() in HOP_BY_HOP or name.lower().startswith(OWN_PREFIX)
 
 
-def _use_key(sent: CIMultiDict[str], provider: ProviderConfig) -> None:
+def _use_key(sent: CIMultiDict[str], provider: ProviderConfig, key: str) -> None:
     sent.popall("authorization", None)
     for name in ("x-api-key", "x-goog-api-key"):
         sent.popall(name, None)
     match provider.protocol:
         case Protocol.ANTHROPIC:
-            sent["x-api-key"] = provider.api_key
+            sent["x-api-key"] = key
         case Protocol.GEMINI:
-            sent["x-goog-api-key"] = provider.api_key
+            sent["x-goog-api-key"] = key
         case _:
-            sent["Authorization"] = f"Bearer {provider.api_key}"
+            sent["Authorization"] = f"Bearer {key}"

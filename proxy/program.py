@@ -22,8 +22,11 @@ from data.pricing import PriceBook
 from data.records import record_table
 from data.tasks import Tasks
 from proxy.account import Books
-from proxy.forward import Forwarder, Means
+from proxy.attempts import Means
+from proxy.breaker import Breaker
+from proxy.forward import Forwarder
 from proxy.health import Condition
+from proxy.journey import Rotation
 from proxy.live import Live
 from proxy.live_socket import LiveSocket
 from proxy.metrics import Metrics, Readings
@@ -183,7 +186,14 @@ def assembled(works: Works) -> Parts:
         live.ended(record, time.time())
         metrics.count(record)
 
-    means = Means(works.session, Books(spool, closed), works.tasks, live.begun)
+    means = Means(
+        works.session,
+        Books(spool, closed),
+        works.tasks,
+        lambda start: live.begun(start.provider),
+        Breaker(config.breaker),
+        Rotation(),
+    )
     forwarder = Forwarder(means, works.standing)
     monitor = Monitor(config, live, metrics, condition=lambda: _condition(works, forwarder), backlog=spool.backlog)
     worker = WorkerApi(works.session, config.worker)

@@ -29,7 +29,8 @@ class Standing:
             idle_s=proxy.idle_timeout_s,
             total_s=proxy.total_timeout_s,
         )
-        return cls(config, Router(config.providers, config.routes), PriceBook(config.prices), limits)
+        router = Router(config.providers, config.routes, limits=limits, aliases=config.aliases, tiers=config.tiers)
+        return cls(config, router, PriceBook(config.prices), limits)
 
     @property
     def providers(self) -> Mapping[str, ProviderConfig]:

@@ -32,6 +32,8 @@ async def test_a_plain_call_passes_byte_for_byte(tmp_path: Path):
                 ("Set-Cookie", "a=1"),
                 ("Set-Cookie", "b=2"),
                 ("x-claude-proxy-request-id", record.request_id),
+                ("x-claude-proxy-provider", "anthropic"),
+                ("x-claude-proxy-model", "claude-sonnet-4-5"),
             ]
         assert seen.bodies == [MESSAGES]
         head = seen.heads[0].decode()

@@ -34,6 +34,7 @@ def test_everything_passes_but_the_connections_own_and_ours():
             ("x-api-key", "callers"),
         ),
         PLAIN,
+        "",
     )
     assert list(sent.items()) == [("anthropic-beta", "one"), ("anthropic-beta", "two"), ("x-api-key", "callers")]
 
@@ -41,15 +42,15 @@ def test_everything_passes_but_the_connections_own_and_ours():
 def test_a_configured_key_replaces_the_callers_in_the_protocols_header():
     came = given(("x-api-key", "callers"), ("authorization", "Bearer callers"))
     own = ProviderConfig(Protocol.ANTHROPIC, "https://a.example", "own", "a")
-    assert dict(request_headers(came, own)) == {"x-api-key": "own"}
+    assert dict(request_headers(came, own, "own")) == {"x-api-key": "own"}
     own = ProviderConfig(Protocol.OPENAI, "https://o.example", "own", "o")
-    assert dict(request_headers(came, own)) == {"Authorization": "Bearer own"}
+    assert dict(request_headers(came, own, "own")) == {"Authorization": "Bearer own"}
 
 
 def test_googles_key_goes_into_googles_header():
     came = given(("x-goog-api-key", "callers"), ("authorization", "Bearer callers"))
     own = ProviderConfig(Protocol.GEMINI, "https://g.example", "own", "g")
-    assert dict(request_headers(came, own)) == {"x-goog-api-key": "own"}
+    assert dict(request_headers(came, own, "own")) == {"x-goog-api-key": "own"}
 
 
 @pytest.mark.parametrize(
@@ -63,9 +64,9 @@ def test_googles_key_goes_into_googles_header():
     ],
 )
 def test_a_callers_key_in_the_query_stays_here_where_the_provider_has_its_own(path: str, sent: str):
-    assert own_path(path, ProviderConfig(Protocol.GEMINI, "https://g.example", "own", "g")) == sent
-    assert own_path(path, ProviderConfig(Protocol.GEMINI, "https://g.example", "", "g")) == path
-    assert own_path(path, ProviderConfig(Protocol.OPENAI, "https://o.example", "own", "o")) == path
+    assert own_path(path, ProviderConfig(Protocol.GEMINI, "https://g.example", name="g"), "own") == sent
+    assert own_path(path, ProviderConfig(Protocol.GEMINI, "https://g.example", name="g"), "") == path
+    assert own_path(path, ProviderConfig(Protocol.OPENAI, "https://o.example", name="o"), "own") == path
 
 
 def test_the_providers_headers_pass_in_order_and_number():

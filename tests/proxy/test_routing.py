@@ -2,14 +2,18 @@
 
 import pytest
 
-from data.config import ProviderConfig, RouteConfig
-from data.model import Protocol
+from data.config import ProviderConfig
+from data.model import Endpoint, Protocol
+from data.route_config import RouteConfig
 from proxy.routing import Router, upstream_url
+from proxy.time_limits import time_limits
 
 ANTHROPIC = ProviderConfig(Protocol.ANTHROPIC, "https://a.example", name="anthropic")
 PROXIED = ProviderConfig(Protocol.ANTHROPIC, "https://b.example", name="proxied")
 OPENAI = ProviderConfig(Protocol.OPENAI, "https://o.example", name="openai")
 LOCAL = ProviderConfig(Protocol.OPENAI, "http://localhost:11434", name="local")
+LIMITS = time_limits(connect_s=1, first_byte_s=2, idle_s=3, total_s=4)
+ENDPOINT = {Protocol.ANTHROPIC: Endpoint.MESSAGES, Protocol.OPENAI: Endpoint.CHAT_COMPLETIONS}
 PROVIDERS = {p.name: p for p in (ANTHROPIC, PROXIED, OPENAI, LOCAL)}
 
 
@@ -20,10 +24,10 @@ PROVIDERS = {p.name: p for p in (ANTHROPIC, PROXIED, OPENAI, LOCAL)}
         (Protocol.ANTHROPIC, "claude-haiku-4", "anthropic"),
         (Protocol.OPENAI, "llama3", "local"),
         (Protocol.OPENAI, "gpt-5", "openai"),
-        (Protocol.OPENAI, "claude-opus-4", "openai"),
+        (Protocol.OPENAI, "claude-opus-4", "proxied"),
         (Protocol.ANTHROPIC, "", "anthropic"),
     ],
-    ids=["first route", "no route", "other protocol", "default", "route speaks another protocol", "no model"],
+    ids=["first route", "no route", "other protocol", "default", "by translation", "no model"],
 )
 def test_the_first_matching_route_else_the_protocols_first_provider(protocol: Protocol, model: str, expected: str):
     routes = [
@@ -31,13 +35,12 @@ def test_the_first_matching_route_else_the_protocols_first_provider(protocol: Pr
         RouteConfig("claude-op*", "anthropic"),
         RouteConfig("llama*", "local"),
     ]
-    chosen = Router(PROVIDERS, routes).choose(protocol, model)
-    assert chosen is not None
-    assert chosen.name == expected
+    plan = Router(PROVIDERS, routes, limits=LIMITS).plan(ENDPOINT[protocol], protocol, model)
+    assert [choice.provider.name for choice in plan.choices] == [expected]
 
 
 def test_no_provider_of_the_protocol():
-    assert Router({"openai": OPENAI}, []).choose(Protocol.ANTHROPIC, "claude") is None
+    assert Router({"openai": OPENAI}, limits=LIMITS).plan(Endpoint.BATCHES, Protocol.ANTHROPIC, "") is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,154 @@
+"""One call's attempts: place after place, until one answers or the client has seen something. Each leaves its row."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import time
+
+import aiohttp
+from aiohttp import web
+
+from data.model import RequestStart
+from data.tasks import Tasks
+from proxy.account import Account, Books
+from proxy.breaker import Breaker
+from proxy.call import Call
+from proxy.errors import UnreadableBody
+from proxy.exchange import Exchange
+from proxy.failure import COUNTS_AGAINST_PLACE, FailureKind, kind_of
+from proxy.held import Failed
+from proxy.journey import Journey, Rotation, Setback, Step
+from proxy.refusals import refusal
+from proxy.retry_after import may_be_retried, retry_after_s
+from proxy.routing import Plan
+from proxy.secrets import scrubbed, secrets_of
+from proxy.standing import Standing
+
+_RETRY_AFTER_S = 5
+#: How long a credential is left alone that is not accepted, or whose quota is gone.
+_REFUSED_S = 60.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Means:
+    """What calls are forwarded with. `begun` is told of each attempt; `trouble`: why the ledger takes none, or ''."""
+
+    session: aiohttp.ClientSession
+    books: Books
+    tasks: Tasks
+    begun: Callable[[RequestStart], None]
+    breaker: Breaker
+    rotation: Rotation
+    trouble: str = ""
+
+
+class Attempts:
+    """The attempts of one call by its plan."""
+
+    def __init__(self, call: Call, plan: Plan, means: Means, standing: Standing) -> None:
+        self._call = call
+        self._means = means
+        self._standing = standing
+        self._clock = asyncio.get_running_loop().time
+        self._exchange: Exchange | None = None
+        self._gone = False
+        self._journey = Journey(
+            plan,
+            means.breaker,
+            means.rotation,
+            model=call.facts.model,
+            session=call.who.session,
+            longest_wait_s=standing.config.proxy.retry_wait_s,
+        )
+
+    def client_gone(self) -> None:
+        """Stop writing to the client; what is under way is read for its counts alone."""
+        self._gone = True
+        if self._exchange is not None:
+            self._exchange.client_gone()
+
+    async def run(self) -> web.StreamResponse:
+        """Return the client's answer."""
+        step = self._journey.first(self._clock())
+        if step is None:
+            wait_s = self._journey.retry_in_s(self._clock())
+            message = f"The providers for this call are left alone after failures: {self._journey.why}."
+            return refusal(self._call.protocol, 503, message, code="circuit_open", retry_after_s=max(1, round(wait_s)))
+        while True:
+            if step.wait_s:
+                await asyncio.sleep(step.wait_s)
+            ended = await self._attempt(step)
+            if not isinstance(ended, Failed):
+                return ended
+            following = None if self._gone else self._journey.after(step, self._setback(step, ended), self._clock())
+            if following is None:
+                return ended.answer
+            step = following
+
+    async def _attempt(self, step: Step) -> web.StreamResponse | Failed:
+        """Write down that a place is asked, and ask it."""
+        call, means, number = self._call, self._means, self._journey.tried
+        provider = step.candidate.provider
+        key = provider.credentials[step.credential] if step.credential >= 0 else ""
+        secrets = secrets_of(call.request.headers, call.request.rel_url, key)
+        start = scrubbed(call.start(step, number), secrets)
+        try:
+            out = await call.outgoing(step, start, key, self._standing, may_fail=self._journey.more)
+        except UnreadableBody as error:
+            return refusal(call.protocol, 400, f"{error}.", code="cannot_be_sent")
+        try:
+            means.books.ledger.start(start)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is not written down is not sent on
+            return self._ledger_fails(error)
+        means.trouble = ""
+        means.begun(start)
+        account = Account(start, means.books, self._standing.prices.price, call.arrived, secrets)
+        drains = self._standing.config.proxy.on_disconnect == "drain"
+        self._exchange = Exchange(call.request, account, out, drains=drains)
+        if self._gone:
+            self._exchange.client_gone()
+        ended = await self._exchange.run(means.session)
+        if not isinstance(ended, Failed):
+            self._report(step, account)
+        return ended
+
+    def _ledger_fails(self, error: Exception) -> web.Response:
+        if not self._means.trouble:
+            _log.error("the ledger takes no calls", exc_info=error)
+        self._means.trouble = f"{type(error).__name__}: {error}"
+        return busy(self._call, "The proxy cannot write its ledger now; ask again.", "ledger_full")
+
+    def _setback(self, step: Step, failed: Failed) -> Setback:
+        """Say what the failure was, and let the breaker know."""
+        kind = kind_of(failed.status, failed.body, failed.error_class)
+        after_s = retry_after_s(failed.headers, time(), failed.body)
+        self._judge(step, kind, after_s)
+        return Setback(kind, after_s, may_be_retried(failed.headers))
+
+    def _report(self, step: Step, account: Account) -> None:
+        """Let the breaker know of an attempt whose answer went to the client, whatever it was."""
+        if (fault := account.fault) is None:
+            self._means.breaker.succeeded(step.place)
+        elif fault.blames_provider:
+            self._judge(step, kind_of(account.status if account.status >= 400 else 0, b"", fault.error_class), None)
+
+    def _judge(self, step: Step, kind: FailureKind, after_s: float | None) -> None:
+        breaker, now = self._means.breaker, self._clock()
+        match kind:
+            case FailureKind.RATE_LIMITED if after_s is not None:
+                breaker.rest(step.place, now + after_s)
+            case FailureKind.QUOTA | FailureKind.CREDENTIAL if step.credential >= 0:
+                breaker.rest(step.place, now + (after_s or _REFUSED_S))
+            case FailureKind.QUOTA | FailureKind.CREDENTIAL:
+                pass  # the caller's own, which says nothing of the place
+            case _ if kind in COUNTS_AGAINST_PLACE:
+                breaker.failed(step.place, now)
+            case _:
+                breaker.succeeded(step.place)
+
+
+def busy(call: Call, message: str, code: str) -> web.Response:
+    """Return a refusal that is over in a moment."""
+    return refusal(call.protocol, 503, message, code=code, retry_after_s=_RETRY_AFTER_S)

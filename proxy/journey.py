@@ -1,0 +1,254 @@
+"""One call's way through its plan: which place is asked first, and which one after a failure. No I/O, no clock.
+
+After a failure, in this order, the first that applies:
+
+1. nothing, where the request itself is at fault, or the caller's own credential is;
+2. the same place with another of its credentials (rate limit, quota, credential), or the same again after a pause
+   (overload, rate limit, timeout, error) as long as `retries` lasts; a pause longer than the limit is not waited for;
+3. the other choices of the route, where the place is at fault;
+4. the fallbacks for this kind of failure, each of them once.
+
+A place whose circuit is open is passed over, and so is one that costs more than the route's cap allows.
+"""
+
+import math
+import random as chance
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from data.model import Cause
+from proxy.breaker import Breaker, Place
+from proxy.failure import COUNTS_AGAINST_PLACE, OTHER_CREDENTIAL, RETRIED, FailureKind
+from proxy.routing import Candidate, Plan
+
+FIRST_PAUSE_S: Final = 0.25
+LONGEST_BACKOFF_S: Final = 8.0
+_NANO: Final = 1_000_000_000
+
+#: The most that a call may cost at a place, in nanodollars; None: no price is known.
+Worst = Callable[[Candidate], int | None]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """The next attempt: where, with which credential (an index; -1: the caller's), why, and after which pause."""
+
+    candidate: Candidate
+    place: Place
+    credential: int
+    cause: Cause = Cause.FIRST
+    wait_s: float = 0.0
+
+
+class Setback(msgspec.Struct, frozen=True):
+    """How an attempt failed; `after_s` is the pause that the provider asks for."""
+
+    kind: FailureKind
+    after_s: float | None = None
+    may_retry: bool = True
+
+
+class Rotation:
+    """Whose turn it is among a provider's credentials."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, int] = {}
+
+    def order(self, candidate: Candidate) -> list[int]:
+        """Return the credentials' indices, the one whose turn it is first."""
+        provider = candidate.provider
+        count = len(provider.credentials)
+        if count < 2:
+            return [0] if count else [-1]
+        if provider.rotation == "failover":
+            return list(range(count))
+        turn = self._turns.get(provider.name, 0)
+        self._turns[provider.name] = (turn + 1) % count
+        return [(turn + offset) % count for offset in range(count)]
+
+
+class Journey:
+    """Chooses the steps of one call. `model` is what the client asked for, `session` keeps it at one place."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        breaker: Breaker,
+        rotation: Rotation,
+        *,
+        model: str,
+        session: str = "",
+        longest_wait_s: float = 10.0,
+        worst: Worst | None = None,
+    ) -> None:
+        self._plan = plan
+        self._breaker = breaker
+        self._rotation = rotation
+        self._model = model
+        self._longest_wait_s = longest_wait_s
+        self._worst = worst
+        self._choices = _ordered(plan.choices, session) if len(plan.choices) > 1 else list(plan.choices)
+        self._tried: list[Step] = []
+        self._left_out: set[int] = set()  # places that cannot serve this call at all
+        self._retries = 0
+        self._first_cost: int | None = None
+        self.why = ""  # why there is no further step
+
+    @property
+    def tried(self) -> int:
+        """How many attempts were made."""
+        return len(self._tried)
+
+    @property
+    def more(self) -> bool:
+        """Whether a failure could be followed by another attempt."""
+        return not self._plan.single
+
+    def first(self, now_s: float) -> Step | None:
+        """Return the first step; None where every place is left alone for now (`retry_in_s` says how long)."""
+        plan = self._plan
+        if plan.single:
+            return self._single(plan.choices[0], now_s)
+        fallbacks = plan.fallbacks.get(FailureKind.OVERLOADED, ())
+        for candidate in (*self._choices, *fallbacks):
+            if (step := self._at(candidate, now_s, Cause.FIRST)) is not None:
+                cause = Cause.FIRST if candidate is self._choices[0] else Cause.FALLBACK
+                return self._taken(msgspec.structs.replace(step, cause=cause), now_s)
+        if self._breaker.config.without_alternative == "refuse":
+            self.why = "every place that could serve this call is being left alone"
+            return None
+        return self._taken(self._anyhow(self._choices[0]), now_s)
+
+    def after(
+        self, failed: Step, setback: Setback, now_s: float, random: Callable[[], float] = chance.random
+    ) -> Step | None:
+        """Return the step after a failure, or None; then `why` says why not."""
+        if setback.kind is FailureKind.REQUEST or (setback.kind is FailureKind.CREDENTIAL and failed.credential < 0):
+            self.why = f"{setback.kind} failures are the caller's to mend"
+            return None
+        step = self._again(failed, setback, now_s, random) or self._elsewhere(setback.kind, now_s)
+        if step is None:
+            self.why = self.why or f"nothing is left to try after {setback.kind}"
+            return None
+        return self._taken(step, now_s)
+
+    def leave_out(self, candidate: Candidate) -> None:
+        """Never ask this place for this call: it cannot be translated for it, or no budget has room for it there."""
+        self._left_out.add(id(candidate))
+
+    def retry_in_s(self, now_s: float) -> float:
+        """Return after how many seconds the first of the places may be asked again."""
+        untils = [
+            self._breaker.rests_until(_place(candidate, self._model, index))
+            for candidate in self._choices
+            for index in (range(len(candidate.provider.credentials)) if candidate.provider.credentials else (-1,))
+        ]
+        return max(min(untils) - now_s, 0.0)
+
+    def _single(self, candidate: Candidate, now_s: float) -> Step | None:
+        step = self._anyhow(candidate)
+        refuses = self._breaker.config.without_alternative == "refuse"
+        if refuses and not self._breaker.allows(step.place, now_s):
+            self.why = f"{candidate.provider.name} is being left alone"
+            return None
+        return self._taken(step, now_s)
+
+    def _anyhow(self, candidate: Candidate) -> Step:
+        index = self._rotation.order(candidate)[0]
+        return Step(candidate, _place(candidate, self._model, index), index)
+
+    def _taken(self, step: Step, now_s: float) -> Step:
+        self._tried.append(step)
+        self._breaker.began(step.place, now_s + step.wait_s)
+        return step
+
+    def _again(self, failed: Step, setback: Setback, now_s: float, random: Callable[[], float]) -> Step | None:
+        """The same place, with another credential at once or with the same one after a pause."""
+        candidate = failed.candidate
+        if setback.kind in OTHER_CREDENTIAL:
+            used = {step.credential for step in self._tried if step.candidate is candidate}
+            fresh = [index for index in self._rotation.order(candidate) if index not in used]
+            if (step := self._with(candidate, fresh, now_s, Cause.RETRY)) is not None:
+                return step
+        if setback.kind not in RETRIED or not setback.may_retry or self._retries >= self._plan.retries:
+            return None
+        wait_s = setback.after_s if setback.after_s is not None else _backoff_s(self._retries, random())
+        if wait_s > self._longest_wait_s:
+            self.why = f"{candidate.provider.name} asks for a pause of {wait_s:.0f} s"
+            return None
+        self._retries += 1
+        order = [index for index in self._rotation.order(candidate) if index != failed.credential]
+        index = (order or [failed.credential])[0] if setback.after_s is None else failed.credential
+        return Step(candidate, _place(candidate, self._model, index), index, Cause.RETRY, wait_s)
+
+    def _elsewhere(self, kind: FailureKind, now_s: float) -> Step | None:
+        others = self._choices if kind in COUNTS_AGAINST_PLACE else []
+        for candidate in (*others, *self._plan.fallbacks.get(kind, ())):
+            if any(_same(step.candidate, candidate) for step in self._tried):
+                continue
+            if (step := self._at(candidate, now_s, Cause.FALLBACK)) is not None and self._affordable(candidate):
+                return step
+        return None
+
+    def _at(self, candidate: Candidate, now_s: float, cause: Cause) -> Step | None:
+        if id(candidate) in self._left_out:
+            return None
+        return self._with(candidate, self._rotation.order(candidate), now_s, cause)
+
+    def _with(self, candidate: Candidate, indices: list[int], now_s: float, cause: Cause) -> Step | None:
+        for index in indices:
+            place = _place(candidate, self._model, index)
+            if self._breaker.allows(place, now_s):
+                return Step(candidate, place, index, cause)
+        return None
+
+    def _affordable(self, candidate: Candidate) -> bool:
+        plan = self._plan
+        if (plan.cap_usd is None and plan.cap_factor is None) or self._worst is None:
+            return True
+        worst = self._worst(candidate)
+        if worst is None:
+            self.why = f"{candidate.provider.name} has no known price, and the route has a cost cap"
+            return False
+        if plan.cap_usd is not None and worst > plan.cap_usd * _NANO:
+            self.why = f"{candidate.provider.name} may cost more than the route's cap of ${plan.cap_usd:f}"
+            return False
+        first = self._worst(self._choices[0])
+        if plan.cap_factor is not None and first is not None and worst > first * plan.cap_factor:
+            self.why = f"{candidate.provider.name} may cost more than {plan.cap_factor:g} times the first choice"
+            return False
+        return True
+
+
+def _place(candidate: Candidate, model: str, index: int) -> Place:
+    return Place(candidate.provider.name, candidate.model or model, credential_label(candidate, index))
+
+
+def credential_label(candidate: Candidate, index: int) -> str:
+    """Return the name of a provider's credential, '' for the caller's own."""
+    return f"{candidate.provider.name}#{index + 1}" if index >= 0 else ""
+
+
+def _same(one: Candidate, other: Candidate) -> bool:
+    return one.provider.name == other.provider.name and one.model == other.model
+
+
+def _backoff_s(retries: int, random: float) -> float:
+    """Exponential with full jitter: callers that failed together do not come back together."""
+    return random * min(FIRST_PAUSE_S * (1 << (retries + 1)), LONGEST_BACKOFF_S)
+
+
+def _ordered(choices: tuple[Candidate, ...], session: str) -> list[Candidate]:
+    """By weighted rendezvous hashing: a session stays at its place, whose prompt cache knows it."""
+
+    def score(candidate: Candidate) -> float:
+        if not session:
+            share = chance.random()  # noqa: S311 - chance, not a secret
+        else:
+            name = f"{session}\0{candidate.provider.name}\0{candidate.model}".encode("utf-8", "replace")
+            share = int.from_bytes(blake2b(name, digest_size=8).digest()) / (1 << 64)
+        return -math.log(max(share, 1e-300)) / candidate.weight
+
+    return sorted(choices, key=score)
