@@ -31,6 +31,10 @@ READ_FACTOR, WRITE_5M_FACTOR, WRITE_1H_FACTOR = Decimal("0.1"), Decimal("1.25"),
 #: US dollars one of Anthropic's web searches costs: $10 per 1,000.
 WEB_SEARCH = Decimal("0.01")
 BATCH_FACTOR = Decimal("0.5")
+#: What Anthropic takes for staying within the United States.
+US_FACTOR = Decimal("1.1")
+#: Tiers and speeds that cost what is listed; a batch has its own rule.
+_USUAL = frozenset({"", "standard", "default", "auto", "batch"})
 
 _MILLION = Decimal(1_000_000)
 _FREE = Decimal(0)
@@ -46,6 +50,7 @@ class _Wanted(NamedTuple):
     model: str
     service_tier: str
     speed: str
+    inference_geo: str
     day: date
 
 
@@ -66,14 +71,17 @@ class PriceBook:
         protocol: str = "",
         service_tier: str = "",
         speed: str = "",
+        inference_geo: str = "",
     ) -> Priced:
         """The cost of a request that ended `at` (aware); see the module's `price`."""
-        table = self._table(_Wanted(provider, protocol, model, service_tier, speed, at.astimezone(UTC).date()))
+        day = at.astimezone(UTC).date()
+        wanted = _Wanted(provider, protocol, model, service_tier, speed, inference_geo, day)
+        table = self._table(wanted)
         if table is None:
             return UNPRICED
         if isinstance(table, RateTable):
             return table.price(tokens)
-        return _rate_table(table, at, service_tier, speed).price(tokens)
+        return _rate_table(table, at, wanted).price(tokens)
 
     def _look_up(self, wanted: "_Wanted") -> "RateTable | _Listed | None":
         """A day's rate table; the list's entry itself where its price depends on the hour; None: unpriced."""
@@ -84,7 +92,7 @@ class PriceBook:
         if listed is None or _depends_on_hour(listed.model):
             return listed
         midnight = datetime.combine(wanted.day, time(), UTC)
-        return _rate_table(listed, midnight, wanted.service_tier, wanted.speed)
+        return _rate_table(listed, midnight, wanted)
 
 
 def price(
@@ -96,13 +104,15 @@ def price(
     protocol: str = "",
     service_tier: str = "",
     speed: str = "",
+    inference_geo: str = "",
     overrides: Sequence[PriceOverride] = (),
 ) -> Priced:
     """What a request costs.
 
     `provider` is the configuration's name of it; where the price list knows no such provider, the vendor of
-    `protocol` stands in. `service_tier` ("flex", "priority", "batch" …) and `speed` ("fast") are as the provider
-    returned them. The first override whose globs match the model and the provider is the price, in every tier.
+    `protocol` stands in. `service_tier` ("flex", "priority", "batch" …), `speed` ("fast") and `inference_geo` ("us")
+    are as the provider returned them; a tier or a speed that has no price of its own makes the cost an estimate. The
+    first override whose globs match the model and the provider is the price, in every tier.
     Pass the same `overrides` object each time: its rate tables are kept with it.
     """
     return _book(overrides).price(
@@ -113,6 +123,7 @@ def price(
         at=at,
         service_tier=service_tier,
         speed=speed,
+        inference_geo=inference_geo,
     )
 
 
@@ -187,20 +198,33 @@ def _depends_on_hour(model: ModelInfo) -> bool:
     return any(isinstance(c, TimeOfDateConstraint) for c in conditions)
 
 
-def _rate_table(listed: _Listed, at: datetime, service_tier: str, speed: str) -> RateTable:
-    context = _context(service_tier, speed) if listed.own else {}
+def _rate_table(listed: _Listed, at: datetime, wanted: _Wanted) -> RateTable:
+    context = _context(wanted) if listed.own else {}
     prices = listed.model.get_prices(at, context or None)
-    batch = service_tier == "batch" and not _has_variant(listed, at, context)
+    batch = wanted.service_tier == "batch" and not _has_variant(listed, at, context)
     factor = BATCH_FACTOR if batch else Decimal(1)
+    if wanted.inference_geo == "us" and listed.provider.id == "anthropic":
+        factor *= US_FACTOR
     starts = {t.start for value in vars(prices).values() if isinstance(value, TieredPrices) for t in value.tiers}
     tiers = tuple(_rates(prices, above, factor, listed) for above in sorted(starts | {-1}, reverse=True))
-    return RateTable(tiers, LIST_SOURCE)
+    return RateTable(tiers, LIST_SOURCE, _unlisted(listed, wanted))
 
 
-def _context(service_tier: str, speed: str) -> dict[str, str]:
+def _context(wanted: _Wanted) -> dict[str, str]:
     """What the price list selects variants by. Batch is a way of processing there, not a tier."""
-    context = {"processing": "batch"} if service_tier == "batch" else {"service_tier": service_tier}
-    return {key: value for key, value in (context | {"speed": speed}).items() if value}
+    tier = wanted.service_tier
+    context = {"processing": "batch"} if tier == "batch" else {"service_tier": tier}
+    return {key: value for key, value in (context | {"speed": wanted.speed}).items() if value}
+
+
+def _unlisted(listed: _Listed, wanted: _Wanted) -> str:
+    """Say which tier or speed is not in the list, so that its usual price stands in; '' where nothing is missing."""
+    variants = (listed.model.price_variants or ()) if listed.own else ()
+    known = {item for variant in variants for item in variant.when.items()}
+    asked = (("service_tier", wanted.service_tier), ("speed", wanted.speed))
+    unknown = [each for each in asked if each[1] not in _USUAL and each not in known]
+    said = " and ".join(f"{name.replace('_', ' ')} {value!r}" for name, value in unknown)
+    return f"no price for {said}" if said else ""
 
 
 def _has_variant(listed: _Listed, at: datetime, context: dict[str, str]) -> bool:

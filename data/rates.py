@@ -42,18 +42,25 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class RateTable:
-    """The rates of one model at one time, highest tier first, and their source."""
+    """The rates of one model at one time, highest tier first, and their source; `note`: why they may not be right."""
 
     tiers: tuple[Rates, ...]
     source: str
+    note: str = ""
 
     def price(self, tokens: Tokens) -> Priced:
         """The cost of these counts, all at the rates of the tier that their total input reaches."""
         total = tokens.input
         for rates in self.tiers:
             if total > rates.above or rates.above < 0:
-                return _cost(rates, tokens, self.source)
-        return _cost(self.tiers[-1], tokens, self.source)
+                return self._noted(_cost(rates, tokens, self.source))
+        return self._noted(_cost(self.tiers[-1], tokens, self.source))
+
+    def _noted(self, priced: Priced) -> Priced:
+        if not self.note or priced.cost_usd is None:
+            return priced
+        notes = "; ".join(filter(None, (self.note, priced.note)))
+        return Priced(priced.cost_usd, CostStatus.ESTIMATED, priced.source, notes)
 
 
 #: What nobody has a price for.

@@ -8,10 +8,12 @@ from time import time
 
 import aiohttp
 from aiohttp import web
+from msgspec.structs import replace
 
 from data.model import RequestStart
 from data.tasks import Tasks
 from proxy.account import Account, Books
+from proxy.batches import Batches
 from proxy.breaker import Breaker
 from proxy.call import Call
 from proxy.errors import UnreadableBody
@@ -37,6 +39,7 @@ class Means:
 
     session: aiohttp.ClientSession
     books: Books
+    batches: Batches
     tasks: Tasks
     begun: Callable[[RequestStart], None]
     breaker: Breaker
@@ -98,6 +101,8 @@ class Attempts:
             out = await call.outgoing(step, start, key, self._standing, may_fail=self._journey.more)
         except UnreadableBody as error:
             return refusal(call.protocol, 400, f"{error}.", code="cannot_be_sent")
+        if call.asked.batch:
+            out = replace(out, results=means.batches.reader(start, call.asked.batch, secrets))
         try:
             means.books.ledger.start(start)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is not written down is not sent on

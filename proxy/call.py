@@ -19,7 +19,7 @@ from proxy.headers import own_path, request_headers
 from proxy.journey import Step
 from proxy.renaming import renamed_body, renamed_path
 from proxy.request import RequestFacts, read_facts
-from proxy.rewriting import HiddenUsage
+from proxy.rewriting import HiddenUsage, Relocating
 from proxy.routing import upstream_url
 from proxy.served_by import served_by
 from proxy.standing import Standing
@@ -56,7 +56,7 @@ class Call:
         """Return what the ledger is told before the request leaves on its attempt `number` (from 1)."""
         who, candidate = self.who, step.candidate
         attempt_id = self.request_id if number == 1 else str(uuid_utils.uuid7())
-        bills = (self.endpoint, self.facts.stream) in PARSERS
+        bills = (self.endpoint, self.facts.stream) in PARSERS and self.endpoint is not Endpoint.OTHER
         return RequestStart(
             id=attempt_id,
             request_id=self.request_id,
@@ -97,8 +97,9 @@ class Call:
             body, path = self._renamed(body, path, candidate.model)
         asks = self.endpoint is Endpoint.CHAT_COMPLETIONS and self.facts.stream and not self.facts.include_usage
         asking = await self._asking(body) if asks else body
-        if asking is not body:
-            headers["Accept-Encoding"] = "identity"  # the chunk to hide must be readable
+        rewriting = HiddenUsage() if asking is not body else self._relocating()
+        if rewriting is not None:
+            headers["Accept-Encoding"] = "identity"  # what is to be changed must be readable
         return Outgoing(
             self.request.method,
             upstream_url(candidate.provider.base_url, path),
@@ -106,10 +107,18 @@ class Call:
             asking,
             self.endpoint,
             candidate.limits,
-            rewriting=HiddenUsage() if asking is not body else None,
+            rewriting=rewriting,
             may_fail=may_fail,
             marks=served_by(start) if standing.config.proxy.answer_headers else {},
         )
+
+    def _relocating(self) -> Relocating | None:
+        """Return what makes clients fetch a batch's results here, where they are counted."""
+        if self.endpoint is not Endpoint.BATCHES or self.asked.batch:
+            return None
+        forwarded = self.request.headers.get("X-Forwarded-Proto", "")
+        scheme = forwarded if forwarded in {"http", "https"} else self.request.scheme
+        return Relocating(f"{scheme}://{self.request.host}{self.asked.prefix}")
 
     def _renamed(self, body: bytes, path: str, model: str) -> tuple[bytes, str]:
         if self.asked.model:

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 
 import aiohttp
@@ -23,7 +23,7 @@ from proxy.reply import Reply
 from proxy.rewriting import Filter, Rewriting
 from proxy.tee import Tee
 from proxy.time_limits import TimeLimits
-from proxy.usage import parser_for
+from proxy.usage import BatchResult, is_stream, parser_for
 
 #: A larger body is sent in pieces, which aiohttp does for files alone.
 _ONE_WRITE_BYTES = 256 * 1024
@@ -46,6 +46,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     rewriting: Rewriting | None = None
     may_fail: bool = False
     marks: Mapping[str, str] = {}
+    results: Callable[[BatchResult], object] | None = None  # takes the results of a batch
 
 
 class Exchange:
@@ -122,21 +123,30 @@ class Exchange:
         return await self._relay(body, at_once=streams)
 
     def _open(self, upstream: aiohttp.ClientResponse) -> bool:
-        """Prepare the answer from the provider's head; True where it is an event stream."""
+        """Prepare the answer from the provider's head; True where it is a stream."""
         if upstream.status < 200:
             raise UnexpectedStatus(f"answered with status {upstream.status}")
-        streams = upstream.content_type == "text/event-stream"
+        out, start, status = self._out, self._account.start, upstream.status
+        streams = is_stream(out.endpoint, asked=start.stream, content_type=upstream.content_type, status=status)
         headers = response_headers(upstream.headers)
-        headers["x-claude-proxy-request-id"] = self._account.start.request_id
-        headers.update(self._out.marks)
-        if self._out.rewriting and upstream.status < 400:
-            self._filter = self._out.rewriting.filter(streams=streams)
+        headers["x-claude-proxy-request-id"] = start.request_id
+        headers.update(out.marks)
+        if out.rewriting and status < 400:
+            self._filter = out.rewriting.filter(streams=streams)
         if self._filter is not None:
             for name in ("Content-Encoding", "Content-Length"):
                 headers.popall(name, None)
-        self._reply.head(upstream.status, upstream.reason, headers)
-        parser = parser_for(self._out.endpoint, stream=streams, status=upstream.status)
-        tee = Tee(parser, upstream.headers.get("Content-Encoding", ""), streams=streams)
+        self._reply.head(status, upstream.reason, headers)
+        parser = parser_for(
+            out.endpoint,
+            stream=streams,
+            status=status,
+            method=out.method,
+            tier=upstream.headers.get("x-gemini-service-tier", ""),
+            results=out.results,
+        )
+        endless = streams or out.results is not None
+        tee = Tee(parser, upstream.headers.get("Content-Encoding", ""), streams=endless)
         named = upstream.headers.get("request-id") or upstream.headers.get("x-request-id") or ""
         self._account.answered(upstream.status, tee, streams=streams, provider_request_id=named)
         return streams

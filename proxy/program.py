@@ -23,6 +23,7 @@ from data.records import record_table
 from data.tasks import Tasks
 from proxy.account import Books
 from proxy.attempts import Means
+from proxy.batches import Batches
 from proxy.breaker import Breaker
 from proxy.forward import Forwarder
 from proxy.health import Condition
@@ -32,6 +33,7 @@ from proxy.live_socket import LiveSocket
 from proxy.metrics import Metrics, Readings
 from proxy.monitor import Monitor
 from proxy.recovery import interrupted
+from proxy.seen_results import SeenResults
 from proxy.server import Parts, make_app
 from proxy.shipper import RecordStore, Shipper
 from proxy.spool import Spool, SpoolBusy
@@ -88,6 +90,7 @@ class Works:
     session: aiohttp.ClientSession
     tasks: Tasks
     live: Live
+    seen_results: SeenResults
     store_trouble: Callable[[], str]
 
 
@@ -112,7 +115,9 @@ async def running(
         stack.push_async_callback(tasks.stop)
         session = await stack.enter_async_context(client_session(config))
         live = Live(time.time())
-        works = Works(standing, spool, session, tasks, live, lambda: shipper.last_error or watch.trouble)
+        seen = SeenResults.open(config.home / "batch_results.sqlite", time.time())
+        stack.callback(seen.close)
+        works = Works(standing, spool, session, tasks, live, seen, lambda: shipper.last_error or watch.trouble)
         parts = assembled(works)
         runner = _runner(make_app(parts, _hosts(config)))
         stack.push_async_callback(shipper.flush, _FLUSH_S)
@@ -186,9 +191,15 @@ def assembled(works: Works) -> Parts:
         live.ended(record, time.time())
         metrics.count(record)
 
+    def write_result(record: LedgerRecord) -> None:
+        spool.end(record)
+        live.begun(record.provider)  # of which only the end is seen
+        closed(record)
+
     means = Means(
         works.session,
         Books(spool, closed),
+        Batches(works.seen_results, works.standing.prices.price, write_result),
         works.tasks,
         lambda start: live.begun(start.provider),
         Breaker(config.breaker),

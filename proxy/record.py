@@ -10,7 +10,7 @@ from data.model import CostStatus, Endpoint, LedgerRecord, Outcome, RequestStart
 from data.pricing import Priced
 from proxy.request import clean
 from proxy.secrets import error_class
-from proxy.usage.usage import Usage
+from proxy.usage.usage import Billing, Usage
 
 #: What no provider bills.
 _FREE = frozenset(
@@ -38,6 +38,7 @@ class Pricer(Shape):
         protocol: str = "",
         service_tier: str = "",
         speed: str = "",
+        inference_geo: str = "",
     ) -> Priced:
         """Return the cost of a request that ended `at` (aware)."""
         ...
@@ -80,7 +81,7 @@ def ledger_record(start: RequestStart, ending: Ending, usage: Usage, price: Pric
 
 def row(start: RequestStart, ending: Ending, usage: Usage, cost: Cost) -> LedgerRecord:
     """Return the row of a call whose cost is known."""
-    tokens = usage.tokens
+    tokens = usage.all_tokens
     return LedgerRecord(
         id=start.id,
         request_id=start.request_id,
@@ -134,19 +135,42 @@ def row(start: RequestStart, ending: Ending, usage: Usage, cost: Cost) -> Ledger
 
 
 def cost_of(start: RequestStart, usage: Usage, price: Pricer, *, at_us: int, billed: bool = True) -> Cost:
-    """Return the cost by the model that answered; `billed=False`: without counts the provider has charged nothing."""
-    counted = usage.tokens.input or usage.tokens.output or usage.tokens.tool_units
-    if start.endpoint in _FREE or not (billed or counted):
+    """Return the cost by the models that answered; `billed=False`: without counts the provider has charged nothing."""
+    counted = usage.tokens.input or usage.tokens.output or usage.tokens.tool_units or usage.others
+    if start.endpoint in _FREE or usage.billing is Billing.FREE:
+        return Cost(_NOTHING, CostStatus.EXACT, usage.note)
+    if not (billed or counted):
         return Cost(_NOTHING, CostStatus.EXACT)
-    priced = price(
-        provider=start.provider,
-        protocol=start.upstream_protocol or start.protocol,
-        model=served_model(start, usage),
-        tokens=usage.tokens,
-        at=datetime.fromtimestamp(at_us / 1_000_000, UTC),
-        service_tier=usage.service_tier,
-        speed=usage.speed,
-    )
+    if usage.billing is Billing.UNKNOWN and not counted:
+        return Cost(None, CostStatus.UNPRICED, usage.note)
+    priced = _priced(start, usage, price, at_us)
     notes = "; ".join(note for note in (usage.note, priced.note) if note)
-    estimated = priced.status is CostStatus.EXACT and not usage.complete
+    estimated = priced.status is CostStatus.EXACT and not (usage.complete and usage.billing is Billing.COUNTED)
     return Cost(priced.cost_usd, CostStatus.ESTIMATED if estimated else priced.status, notes, priced.source)
+
+
+def _priced(start: RequestStart, usage: Usage, price: Pricer, at_us: int) -> Priced:
+    """Price the answer's own model and whatever others had a share in it."""
+
+    def of(model: str, tokens: Tokens) -> Priced:
+        return price(
+            provider=start.provider,
+            protocol=start.upstream_protocol or start.protocol,
+            model=model,
+            tokens=tokens,
+            at=datetime.fromtimestamp(at_us / 1_000_000, UTC),
+            service_tier=usage.service_tier,
+            speed=usage.speed,
+            inference_geo=usage.inference_geo,
+        )
+
+    main = of(served_model(start, usage), usage.tokens)
+    if not usage.others:
+        return main
+    parts = [main, *(of(share.model, share.tokens) for share in usage.others)]
+    costs = [part.cost_usd for part in parts if part.cost_usd is not None]
+    if len(costs) < len(parts):
+        return Priced(None, CostStatus.UNPRICED, "")
+    worst = next((part.status for part in parts if part.status is not CostStatus.EXACT), CostStatus.EXACT)
+    notes = "; ".join(dict.fromkeys(part.note for part in parts if part.note))
+    return Priced(sum(costs, _NOTHING), worst, main.source, notes)

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import msgspec
 
-from data.model import LedgerRecord, Outcome, RequestStart, Tokens
+from data.model import Endpoint, LedgerRecord, Outcome, RequestStart, Tokens
 from proxy.record import Ending, Pricer, ledger_record
 from proxy.segments import Examined, Frame, Kind, Segment, examine, segment_number
 from proxy.usage import PARSERS
-from proxy.usage.usage import Usage
+from proxy.usage.usage import Billing, Usage
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -45,7 +45,8 @@ def interrupted(start: RequestStart, at_us: int, price: Pricer) -> LedgerRecord:
         error_class="interrupted",
         error_message="the proxy ended while the request was in flight",
     )
-    return ledger_record(start, ending, Usage(tokens=tokens, note=note), price)
+    billing = Billing.UNKNOWN if start.endpoint is Endpoint.OTHER else Billing.COUNTED
+    return ledger_record(start, ending, Usage(tokens=tokens, billing=billing, note=note), price)
 
 
 def recover(folder: Path) -> Recovered:

@@ -2,6 +2,7 @@
 
 from typing import Protocol as Shape
 
+from proxy.relocation import Relocation
 from proxy.usage.include_usage import UsageChunkFilter
 
 
@@ -46,6 +47,23 @@ class HiddenUsage:
     def filter(self, *, streams: bool) -> Filter | None:
         """Hide the chunk in a stream; nothing else has it."""
         return _HidingFilter() if streams else None
+
+    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """Leave errors as they are."""
+        return status, body
+
+
+class Relocating:
+    """Leads clients to the proxy at `origin` for what their provider names by its own address."""
+
+    translates = False
+
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
+
+    def filter(self, *, streams: bool) -> Filter | None:
+        """Change the addresses in answers that are no streams."""
+        return None if streams else Relocation(self._origin)
 
     def error(self, status: int, body: bytes) -> tuple[int, bytes]:
         """Leave errors as they are."""

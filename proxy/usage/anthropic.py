@@ -15,9 +15,13 @@ from proxy.sse import SseEvent
 from proxy.usage import fields
 from proxy.usage.errors import broken_body
 from proxy.usage.estimate import OutputSeen
-from proxy.usage.usage import Usage
+from proxy.usage.iterations import shares
+from proxy.usage.usage import Billing, Usage
 
 _DELTA: Final = "content_block_delta"
+#: An empty list is not longer, however it is written.
+_EMPTY_BYTES: Final = 16
+_REFUSED: Final = "refused before any output, which is not billed"
 
 
 class _Delta(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +42,7 @@ class _Body(msgspec.Struct):
     stop_reason: Any = None
     usage: Any = None
     error: Any = None
+    content: msgspec.Raw = msgspec.Raw()
 
 
 class _RawBody(msgspec.Struct):
@@ -48,6 +53,7 @@ class _RawBody(msgspec.Struct):
     stop_reason: msgspec.Raw = msgspec.Raw()
     usage: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
+    content: msgspec.Raw = msgspec.Raw()
 
 
 _DELTA_DECODER: Final = msgspec.json.Decoder(_DeltaEvent)
@@ -103,6 +109,7 @@ class AnthropicStream:
             complete=complete,
             note="" if complete else self._note(),
             error=self._error,
+            said_nothing=not self.output_started,
         )
 
     def _note(self) -> str:
@@ -147,6 +154,7 @@ def read_body(data: bytes) -> Usage:
         complete=complete,
         note="" if complete else "the answer told no counts",
         error=error,
+        said_nothing=_is_empty(body.content),
     )
 
 
@@ -155,7 +163,18 @@ def _body(data: bytes) -> _Body:
         with suppress(*fields.UNREADABLE):  # of which one field may be the cause: the others still count
             return _BODY_DECODER.decode(data)
     raw = _RAW_BODY_DECODER.decode(data)
-    return _Body(**{name: fields.decode(getattr(raw, name)) for name in _Body.__struct_fields__})
+    return _Body(
+        id=fields.decode(raw.id),
+        model=fields.decode(raw.model),
+        stop_reason=fields.decode(raw.stop_reason),
+        usage=fields.decode(raw.usage),
+        error=fields.decode(raw.error),
+        content=raw.content,
+    )
+
+
+def _is_empty(content: msgspec.Raw) -> bool:
+    return len(content) <= _EMPTY_BYTES and bytes(content).translate(None, b" \t\r\n") == b"[]"
 
 
 def _usage(
@@ -167,10 +186,13 @@ def _usage(
     complete: bool,
     note: str,
     error: tuple[str, str],
+    said_nothing: bool,
 ) -> Usage:
+    model, tokens, others = shares(usage, fields.text(message.get("model")), _tokens(usage, output), _counted)
+    refused = complete and said_nothing and stop_reason == "refusal"
     return Usage(
-        tokens=_tokens(usage, output),
-        model=fields.text(message.get("model")),
+        tokens=tokens,
+        model=model,
         stop_reason=stop_reason,
         service_tier=fields.text(usage.get("service_tier")),
         inference_geo=fields.text(usage.get("inference_geo")),
@@ -178,10 +200,18 @@ def _usage(
         response_id=fields.text(message.get("id")),
         raw=fields.encode(usage),
         complete=complete,
-        note=note,
+        billing=Billing.FREE if refused else Billing.COUNTED,
+        note=_REFUSED if refused else note,
         error_class=error[0],
         error_message=error[1],
+        others=others,
     )
+
+
+def _counted(entry: Mapping[str, Any]) -> Tokens:
+    """The counts of one entry of `iterations`."""
+    valid = _valid(entry)
+    return _tokens(valid, valid.get("output_tokens") or 0)
 
 
 def _tokens(usage: Mapping[str, Any], output: int) -> Tokens:

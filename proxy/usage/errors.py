@@ -15,7 +15,8 @@ def is_unexpected(status: int) -> bool:
 
 def read_error(data: bytes) -> Usage:
     """Class and message of an error body; an unreadable one (a gateway's HTML) has neither."""
-    body = fields.mapping(fields.decode(data))
+    found = fields.decode(data)
+    body = fields.mapping(found[0] if isinstance(found, list) and found else found)  # Google's streams are lists
     name, message = fields.error_of(body.get("error") or body.get("detail"))
     return Usage(complete=True, error_class=name, error_message=message)
 

@@ -65,12 +65,12 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 def error_of(value: object) -> tuple[str, str]:
     """Class and message of a provider's `error` value; ('', '') where it is none.
 
-    OpenAI's `code` says more than its `type` (which may be "tokens"); Anthropic has only `type`.
+    OpenAI's `code` says more than its `type` (which may be "tokens"); Anthropic has only `type`, Google `status`.
     """
     if isinstance(value, str) and value:
         return "error", text(value, MAX_MESSAGE)
     error = mapping(value)
     if not error:
         return "", ""
-    name = text(error.get("code")) or text(error.get("type")) or "error"
+    name = text(error.get("code")) or text(error.get("type")) or text(error.get("status")) or "error"
     return name, text(error.get("message"), MAX_MESSAGE)

@@ -15,8 +15,8 @@ from proxy.usage import fields
 from proxy.usage.errors import broken_body
 from proxy.usage.estimate import OutputSeen
 from proxy.usage.include_usage import UsageChunkFilter, ask_for_usage
-from proxy.usage.openai import chat_tokens
-from proxy.usage.usage import Usage
+from proxy.usage.openai import audio_note, chat_tokens
+from proxy.usage.usage import Billing, Usage
 
 __all__ = ["ChatStream", "UsageChunkFilter", "ask_for_usage", "read_body"]
 
@@ -66,7 +66,7 @@ class ChatStream:
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             self._choice(fields.mapping(choice))
-        usage = fields.mapping(chunk.get("usage"))
+        usage = fields.mapping(chunk.get("usage")) or _groqs(chunk)
         if usage:
             self._usage, self._garbled = usage, False
             self._ended = self._ended or choices == []
@@ -80,7 +80,7 @@ class ChatStream:
         counted = fields.count(self._usage.get("completion_tokens")) is not None
         ended = self._ended or bool(self._stop_reason)
         complete = counted and ended and not (damaged or self._garbled or self._error[0])
-        tokens = chat_tokens(self._usage)
+        tokens, heard = chat_tokens(self._usage), audio_note(self._usage)
         if not complete:
             tokens = replace(tokens, output=self._seen.tokens(at_least=tokens.output))
         return Usage(
@@ -88,10 +88,13 @@ class ChatStream:
             stop_reason=self._stop_reason,
             raw=fields.encode(self._usage),
             complete=complete,
-            note="" if complete else f"estimated from {self._seen.characters} characters of output",
+            billing=Billing.PARTLY if heard else Billing.COUNTED,
+            note=heard if complete else f"estimated from {self._seen.characters} characters of output",
             error_class=self._error[0],
             error_message=self._error[1],
-            **self._facts,
+            model=self._facts.get("model", ""),
+            service_tier=self._facts.get("service_tier", ""),
+            response_id=self._facts.get("response_id", ""),
         )
 
     def _learn(self, chunk: Mapping[str, Any]) -> None:
@@ -120,6 +123,11 @@ class ChatStream:
             self._seen.add(text)
 
 
+def _groqs(chunk: Mapping[str, Any]) -> dict[str, Any]:
+    """Groq puts the counts of a stream into an object of its own."""
+    return fields.mapping(fields.mapping(chunk["x_groq"]).get("usage")) if "x_groq" in chunk else {}
+
+
 def read_body(data: bytes) -> Usage:
     """The counts of a plain answer; an error answer bills nothing."""
     try:
@@ -129,6 +137,7 @@ def read_body(data: bytes) -> Usage:
     usage = fields.mapping(fields.decode(body.usage))
     error = fields.error_of(fields.decode(body.error))
     complete = fields.count(usage.get("completion_tokens")) is not None or bool(error[0])
+    heard = audio_note(usage)
     return Usage(
         tokens=chat_tokens(usage),
         model=fields.text(fields.decode(body.model)),
@@ -137,7 +146,8 @@ def read_body(data: bytes) -> Usage:
         response_id=fields.text(fields.decode(body.id)),
         raw=fields.encode(usage),
         complete=complete,
-        note="" if complete else "the answer told no counts",
+        billing=Billing.PARTLY if heard else Billing.COUNTED,
+        note=heard if complete else "the answer told no counts",
         error_class=error[0],
         error_message=error[1],
     )

@@ -13,8 +13,9 @@ from proxy.sse import SseEvent
 from proxy.usage import fields
 from proxy.usage.errors import broken_body
 from proxy.usage.estimate import OutputSeen
-from proxy.usage.openai import responses_tokens
-from proxy.usage.usage import Usage
+from proxy.usage.openai import audio_note, responses_tokens
+from proxy.usage.openai_tools import searched, tools_of
+from proxy.usage.usage import Billing, Usage
 
 #: Deltas that are no tokens of text: sound, and what a tool gave back.
 _NOT_TEXT: Final = frozenset({"response.audio.delta", "response.shell_call_output_content.delta"})
@@ -26,7 +27,7 @@ class _Delta(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Response(msgspec.Struct):
-    """The fields that are read; the output itself is skipped unread."""
+    """The fields that are read; of the output only the provider's own tools count."""
 
     id: msgspec.Raw = msgspec.Raw()
     model: msgspec.Raw = msgspec.Raw()
@@ -35,6 +36,7 @@ class _Response(msgspec.Struct):
     service_tier: msgspec.Raw = msgspec.Raw()
     usage: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
+    output: msgspec.Raw = msgspec.Raw()
 
 
 class _Event(msgspec.Struct):
@@ -59,6 +61,7 @@ class ResponsesStream:
         self._last = Usage()
         self._ended = False
         self._error = ("", "")
+        self._searches = 0  # as far as the stream went
 
     def take(self, event: SseEvent) -> None:
         """Read one event; unknown ones tell nothing."""
@@ -76,6 +79,8 @@ class ResponsesStream:
             self._output(SseEvent(kind, event.data))
         elif kind == "error":
             self._failure(value)
+        elif kind == "response.output_item.done":
+            self._searches += searched(event.data)
         elif value.response is not None and kind.startswith("response."):
             self._response(value.response, ended=kind in _LAST)
 
@@ -86,6 +91,7 @@ class ResponsesStream:
         if self._ended and last.complete and not damaged and not self._error[0]:
             return last
         tokens = replace(last.tokens, output=self._seen.tokens(at_least=last.tokens.output))
+        tokens = replace(tokens, tool_units=max(tokens.tool_units, self._searches))
         note = f"estimated from {self._seen.characters} characters of output"
         return msgspec.structs.replace(
             last, tokens=tokens, complete=False, note=note, error_class=error[0], error_message=error[1]
@@ -128,15 +134,18 @@ def _read(response: _Response) -> Usage:
     usage = fields.mapping(fields.decode(response.usage))
     error = fields.error_of(fields.decode(response.error))
     complete = fields.count(usage.get("output_tokens")) is not None
+    tools = tools_of(response.output)
+    aside = "; ".join(filter(None, (audio_note(usage), tools.note)))
     return Usage(
-        tokens=responses_tokens(usage),
+        tokens=replace(responses_tokens(usage), tool_units=tools.searches),
         model=fields.text(fields.decode(response.model)),
         stop_reason=_stop_reason(response),
         service_tier=fields.text(fields.decode(response.service_tier)),
         response_id=fields.text(fields.decode(response.id)),
         raw=fields.encode(usage),
         complete=complete,
-        note="" if complete else "the answer told no counts",
+        billing=Billing.PARTLY if aside else Billing.COUNTED,
+        note=aside if complete else "the answer told no counts",
         error_class=error[0],
         error_message=error[1],
     )

@@ -1,15 +1,20 @@
-"""Parsers by the shape of an answer: an event stream, one JSON body, an error, or nothing to read."""
+"""Parsers by the shape of an answer: a stream, one JSON body, an error, or nothing to read."""
 
 import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from proxy.sse import SseEvent, SseParser
-from proxy.usage.usage import Usage
+from proxy.usage.usage import Billing, Usage, UsageParser
 
+Make = Callable[[], UsageParser]
 #: Of a plain body no more than this is kept for reading; answers may hold images.
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 
+#: Spaces before an answer beyond these do not matter.
+_MAX_SPACE: Final = 1024
+_BOM: Final = b"\xef\xbb\xbf"
+UNTOLD: Final = "the provider told no counts"
 _log = logging.getLogger(__name__)
 
 
@@ -27,12 +32,24 @@ class StreamReader(Protocol):
         ...
 
 
-class StreamParser:
-    """Feeds a protocol's reader with the events of a stream."""
+class Splitter(Protocol):
+    """What finds the events of a stream in its bytes."""
 
-    def __init__(self, reader: StreamReader) -> None:
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """Take more of the stream; give the events it completes."""
+        ...
+
+    def flush(self) -> list[SseEvent]:
+        """Give what a stream that broke off leaves of a last event, if it is one."""
+        ...
+
+
+class StreamParser:
+    """Feeds a protocol's reader with the events of a stream; without a splitter, with server-sent ones."""
+
+    def __init__(self, reader: StreamReader, splitter: Splitter | None = None) -> None:
         self._reader = reader
-        self._sse = SseParser()
+        self._splitter = splitter or SseParser()
         self._damaged = False
 
     @property
@@ -42,11 +59,11 @@ class StreamParser:
 
     def feed(self, data: bytes) -> None:
         """Take more of the stream."""
-        self._take(self._sse.feed(data))
+        self._take(self._splitter.feed(data))
 
     def finish(self) -> Usage:
         """Say what was seen."""
-        self._take(self._sse.flush())
+        self._take(self._splitter.flush())
         return _safely(lambda: self._reader.usage(damaged=self._damaged))
 
     def _take(self, events: list[SseEvent]) -> None:
@@ -87,6 +104,51 @@ class BodyParser:
         return _safely(lambda: self._read(b"".join(self._parts)))
 
 
+class SniffingParser:
+    """Tells by its first byte what a body is: one JSON object, an array, or something else."""
+
+    def __init__(self, body: Make, array: Make, other: Make) -> None:
+        self._makes = {b"{": body, b"[": array}
+        self._other = other
+        self._head = b""
+        self._chosen: UsageParser | None = None
+
+    @property
+    def output_started(self) -> bool:
+        """Whether the first content was seen."""
+        return self._chosen is not None and self._chosen.output_started
+
+    def feed(self, data: bytes) -> None:
+        """Take more of the body."""
+        if self._chosen is None:
+            data = self._head + data
+            first = data.removeprefix(_BOM).lstrip()[:1]
+            if not first or _BOM.startswith(data):
+                self._head = data[:_MAX_SPACE]
+                return
+            self._chosen = self._makes.get(first, self._other)()
+        self._chosen.feed(data)
+
+    def finish(self) -> Usage:
+        """Say what was seen."""
+        return (self._chosen or self._makes[b"{"]()).finish()
+
+
+class UntoldParser:
+    """Reads nothing: what the provider charges is told nowhere."""
+
+    def __init__(self) -> None:
+        self.output_started = False
+
+    def feed(self, data: bytes) -> None:
+        """Take more of the body."""
+        self.output_started = self.output_started or bool(data)
+
+    def finish(self) -> Usage:
+        """Zero tokens, of unknown cost."""
+        return Usage(complete=True, billing=Billing.UNKNOWN, note=UNTOLD)
+
+
 class FreeParser:
     """Reads nothing: the endpoint bills nothing."""
 
@@ -99,7 +161,7 @@ class FreeParser:
 
     def finish(self) -> Usage:
         """Zero tokens, exactly."""
-        return Usage(complete=True)
+        return Usage(complete=True, billing=Billing.FREE)
 
 
 def _safely(read: Callable[[], Usage]) -> Usage:

@@ -1,12 +1,31 @@
 """What a provider's answer says about itself, in the ledger's terms, and how a parser of it looks."""
 
-from typing import Protocol
+from dataclasses import fields
+from enum import StrEnum
+from typing import Final, Protocol
 
 import msgspec
 
 from data.model import Tokens
 
 _NONE = Tokens()
+_COUNTS: Final = tuple(field.name for field in fields(Tokens))
+
+
+class Billing(StrEnum):
+    """How an answer's counts become money."""
+
+    COUNTED = "counted"  # they are what is charged
+    PARTLY = "partly"  # some of them, or something beside them, has a price of its own; `note` says what
+    FREE = "free"  # nothing is charged, whatever they are; `note` says why
+    UNKNOWN = "unknown"  # something is charged that is told nowhere; `note` says what
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What another model than the answer's had in it, at that model's price."""
+
+    model: str
+    tokens: Tokens
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -16,7 +35,7 @@ class Usage(msgspec.Struct, frozen=True):
     Where it is False, `note` says what the counts were estimated from, and an input of 0 means unknown.
     """
 
-    tokens: Tokens = _NONE
+    tokens: Tokens = _NONE  # of `model` alone; `all_tokens` has those of `others` too
     model: str = ""
     stop_reason: str = ""
     service_tier: str = ""
@@ -25,9 +44,16 @@ class Usage(msgspec.Struct, frozen=True):
     response_id: str = ""
     raw: str = ""  # the provider's usage objects, merged, as JSON
     complete: bool = False
+    billing: Billing = Billing.COUNTED
     note: str = ""
     error_class: str = ""
     error_message: str = ""  # at most 500 characters
+    others: tuple[Share, ...] = ()
+
+    @property
+    def all_tokens(self) -> Tokens:
+        """The counts of all models that had a share in the answer."""
+        return added(self.tokens, *(share.tokens for share in self.others)) if self.others else self.tokens
 
 
 class UsageParser(Protocol):
@@ -45,3 +71,8 @@ class UsageParser(Protocol):
     def finish(self) -> Usage:
         """Say what was seen; call it once, at the body's end or where it broke off."""
         ...
+
+
+def added(*counts: Tokens) -> Tokens:
+    """The sum of several counts."""
+    return Tokens(**{name: sum(getattr(each, name) for each in counts) for name in _COUNTS})

@@ -2,7 +2,7 @@ import pytest
 
 from data.model import Endpoint, Tokens
 from proxy.sse import SseEvent
-from proxy.usage import PARSERS, Usage, estimate_tokens, parser_for, with_estimated_input
+from proxy.usage import PARSERS, Billing, Usage, estimate_tokens, parser_for, with_estimated_input
 from proxy.usage.stream import BodyParser, FreeParser, StreamParser
 
 BROKEN = Usage(tokens=Tokens(output=5), note="estimated from 20 characters of output")
@@ -28,13 +28,23 @@ def test_a_known_input_stays(usage):
     assert with_estimated_input(usage, 700) is usage
 
 
-@pytest.mark.parametrize("endpoint", [Endpoint.COUNT_TOKENS, Endpoint.MODELS])
+@pytest.mark.parametrize(
+    "endpoint",
+    [Endpoint.COUNT_TOKENS, Endpoint.COUNT_GEMINI_TOKENS, Endpoint.MODELS, Endpoint.FILES, Endpoint.BATCHES],
+)
 def test_endpoints_that_bill_nothing_have_exact_zeros(endpoint):
     parser = parser_for(endpoint, stream=False)
     assert not parser.output_started
     parser.feed(b'{"input_tokens": 2095}')
     assert parser.output_started
-    assert parser.finish() == Usage(complete=True)
+    assert parser.finish() == Usage(complete=True, billing=Billing.FREE)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_asking_for_what_is_there_already_costs_nothing(method):
+    parser = parser_for(Endpoint.OTHER, stream=False, method=method)
+    parser.feed(b'{"usage":{"input_tokens":7,"output_tokens":7}}')
+    assert parser.finish() == Usage(complete=True, billing=Billing.FREE)
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
