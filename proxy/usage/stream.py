@@ -121,12 +121,15 @@ class SniffingParser:
     def feed(self, data: bytes) -> None:
         """Take more of the body."""
         if self._chosen is None:
-            data = self._head + data
-            first = data.removeprefix(_BOM).lstrip()[:1]
-            if not first or _BOM.startswith(data):
-                self._head = data[:_MAX_SPACE]
+            self._head += data
+            if _BOM.startswith(self._head):
                 return
-            self._chosen = self._makes.get(first, self._other)()
+            data = self._head.removeprefix(_BOM).lstrip()
+            if not data:
+                self._head = self._head[:_MAX_SPACE]
+                return
+            self._head = b""
+            self._chosen = self._makes.get(data[:1], self._other)()
         self._chosen.feed(data)
 
     def finish(self) -> Usage:

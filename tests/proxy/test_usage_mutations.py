@@ -6,13 +6,16 @@ import re
 import pytest
 
 from data.model import Endpoint
-from tests.proxy import test_usage_anthropic, test_usage_openai_chat, test_usage_openai_responses
+from tests.proxy import test_usage_anthropic, test_usage_gemini, test_usage_openai_chat, test_usage_openai_responses
 from tests.proxy.sse_samples import read
 
 SAMPLES = {
     Endpoint.MESSAGES: test_usage_anthropic.STREAMS,
     Endpoint.CHAT_COMPLETIONS: test_usage_openai_chat.STREAMS,
     Endpoint.RESPONSES: test_usage_openai_responses.STREAMS,
+    Endpoint.GENERATE_CONTENT: test_usage_gemini.STREAMS,
+    Endpoint.EMBEDDINGS: test_usage_openai_chat.STREAMS,
+    Endpoint.OTHER: test_usage_gemini.STREAMS,
 }
 VALUE = re.compile(rb'null|\d+|"[^"]*"')
 ODD = [b"null", b"[]", b"{}", b"-1", b'"\\ud800"', b"1e999", b"true", b"9" * 5000, b"[" * 2000 + b"]" * 2000, b'"\xff"']

@@ -1,0 +1,231 @@
+"""Results of batches through a running proxy: each is written down once, and passes byte for byte."""
+
+import asyncio
+import gzip
+import json
+import os
+import signal
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from data.model import CostStatus, Endpoint, LedgerRecord, Outcome
+from proxy.batches import result_id
+from proxy.decoding import MAX_DECODED_BYTES
+from proxy.seen_results import SeenResults
+from tests.proxy.gateway import Gateway, TakingStore, answer, chunked, client, gateway, provider, until
+
+BATCH = "msgbatch_01"
+PATH = f"/v1/messages/batches/{BATCH}/results"
+USAGE = {"input_tokens": 1000, "output_tokens": 100, "service_tier": "batch"}
+
+
+def line(custom_id: str, **more: object) -> bytes:
+    message = {"id": f"msg_{custom_id}", "model": "claude-opus-4-5", "stop_reason": "end_turn", "usage": USAGE, **more}
+    return json.dumps({"custom_id": custom_id, "result": {"type": "succeeded", "message": message}}).encode() + b"\n"
+
+
+FAILED = (
+    b'{"custom_id":"bad","result":{"type":"errored","error":{"type":"error","error":'
+    b'{"type":"invalid_request_error","message":"no such thing"}}}}\n'
+)
+RESULTS = line("one") + line("two") + FAILED + b'{"custom_id":"late","result":{"type":"expired"}}\n'
+LINES = "Content-Type: application/x-jsonl\r\n"
+#: 1,000 tokens in at $5 and 100 out at $25 a million, halved
+PRICE = Decimal("0.00375")
+
+
+async def fetch(proxy: Gateway, path: str = PATH, **headers: str) -> bytes:
+    async with client() as session:
+        got = await session.get(proxy.url + path, headers={"x-api-key": "secretkey", **headers})
+        return await got.read()
+
+
+def results(proxy: Gateway) -> list[LedgerRecord]:
+    return [record for record in proxy.records if record.endpoint is Endpoint.BATCH_RESULT]
+
+
+async def test_each_result_is_a_row_and_the_fetch_is_free(tmp_path: Path):
+    async with (
+        provider(chunked(RESULTS[:100], RESULTS[100:], headers=LINES)) as (url, _),
+        gateway(tmp_path, url) as proxy,
+    ):
+        headers = {"x-claude-proxy-tags": "run=7", "x-claude-proxy-project": "web", "x-claude-code-session-id": "s1"}
+        assert await fetch(proxy, **headers) == RESULTS
+        await until(lambda: len(proxy.records) == 5)
+        assert proxy.proxy.live.in_flight == 0
+    rows, free = results(proxy), proxy.records[-1]
+    assert (free.endpoint, free.cost_usd, free.cost_status) == (Endpoint.BATCHES, 0, CostStatus.EXACT)
+    assert [row.tags["custom_id"] for row in rows] == ["one", "two", "bad", "late"]
+    assert [row.outcome for row in rows] == [Outcome.OK, Outcome.OK, Outcome.ERROR, Outcome.ERROR]
+    assert [row.cost_usd for row in rows] == [PRICE, PRICE, 0, 0]
+    assert [row.error_class for row in rows] == ["", "", "invalid_request_error", "expired"]
+    done = rows[0]
+    assert done.tags == {"run": "7", "batch_id": BATCH, "custom_id": "one"}
+    assert (done.project, done.session, done.service_tier) == ("web", "s1", "batch")
+    assert (done.model, done.provider_request_id, done.status) == ("claude-opus-4-5", "msg_one", 200)
+    assert (done.uncached_input_tokens, done.output_tokens, done.cost_status) == (1000, 100, CostStatus.EXACT)
+    assert [row.id for row in rows] == [result_id(BATCH, name) for name in ("one", "two", "bad", "late")]
+
+
+async def test_a_second_fetch_writes_nothing_down(tmp_path: Path):
+    async with provider(answer(RESULTS, headers=LINES)) as (url, _):
+        async with gateway(tmp_path, url) as proxy:
+            for path in (PATH, PATH, f"/anthropic{PATH}", f"/p/other{PATH}"):
+                assert await fetch(proxy, path) == RESULTS
+            await until(lambda: len(proxy.records) == 8)
+            assert len(results(proxy)) == 4
+        async with gateway(tmp_path, url) as proxy:  # nor after a restart
+            assert await fetch(proxy) == RESULTS
+            await until(lambda: len(proxy.records) == 1)
+            assert not results(proxy)
+
+
+async def test_two_batches_with_the_same_names_are_two(tmp_path: Path):
+    async with provider(answer(line("one"), headers=LINES)) as (url, _), gateway(tmp_path, url) as proxy:
+        await fetch(proxy)
+        await fetch(proxy, "/v1/messages/batches/msgbatch_02/results")
+        await until(lambda: len(proxy.records) == 4)
+        assert len({row.id for row in results(proxy)}) == 2
+
+
+async def test_what_had_come_before_a_break_counts_and_the_rest_when_it_is_fetched_again(tmp_path: Path):
+    broken = chunked(line("one"), line("two")[:40], headers=LINES, end=False)
+
+    async def breaks(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(broken)
+        await writer.drain()
+        writer.close()
+
+    async with provider(breaks, answer(RESULTS, headers=LINES)) as (url, _), gateway(tmp_path, url) as proxy:
+        with pytest.raises(Exception, match="payload"):
+            await fetch(proxy)
+        await until(lambda: len(proxy.records) == 2)
+        assert [row.tags["custom_id"] for row in results(proxy)] == ["one"]
+        assert await fetch(proxy) == RESULTS
+        await until(lambda: len(proxy.records) == 6)
+        assert sorted(row.tags["custom_id"] for row in results(proxy)) == ["bad", "late", "one", "two"]
+
+
+async def test_coded_results_count_however_long_they_are(tmp_path: Path):
+    many = b"".join(line(f"r{number}", pad=os.urandom(25_000).hex()) for number in range(700))
+    assert len(many) > MAX_DECODED_BYTES
+    coded = gzip.compress(many, 1)
+    pieces = [coded[i : i + 65_536] for i in range(0, len(coded), 65_536)]
+    headers = f"{LINES}Content-Encoding: gzip\r\n"
+    async with provider(chunked(*pieces, headers=headers)) as (url, _), gateway(tmp_path, url) as proxy:
+        assert await fetch(proxy) == coded
+        await until(lambda: len(proxy.records) == 701, 60)
+        assert sum(row.cost_usd or 0 for row in results(proxy)) == 700 * PRICE
+
+
+async def test_an_error_is_no_result(tmp_path: Path):
+    body = b'{"type":"error","error":{"type":"not_found_error","message":"no results yet"}}'
+    async with provider(answer(body, status="404 Not Found")) as (url, _), gateway(tmp_path, url) as proxy:
+        assert await fetch(proxy) == body
+        record = await proxy.record()
+    assert (record.endpoint, record.error_class, record.cost_usd) == (Endpoint.BATCHES, "not_found_error", 0)
+
+
+async def test_a_result_keeps_no_credential(tmp_path: Path):
+    echo = FAILED.replace(b"no such thing", b"the key secretkey is wrong")
+    async with provider(answer(echo, headers=LINES)) as (url, _), gateway(tmp_path, url) as proxy:
+        assert await fetch(proxy) == echo
+        await until(lambda: len(proxy.records) == 2)
+    assert results(proxy)[0].error_message == "the key [masked] is wrong"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "origin"),
+    [
+        ("/v1/messages/batches", {}, "http://{host}"),
+        (f"/p/a%20b/anthropic/v1/messages/batches/{BATCH}", {}, "http://{host}/p/a%20b/anthropic"),
+        (f"/v1/messages/batches/{BATCH}", {"X-Forwarded-Proto": "https"}, "https://{host}"),
+    ],
+)
+async def test_clients_are_led_here_for_the_results(tmp_path: Path, path: str, headers: dict[str, str], origin: str):
+    told = b'{"data":[{"id":"msgbatch_01", "results_url" : "https://api.anthropic.com%s"},{"results_url":null}]}'
+    async with provider(answer(told % PATH.encode())) as (url, seen), gateway(tmp_path, url) as proxy:
+        got = await fetch(proxy, path, **headers, **{"Accept-Encoding": "gzip"})
+        wanted = origin.format(host=proxy.url.removeprefix("http://")).encode() + PATH.encode()
+    assert got == told.replace(b"https://api.anthropic.com%s", wanted)
+    assert b"accept-encoding: identity" in seen.heads[0].lower()
+
+
+SCRIPT = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from tests.proxy.gateway import TakingStore, gateway
+from proxy import batches
+
+async def main():
+    async with gateway(Path(sys.argv[1]), sys.argv[2]) as proxy:
+        seen = proxy.proxy.forwarder._means.batches._seen
+        noted = seen.add
+        def die(number, now_s):
+            if number == sys.argv[3]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            noted(number, now_s)
+        seen.add = die
+        print(proxy.url, flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_kill_between_the_row_and_the_note_loses_nothing_and_repeats_with_the_same_id(tmp_path: Path):
+    async with provider(answer(RESULTS, headers=LINES)) as (url, _):
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path), url, result_id(BATCH, "two")]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
+        assert process.stdout is not None
+        address = (await process.stdout.readline()).decode().strip()
+        async with client() as session:
+            with pytest.raises(Exception, match=r".+"):
+                await (await session.get(address + PATH)).read()
+        assert await process.wait() == -signal.SIGKILL
+        store = TakingStore()
+        async with gateway(tmp_path, url, store=store) as proxy:
+            await fetch(proxy)
+            await until(lambda: len(store.rows) == 7)
+    ids = [row["id"] for row in store.rows if row["endpoint"] == "batch_result"]
+    # "one" was noted; "two" was written but not noted, so it comes again under its own id, which the store knows
+    assert sorted(ids) == sorted(result_id(BATCH, name) for name in ("one", "two", "two", "bad", "late"))
+
+
+def test_the_file_of_what_was_seen_is_its_owners_and_forgets(tmp_path: Path):
+    path = tmp_path / "seen.sqlite"
+    first = SeenResults.open(path, 1_000_000.0)
+    first.add("a", 1_000_000.0)
+    first.add("a", 1_000_001.0)
+    assert "a" in first
+    assert "b" not in first
+    second = SeenResults.open(path, 1_000_000.0)  # another proxy on the same home
+    assert "a" in second
+    second.add("b", 1_000_000.0)
+    assert "b" in first
+    first.close()
+    second.close()
+    assert path.stat().st_mode & 0o077 == 0
+    later = SeenResults.open(path, 1_000_000.0 + 61 * 86_400)
+    assert "a" not in later
+    later.close()
+
+
+@pytest.mark.parametrize("damage", ["no file", "no database", "closed"])
+def test_without_a_file_results_are_counted_in_this_process_alone(tmp_path: Path, damage: str, caplog):
+    path = tmp_path / "seen.sqlite"
+    if damage == "no file":
+        path.mkdir()
+    elif damage == "no database":
+        path.write_bytes(b"not a database, whatever its name says" * 100)
+    seen = SeenResults.open(path, 0.0)
+    if damage == "closed":
+        seen.close()
+    seen.add("a", 0.0)
+    assert ("a" in seen) is (damage != "closed")
+    assert "batch results" in caplog.text
+    seen.close()
