@@ -5,7 +5,7 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 
-from data import rollups
+from data import derived, rollups
 from data.errors import QueryRejected
 from data.protocol import Batch, naive_utc
 from data.records import SCHEMA
@@ -15,6 +15,7 @@ def store_batch(cursor: duckdb.DuckDBPyConnection, rows: pa.Table, batch: Batch,
     """Append what is new of a batch to `requests` and every rollup and move its offset, in `cursor`'s transaction.
 
     Row i carries the number `batch.first` + i; rows at or under the stored offset are dropped: a batch may come again.
+    So are rows whose id follows from their content and is known (`data/derived.py`), from whichever spool they came.
     Returns the offset now stored and the rows that were new. Raises `QueryRejected` when rows and numbers do not fit.
     """
     if batch.last - batch.first + 1 != rows.num_rows:
@@ -25,16 +26,22 @@ def store_batch(cursor: duckdb.DuckDBPyConnection, rows: pa.Table, batch: Batch,
     fresh = _conformed(rows).take(pa.array(range(known, rows.num_rows), pa.int64()))
     if not fresh.num_rows:
         return stored, fresh
-    cursor.register("arriving", fresh)
-    cursor.execute("CREATE TEMP TABLE batch AS SELECT * FROM arriving")
-    cursor.execute("INSERT INTO requests BY NAME SELECT * FROM batch")
-    rollups.append(cursor, "batch")
+    fresh = derived.unknown(cursor, fresh)
+    if fresh.num_rows:
+        _append(cursor, fresh)
     cursor.execute(
         "INSERT INTO ingest_offsets (spool_id, sequence, updated_at) VALUES (?, ?, ?) "
         "ON CONFLICT (spool_id) DO UPDATE SET sequence = excluded.sequence, updated_at = excluded.updated_at",
         [batch.spool_id, batch.last, naive_utc(now)],
     )
     return batch.last, fresh
+
+
+def _append(cursor: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
+    cursor.register("arriving", rows)
+    cursor.execute("CREATE TEMP TABLE batch AS SELECT * FROM arriving")
+    cursor.execute("INSERT INTO requests BY NAME SELECT * FROM batch")
+    rollups.append(cursor, "batch")
 
 
 def stored_offset(cursor: duckdb.DuckDBPyConnection, spool_id: str) -> int:

@@ -12,9 +12,10 @@ from sqlalchemy.schema import CreateTable
 
 from data.compaction import record_everything
 from data.database import Database
+from data.derived import IS_DERIVED
 from data.dialect import DIALECT
 from data.protocol import naive_utc
-from data.schema import METADATA, schema_migrations, unmerged
+from data.schema import METADATA, derived_ids, schema_migrations, unmerged
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -34,10 +35,18 @@ def _add_attempts_columns(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute(f"ALTER TABLE requests ADD COLUMN IF NOT EXISTS {column}")
 
 
+def _record_derived_ids(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(derived_ids, if_not_exists=True).compile(dialect=DIALECT)))
+    cursor.execute(
+        f"INSERT INTO derived_ids SELECT DISTINCT id FROM requests WHERE {IS_DERIVED} ON CONFLICT DO NOTHING"
+    )
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
     ("0003_add_attempts_columns", _add_attempts_columns),
+    ("0004_record_derived_ids", _record_derived_ids),
 )
 
 

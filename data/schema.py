@@ -174,6 +174,9 @@ ingest_offsets = Table(
     Column("updated_at", DateTime, nullable=False),
 )
 
+#: Ids of the rows of `requests` whose id follows from their content; they outlive the rows.
+derived_ids = Table("derived_ids", METADATA, Column("id", String, primary_key=True))
+
 schema_migrations = Table(
     "schema_migrations",
     METADATA,
