@@ -5,6 +5,7 @@ A thousand rows cost about as much as one this way; a thousand statements would 
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -14,7 +15,8 @@ from data.dialect import DIALECT
 from data.store import Statement
 
 Row = Mapping[str, Any]
-_COMPARED = "was_"
+#: Before the name of a column: the value that the stored row must still have.
+COMPARED = "was_"
 
 
 def inserting(
@@ -27,43 +29,45 @@ def inserting(
     names = list(rows[0])
     columns = ", ".join(f'"{name}"' for name in names)
     chosen = ", ".join(f'u."{name}"' for name in names)
-    text = f'INSERT INTO "{table.name}" ({columns}) SELECT {chosen} FROM {_unpacked(table, names)} u {guard} {conflict}'
-    return Statement(text, (_packed(rows),), expect=len(rows) if exact else None)
+    text = f'INSERT INTO "{table.name}" ({columns}) SELECT {chosen} FROM {unpacked(table, names)} u {guard} {conflict}'
+    return Statement(text, (packed(rows),), expect=len(rows) if exact else None)
 
 
 def updating(table: Table, rows: Sequence[Row], *, by: Sequence[str], exact: bool = True) -> Statement:
     """Set each row's columns where the columns `by` are equal and every `was_NAME` still is the column's value."""
     names = list(rows[0])
-    sets = ", ".join(f'"{n}" = u."{n}"' for n in names if n not in by and not n.startswith(_COMPARED))
-    text = f'UPDATE "{table.name}" SET {sets} FROM {_unpacked(table, names)} u WHERE {_same(table, names, by)}'
-    return Statement(text, (_packed(rows),), expect=len(rows) if exact else None)
+    sets = ", ".join(f'"{n}" = u."{n}"' for n in names if n not in by and not n.startswith(COMPARED))
+    text = f'UPDATE "{table.name}" SET {sets} FROM {unpacked(table, names)} u WHERE {_same(table, names, by)}'
+    return Statement(text, (packed(rows),), expect=len(rows) if exact else None)
 
 
 def deleting(table: Table, rows: Sequence[Row], *, by: Sequence[str], exact: bool = True) -> Statement:
     """Delete the rows where the columns `by` are equal and every `was_NAME` still is the column's value."""
     names = list(rows[0])
-    text = f'DELETE FROM "{table.name}" USING {_unpacked(table, names)} u WHERE {_same(table, names, by)}'
-    return Statement(text, (_packed(rows),), expect=len(rows) if exact else None)
+    text = f'DELETE FROM "{table.name}" USING {unpacked(table, names)} u WHERE {_same(table, names, by)}'
+    return Statement(text, (packed(rows),), expect=len(rows) if exact else None)
 
 
 def _same(table: Table, names: Sequence[str], by: Sequence[str]) -> str:
     keys = [f'"{table.name}"."{name}" = u."{name}"' for name in by]
-    compared = [name for name in names if name.startswith(_COMPARED)]
-    kept = [f'"{table.name}"."{name.removeprefix(_COMPARED)}" IS NOT DISTINCT FROM u."{name}"' for name in compared]
+    compared = [name for name in names if name.startswith(COMPARED)]
+    kept = [f'"{table.name}"."{name.removeprefix(COMPARED)}" IS NOT DISTINCT FROM u."{name}"' for name in compared]
     return " AND ".join(keys + kept)
 
 
-def _unpacked(table: Table, names: Sequence[str]) -> str:
-    types = {name: table.c[name.removeprefix(_COMPARED)].type.compile(dialect=DIALECT) for name in names}
+def unpacked(table: Table, names: Sequence[str]) -> str:
+    """A relation with the columns `names` of `table`, made of one parameter: what `packed` gives."""
+    types = {name: table.c[name.removeprefix(COMPARED)].type.compile(dialect=DIALECT) for name in names}
     shape = orjson.dumps([types]).decode()
     return f"(SELECT unnest(from_json(?, '{shape}'), recursive := true))"
 
 
-def _packed(rows: Sequence[Row]) -> str:
+def packed(rows: Sequence[Row]) -> str:
+    """The rows as the parameter of `unpacked`. Money goes as text."""
     return orjson.dumps([{name: _plain(value) for name, value in row.items()} for row in rows]).decode()
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime) and value.tzinfo:
         return value.astimezone(UTC).replace(tzinfo=None)
-    return value
+    return str(value) if isinstance(value, Decimal) else value

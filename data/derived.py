@@ -1,7 +1,8 @@
 """Rows whose id follows from what they are: stored once, however often and from wherever they come.
 
 A result of a batch may be fetched many times and through any proxy, a log may be imported again: each time the same
-rows come with the same ids, in another spool. Their ids are kept in the table `derived_ids`; other rows do not touch it.
+rows come with the same ids, in another spool. Their ids are kept in the table `derived_ids`, which no other row
+touches.
 """
 
 import duckdb

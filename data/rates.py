@@ -5,6 +5,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from data.model import CostStatus, Tokens
 
+#: How the note of a price begins that leaves calls of tools out.
+NO_TOOL_PRICE = "no price for "
 _NANO = Decimal("1e-9")
 _EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN)
 
@@ -85,6 +87,6 @@ def _cost(rates: Rates, tokens: Tokens, source: str) -> Priced:
     if tokens.tool_units:
         if rates.tool_unit is None:
             cost = total.quantize(_NANO, ROUND_HALF_EVEN, _EXACT)
-            return Priced(cost, CostStatus.ESTIMATED, source, f"no price for {tokens.tool_units} tool calls")
+            return Priced(cost, CostStatus.ESTIMATED, source, f"{NO_TOOL_PRICE}{tokens.tool_units} tool calls")
         total = _EXACT.add(total, _EXACT.multiply(rates.tool_unit, Decimal(tokens.tool_units)))
     return Priced(total.quantize(_NANO, ROUND_HALF_EVEN, _EXACT), CostStatus.EXACT, source)

@@ -64,11 +64,27 @@ def append(cursor: duckdb.DuckDBPyConnection, rows: str) -> None:
 
 def usage_sql(rollup: Rollup, rows: str) -> str:
     """The INSERT into a usage table."""
-    measures = ", ".join(f'{MEASURE_SQL.get(name, f"sum({name})")} AS "{name}"' for name in ROLLUP_MEASURES)
+    return f"INSERT INTO {rollup.usage.name} BY NAME {_sums(rollup, rows)} ORDER BY time"
+
+
+def correcting_sql(rollup: Rollup, relations: str, wrong: str, right: str) -> str:
+    """The INSERT into a usage table that makes of the sums of the rows `wrong` those of the rows `right`.
+
+    `relations` is the WITH clause that says what these two are.
+    """
+    less = ", ".join(f'-"{name}" AS "{name}"' for name in ROLLUP_MEASURES)
+    sums = ", ".join(f'sum("{name}") AS "{name}"' for name in ROLLUP_MEASURES)
+    changed = " OR ".join(f'sum("{name}") <> 0' for name in ROLLUP_MEASURES)
     return (
-        f"INSERT INTO {rollup.usage.name} BY NAME "
-        f"SELECT {_time(rollup)}, {_dimensions()}, {measures} FROM {rows} GROUP BY ALL ORDER BY time"
+        f"INSERT INTO {rollup.usage.name} BY NAME {relations} SELECT time, {_dimensions()}, {sums} FROM ("
+        f"({_sums(rollup, right)}) UNION ALL BY NAME "
+        f"(SELECT time, {_dimensions()}, {less} FROM ({_sums(rollup, wrong)}))) GROUP BY ALL HAVING {changed}"
     )
+
+
+def _sums(rollup: Rollup, rows: str) -> str:
+    measures = ", ".join(f'{MEASURE_SQL.get(name, f"sum({name})")} AS "{name}"' for name in ROLLUP_MEASURES)
+    return f"SELECT {_time(rollup)}, {_dimensions()}, {measures} FROM {rows} GROUP BY ALL"
 
 
 def latency_sql(rollup: Rollup, rows: str) -> str:
