@@ -63,6 +63,7 @@ class Attempts:
             means.rotation,
             model=call.facts.model,
             session=call.who.session,
+            caller=call.who.key,
             longest_wait_s=standing.config.proxy.retry_wait_s,
         )
 
@@ -98,7 +99,7 @@ class Attempts:
         secrets = secrets_of(call.request.headers, call.request.rel_url, key)
         start = scrubbed(call.start(step, number), secrets)
         try:
-            out = await call.outgoing(step, start, key, self._standing, may_fail=self._journey.more)
+            out = await call.outgoing(step, start, key, self._standing, self._journey)
         except UnreadableBody as error:
             return refusal(call.protocol, 400, f"{error}.", code="cannot_be_sent")
         if call.asked.batch:

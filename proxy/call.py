@@ -15,8 +15,8 @@ from proxy.decoding import Decoder, decoder_for
 from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone, UnreadableBody
 from proxy.exchange import Outgoing
-from proxy.headers import own_path, request_headers
-from proxy.journey import Step
+from proxy.headers import drop_credentials, own_path, request_headers
+from proxy.journey import Journey, Step, credential_label
 from proxy.renaming import renamed_body, renamed_path
 from proxy.request import RequestFacts, read_facts
 from proxy.rewriting import HiddenUsage, Relocating
@@ -73,7 +73,7 @@ class Call:
             protocol=self.protocol,
             endpoint=self.endpoint,
             provider=candidate.provider.name,
-            credential=step.place.credential,
+            credential=credential_label(candidate, step.credential),
             upstream_protocol=candidate.provider.protocol if candidate.translates else "",
             model_requested=self.facts.model,
             model_sent=candidate.model,
@@ -84,7 +84,7 @@ class Call:
         )
 
     async def outgoing(
-        self, step: Step, start: RequestStart, key: str, standing: Standing, *, may_fail: bool
+        self, step: Step, start: RequestStart, key: str, standing: Standing, journey: Journey
     ) -> Outgoing:
         """Return the request for the step's provider with its credential `key`: the same bytes where that is possible.
 
@@ -92,6 +92,8 @@ class Call:
         """
         candidate = step.candidate
         headers = request_headers(self.request.headers, candidate.provider, key)
+        if not key and journey.is_strange(step):
+            drop_credentials(headers)
         body, path = self.body, own_path(self.asked.path, candidate.provider, key)
         if candidate.model:
             body, path = self._renamed(body, path, candidate.model)
@@ -108,7 +110,7 @@ class Call:
             self.endpoint,
             candidate.limits,
             rewriting=rewriting,
-            may_fail=may_fail,
+            may_fail=journey.more,
             marks=served_by(start) if standing.config.proxy.answer_headers else {},
         )
 

@@ -80,10 +80,14 @@ def _stays_before_client(name: str) -> bool:
     return name.lower() in HOP_BY_HOP or name.lower().startswith(OWN_PREFIX)
 
 
-def _use_key(sent: CIMultiDict[str], provider: ProviderConfig, key: str) -> None:
-    sent.popall("authorization", None)
-    for name in ("x-api-key", "x-goog-api-key"):
+def drop_credentials(sent: CIMultiDict[str]) -> None:
+    """Take the caller's credentials off."""
+    for name in ("authorization", "x-api-key", "x-goog-api-key"):
         sent.popall(name, None)
+
+
+def _use_key(sent: CIMultiDict[str], provider: ProviderConfig, key: str) -> None:
+    drop_credentials(sent)
     match provider.protocol:
         case Protocol.ANTHROPIC:
             sent["x-api-key"] = key

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from data.model import Cause
-from proxy.breaker import Breaker, Place
+from proxy.breaker import Breaker, Place, State
 from proxy.failure import COUNTS_AGAINST_PLACE, OTHER_CREDENTIAL, RETRIED, FailureKind
 from proxy.routing import Candidate, Plan
 
@@ -70,7 +70,10 @@ class Rotation:
 
 
 class Journey:
-    """Chooses the steps of one call. `model` is what the client asked for, `session` keeps it at one place."""
+    """Chooses the steps of one call. `model` is what the client asked for, `session` keeps it at one place.
+
+    `caller` is the label of the caller's own credential: what is wrong with it says nothing of another caller's.
+    """
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class Journey:
         *,
         model: str,
         session: str = "",
+        caller: str = "",
         longest_wait_s: float = 10.0,
         worst: Worst | None = None,
     ) -> None:
@@ -87,6 +91,7 @@ class Journey:
         self._breaker = breaker
         self._rotation = rotation
         self._model = model
+        self._caller = caller
         self._longest_wait_s = longest_wait_s
         self._worst = worst
         self._choices = _ordered(plan.choices, session) if len(plan.choices) > 1 else list(plan.choices)
@@ -95,6 +100,10 @@ class Journey:
         self._retries = 0
         self._first_cost: int | None = None
         self.why = ""  # why there is no further step
+
+    def is_strange(self, step: Step) -> bool:
+        """Whether the step goes to another provider than the call was meant for: the caller's key is not for it."""
+        return step.candidate.provider.name != self._choices[0].provider.name
 
     @property
     def tried(self) -> int:
@@ -111,8 +120,7 @@ class Journey:
         plan = self._plan
         if plan.single:
             return self._single(plan.choices[0], now_s)
-        fallbacks = plan.fallbacks.get(FailureKind.OVERLOADED, ())
-        for candidate in (*self._choices, *fallbacks):
+        for candidate in (*self._choices, *self._instead(now_s)):
             if (step := self._at(candidate, now_s, Cause.FIRST)) is not None:
                 cause = Cause.FIRST if candidate is self._choices[0] else Cause.FALLBACK
                 return self._taken(msgspec.structs.replace(step, cause=cause), now_s)
@@ -141,11 +149,24 @@ class Journey:
     def retry_in_s(self, now_s: float) -> float:
         """Return after how many seconds the first of the places may be asked again."""
         untils = [
-            self._breaker.rests_until(_place(candidate, self._model, index))
+            self._breaker.rests_until(self._place(candidate, index))
             for candidate in self._choices
             for index in (range(len(candidate.provider.credentials)) if candidate.provider.credentials else (-1,))
         ]
         return max(min(untils) - now_s, 0.0)
+
+    def _place(self, candidate: Candidate, index: int) -> Place:
+        credential = credential_label(candidate, index) if index >= 0 else self._caller
+        return Place(candidate.provider.name, candidate.model or self._model, credential)
+
+    def _instead(self, now_s: float) -> list[Candidate]:
+        """The fallbacks for a first choice that is left alone, by why it is."""
+        if not self._plan.fallbacks:
+            return []
+        first = self._place(self._choices[0], 0 if self._choices[0].provider.credentials else -1)
+        resting = self._breaker.state(first, now_s) is State.CLOSED
+        kinds = (FailureKind.RATE_LIMITED,) if resting else (FailureKind.OVERLOADED, FailureKind.ERROR)
+        return [candidate for kind in kinds for candidate in self._plan.fallbacks.get(kind, ())]
 
     def _single(self, candidate: Candidate, now_s: float) -> Step | None:
         step = self._anyhow(candidate)
@@ -157,7 +178,7 @@ class Journey:
 
     def _anyhow(self, candidate: Candidate) -> Step:
         index = self._rotation.order(candidate)[0]
-        return Step(candidate, _place(candidate, self._model, index), index)
+        return Step(candidate, self._place(candidate, index), index)
 
     def _taken(self, step: Step, now_s: float) -> Step:
         self._tried.append(step)
@@ -181,7 +202,7 @@ class Journey:
         self._retries += 1
         order = [index for index in self._rotation.order(candidate) if index != failed.credential]
         index = (order or [failed.credential])[0] if setback.after_s is None else failed.credential
-        return Step(candidate, _place(candidate, self._model, index), index, Cause.RETRY, wait_s)
+        return Step(candidate, self._place(candidate, index), index, Cause.RETRY, wait_s)
 
     def _elsewhere(self, kind: FailureKind, now_s: float) -> Step | None:
         others = self._choices if kind in COUNTS_AGAINST_PLACE else []
@@ -199,7 +220,7 @@ class Journey:
 
     def _with(self, candidate: Candidate, indices: list[int], now_s: float, cause: Cause) -> Step | None:
         for index in indices:
-            place = _place(candidate, self._model, index)
+            place = self._place(candidate, index)
             if self._breaker.allows(place, now_s):
                 return Step(candidate, place, index, cause)
         return None
@@ -220,10 +241,6 @@ class Journey:
             self.why = f"{candidate.provider.name} may cost more than {plan.cap_factor:g} times the first choice"
             return False
         return True
-
-
-def _place(candidate: Candidate, model: str, index: int) -> Place:
-    return Place(candidate.provider.name, candidate.model or model, credential_label(candidate, index))
 
 
 def credential_label(candidate: Candidate, index: int) -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pyarrow as pa
@@ -143,14 +144,16 @@ async def gateway(
     api_key: str = "",
     settings: Mapping[str, object] | None = None,
     store: NoStore | None = None,
+    **config: Any,
 ) -> AsyncIterator[Gateway]:
-    """The proxy in front of one address that serves both protocols."""
+    """The proxy in front of one address that serves both protocols; `config` is set besides, or instead."""
     providers = {
         "anthropic": ProviderConfig(Protocol.ANTHROPIC, base_url, api_key, "anthropic"),
         "openai": ProviderConfig(Protocol.OPENAI, base_url, api_key, "openai"),
     }
     limits = ProxyConfig(**{"port": 0, "drain_s": 5.0, **(settings or {})})  # type: ignore[arg-type]
-    async with running(Config(home=home, proxy=limits, providers=providers), store or TakingStore()) as proxy:
+    settled = Config(**{"home": home, "proxy": limits, "providers": providers, **config})
+    async with running(settled, store or TakingStore()) as proxy:
         records: list[LedgerRecord] = []
         written = proxy.spool.end
 
