@@ -9,17 +9,12 @@ from pyarrow import flight
 from sqlalchemy import Executable
 
 from data import protocol
-from data.connection import CONNECT_S, WRITE_S, Connection
+from data.connection import CONNECT_S, DEADLINE_S, MAX_ROWS, WRITE_S, Connection
 from data.errors import QueryRejected
-from data.protocol import Ask, Change, Changed, Transaction
+from data.protocol import Ask, Change
 from data.statement import Statement, compiled
 
 T = TypeVar("T")
-
-DEADLINE_S = 30.0
-MAX_ROWS = 1_000_000
-#: How much longer than the store's own time limit a caller waits before it gives the store up.
-_GRACE_S = 5.0
 
 
 class FlightStore(Connection):
@@ -77,15 +72,16 @@ class FlightStore(Connection):
         finally:
             reader.cancel()
 
-    def transact(self, statements: Sequence[Statement], *, deadline_s: float = WRITE_S) -> list[int]:
+    def transact(self, statements: Sequence[Statement | Change], *, deadline_s: float = WRITE_S) -> list[int]:
         """Run statements, all or none; the rows each affected. Raises `ConflictError` when an `expect` fails."""
         changes = []
         for statement in statements:
+            if isinstance(statement, Change):
+                changes.append(statement)
+                continue
             sql, values = compiled(statement.sql, statement.params)
             changes.append(Change(sql=sql, params=protocol.wire(values), expect=statement.expect))
-        body = protocol.encode(Transaction(changes=changes, deadline_s=deadline_s))
-        answer = self._action("transact", body, deadline_s + _GRACE_S, again=False)
-        return protocol.decode(answer, Changed).rows
+        return super().transact(changes, deadline_s=deadline_s)
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database file."""
@@ -99,9 +95,6 @@ class FlightStore(Connection):
         ask = Ask(sql=sql, params=protocol.wire(values), deadline_s=deadline_s, max_rows=max_rows)
         table = self._call(lambda client: self._get(client, ask).read_all(), again=True)
         return _polars(table)
-
-    def _get(self, client: flight.FlightClient, ask: Ask) -> flight.FlightStreamReader:
-        return client.do_get(flight.Ticket(protocol.encode(ask)), self._options(ask.deadline_s + _GRACE_S))
 
 
 def _with_utc(rows: T) -> T:

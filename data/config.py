@@ -99,6 +99,15 @@ class UiConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysConfig:
+    """Virtual keys."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    required: bool = False  # whether a call without a valid one is refused
+
+
+@dataclass(frozen=True, slots=True)
 class PriceOverride:
     """US dollars a million tokens for models that match `model` (a glob); wins over the price list."""
 
@@ -124,6 +133,7 @@ class Config:
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     ui: UiConfig = field(default_factory=UiConfig)
+    keys: KeysConfig = field(default_factory=KeysConfig)
     providers: Mapping[str, ProviderConfig] = field(default_factory=dict)
     routes: tuple[RouteConfig, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """A connection to the store, as a program holds it that only hands in records: it needs Arrow Flight alone."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
 import pyarrow as pa
@@ -11,13 +11,17 @@ from data import protocol
 from data.config import Config
 from data.errors import DeadlineExceeded, StoreError, StoreUnavailable
 from data.location import tcp_location, unix_location
-from data.protocol import Batch, Stored, StoreStatus
+from data.protocol import Ask, Batch, Change, Changed, Stored, StoreStatus, Transaction
 from data.tokens import Role, read_token
 
 T = TypeVar("T")
 
 CONNECT_S = 2.0
 WRITE_S = 60.0
+DEADLINE_S = 30.0
+MAX_ROWS = 1_000_000
+#: How much longer than the store's own time limit a caller waits before it gives the store up.
+GRACE_S = 5.0
 _CHANNEL = [
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -55,6 +59,27 @@ class Connection:
         descriptor = flight.FlightDescriptor.for_command(command)
         return self._call(lambda client: self._put(client, descriptor, rows), again=True)
 
+    def rows(
+        self, sql: str, params: Sequence[object] = (), *, deadline_s: float = DEADLINE_S, max_rows: int = MAX_ROWS
+    ) -> list[dict[str, Any]]:
+        """The answer to a SELECT with one `?` a parameter, a mapping a row; timestamps are naive UTC.
+
+        Raises `DeadlineExceeded`, `RowLimitExceeded`, `QueryRejected`, `StoreUnavailable`.
+        """
+        ask = Ask(sql=sql, params=protocol.wire(params), deadline_s=deadline_s, max_rows=max_rows)
+        found: list[dict[str, Any]] = self._call(
+            lambda client: self._get(client, ask).read_all(), again=True
+        ).to_pylist()
+        return found
+
+    def transact(self, changes: Sequence[Change], *, deadline_s: float = WRITE_S) -> list[int]:
+        """Run changes, all or none; the rows each affected. Raises `ConflictError` when an `expect` fails.
+
+        It is not tried again: whether it happened is unknown after `StoreUnavailable`.
+        """
+        body = protocol.encode(Transaction(changes=list(changes), deadline_s=deadline_s))
+        return protocol.decode(self._action("transact", body, deadline_s + GRACE_S, again=False), Changed).rows
+
     def ping(self) -> StoreStatus:
         """How the store is. Raises `StoreUnavailable` within two seconds."""
         try:
@@ -78,6 +103,9 @@ class Connection:
         if answer is None:
             raise StoreError("the store took the batch but did not acknowledge it")
         return protocol.decode(answer.to_pybytes(), Stored).offset
+
+    def _get(self, client: flight.FlightClient, ask: Ask) -> flight.FlightStreamReader:
+        return client.do_get(flight.Ticket(protocol.encode(ask)), self._options(ask.deadline_s + GRACE_S))
 
     def _action(self, name: str, body: bytes, timeout_s: float, *, again: bool) -> bytes:
         def act(client: flight.FlightClient) -> bytes:

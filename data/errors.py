@@ -2,6 +2,8 @@
 
 DataError
 ├── ConfigError          the configuration has faults, all of them listed
+├── KeyFault             a virtual key's document, or what is wanted of the key, is at fault
+├── NoSuchKey            no virtual key of that name
 ├── UnknownMetric        no metric, dimension, grain or time zone of that name
 └── StoreError
     ├── StoreUnavailable no store answers
@@ -18,6 +20,14 @@ class DataError(Exception):
 
 class ConfigError(DataError):
     """The configuration has faults; the message lists them, one a line."""
+
+
+class KeyFault(DataError):
+    """A virtual key's document has faults, or the key cannot be changed so; the message names the fields."""
+
+
+class NoSuchKey(DataError):
+    """No virtual key has that name."""
 
 
 class UnknownMetric(DataError):

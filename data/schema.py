@@ -364,6 +364,19 @@ delivery_attempts = Table(
     Column("provider_id", String, nullable=False, default=""),
 )
 
+#: Virtual keys; `secrets` is JSON: digests, never a secret.
+api_keys = Table(
+    "api_keys",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("document", String, nullable=False),
+    Column("secrets", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", DateTime, nullable=False),
+    Column("updated_at", DateTime, nullable=False),
+    Column("revoked_at", DateTime),
+)
+
 audit_log = Table(
     "audit_log",
     METADATA,

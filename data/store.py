@@ -14,8 +14,9 @@ import polars as pl
 import pyarrow as pa
 from sqlalchemy import Executable
 
-from data.client import DEADLINE_S, MAX_ROWS, FlightStore
+from data.client import FlightStore
 from data.config import Config
+from data.connection import DEADLINE_S, MAX_ROWS
 from data.errors import StoreUnavailable
 from data.protocol import StoreStatus
 from data.statement import Statement, compiled

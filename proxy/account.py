@@ -71,6 +71,7 @@ class Account:
         self._sent = self._last_byte = 0.0
         self._status = self._bytes = 0
         self._streams = self._closed = False
+        self.tokens = 0  # that the provider counted, or that were estimated, once it is closed
         self.fault: Fault | None = None  # what ended it; None: nothing did, or it is not closed yet
         self._provider_request_id = ""
         self._ttft_ms: float | None = None
@@ -117,6 +118,7 @@ class Account:
         usage = self._tee.finish() if self._tee is not None else _NO_ANSWER
         fault = self._fault_in_answer(usage) if fault is None else self._still_fault(fault, usage)
         self.fault = fault
+        self.tokens = usage.all_tokens.input + usage.all_tokens.output
         record = self._record(usage, fault)
         for tell in (self._books.ledger.end, self._books.closed):
             try:

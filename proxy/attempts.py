@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from data.model import RequestStart
 from data.tasks import Tasks
 from proxy.account import Account, Books
+from proxy.admission.gate import Admitted, Gate
 from proxy.batches import Batches
 from proxy.breaker import Breaker
 from proxy.call import Call
@@ -25,6 +26,7 @@ from proxy.refusals import refusal
 from proxy.retry_after import may_be_retried, retry_after_s
 from proxy.routing import Plan
 from proxy.secrets import scrubbed, secrets_of
+from proxy.served_by import served_by
 from proxy.standing import Standing
 
 _RETRY_AFTER_S = 5
@@ -40,6 +42,7 @@ class Means:
     session: aiohttp.ClientSession
     books: Books
     batches: Batches
+    gate: Gate
     tasks: Tasks
     begun: Callable[[RequestStart], None]
     breaker: Breaker
@@ -50,7 +53,9 @@ class Means:
 class Attempts:
     """The attempts of one call by its plan."""
 
-    def __init__(self, call: Call, plan: Plan, means: Means, standing: Standing) -> None:
+    def __init__(self, call: Call, plan: Plan, means: Means, standing: Standing, admitted: Admitted) -> None:
+        self.admitted = admitted
+        self.used_tokens = 0  # of all attempts so far
         self._call = call
         self._means = means
         self._standing = standing
@@ -99,7 +104,13 @@ class Attempts:
         secrets = secrets_of(call.request.headers, call.request.rel_url, key)
         start = scrubbed(call.start(step, number), secrets)
         try:
-            out = await call.outgoing(step, start, key, self._standing, self._journey)
+            out = await call.outgoing(
+                step,
+                key,
+                strange=self._journey.is_strange(step),
+                may_fail=self._journey.more,
+                marks=self._marks(start),
+            )
         except UnreadableBody as error:
             return refusal(call.protocol, 400, f"{error}.", code="cannot_be_sent")
         if call.asked.batch:
@@ -115,10 +126,17 @@ class Attempts:
         self._exchange = Exchange(call.request, account, out, drains=drains)
         if self._gone:
             self._exchange.client_gone()
-        ended = await self._exchange.run(means.session)
+        try:
+            ended = await self._exchange.run(means.session)
+        finally:
+            self.used_tokens += account.tokens
         if not isinstance(ended, Failed):
             self._report(step, account)
         return ended
+
+    def _marks(self, start: RequestStart) -> dict[str, str]:
+        quotas = self.admitted.headers(self._call.protocol, time())
+        return {**quotas, **served_by(start)} if self._standing.config.proxy.answer_headers else quotas
 
     def _ledger_fails(self, error: Exception) -> web.Response:
         if not self._means.trouble:

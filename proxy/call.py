@@ -1,6 +1,7 @@
 """One client's request, read in full: what it says, and what becomes of it for a provider."""
 
 import asyncio
+from collections.abc import Mapping
 from time import time_ns
 from typing import Final
 
@@ -10,19 +11,18 @@ import uuid_utils
 from aiohttp import web
 
 from data.model import Endpoint, Protocol, RequestStart
-from proxy.attribution import attribute
+from proxy.admission.keys import VirtualKey, presented_key
+from proxy.attribution import Attribution, attribute
 from proxy.decoding import Decoder, decoder_for
 from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone, UnreadableBody
 from proxy.exchange import Outgoing
-from proxy.headers import drop_credentials, own_path, request_headers
-from proxy.journey import Journey, Step, credential_label
+from proxy.headers import drop_credentials, own_path, request_headers, without_virtual_key
+from proxy.journey import Step, credential_label
 from proxy.renaming import renamed_body, renamed_path
 from proxy.request import RequestFacts, read_facts
 from proxy.rewriting import HiddenUsage, Relocating
 from proxy.routing import upstream_url
-from proxy.served_by import served_by
-from proxy.standing import Standing
 from proxy.usage import PARSERS, estimate_tokens
 from proxy.usage.include_usage import ask_for_usage
 
@@ -39,7 +39,7 @@ _UNREAD: Final = frozenset({Endpoint.MODELS, Endpoint.FILES, Endpoint.BATCHES})
 class Call:
     """A request for what `asked` says. `arrived`: when its last byte was here (`perf_counter` seconds)."""
 
-    __slots__ = ("arrived", "asked", "body", "endpoint", "facts", "protocol", "request", "request_id", "who")
+    __slots__ = ("arrived", "asked", "body", "endpoint", "facts", "protocol", "request", "request_id", "virtual", "who")
 
     def __init__(self, asked: Asked, request: web.Request, body: bytes, *, arrived: float, facts: RequestFacts) -> None:
         self.asked = asked
@@ -50,7 +50,17 @@ class Call:
         self.arrived = arrived
         self.facts = facts
         self.request_id = str(uuid_utils.uuid7())
-        self.who = attribute(request.headers, facts.user_id, project=asked.project)
+        self.virtual = ""  # the virtual key it came with, which is for this proxy alone
+        self.who = Attribution()
+
+    def belongs_to(self, key: VirtualKey | None) -> None:
+        """Note whose call it is: what the key says wins over what the call says of itself."""
+        request, project = self.request, self.asked.project
+        if key is None:
+            self.who = attribute(request.headers, self.facts.user_id, project=project, url=request.rel_url)
+            return
+        self.virtual = presented_key(request.headers, request.query)
+        self.who = attribute(request.headers, self.facts.user_id, project=project, forced=key.forced)
 
     def start(self, step: Step, number: int) -> RequestStart:
         """Return what the ledger is told before the request leaves on its attempt `number` (from 1)."""
@@ -84,17 +94,20 @@ class Call:
         )
 
     async def outgoing(
-        self, step: Step, start: RequestStart, key: str, standing: Standing, journey: Journey
+        self, step: Step, key: str, *, strange: bool = False, may_fail: bool = False, marks: Mapping[str, str]
     ) -> Outgoing:
         """Return the request for the step's provider with its credential `key`: the same bytes where that is possible.
 
+        `strange`: the caller's own credential is not for this provider. See `Outgoing` for the others.
         Raises `UnreadableBody` where another model cannot be asked for.
         """
         candidate = step.candidate
         headers = request_headers(self.request.headers, candidate.provider, key)
-        if not key and journey.is_strange(step):
-            drop_credentials(headers)
         body, path = self.body, own_path(self.asked.path, candidate.provider, key)
+        if self.virtual:
+            path = without_virtual_key(headers, path, self.virtual)
+        if strange and not key:
+            drop_credentials(headers)
         if candidate.model:
             body, path = self._renamed(body, path, candidate.model)
         asks = self.endpoint is Endpoint.CHAT_COMPLETIONS and self.facts.stream and not self.facts.include_usage
@@ -110,8 +123,8 @@ class Call:
             self.endpoint,
             candidate.limits,
             rewriting=rewriting,
-            may_fail=journey.more,
-            marks=served_by(start) if standing.config.proxy.answer_headers else {},
+            may_fail=may_fail,
+            marks=marks,
         )
 
     def _relocating(self) -> Relocating | None:

@@ -2,21 +2,25 @@
 
 import asyncio
 import logging
-from time import perf_counter
+from collections.abc import Mapping
+from time import perf_counter, time
 from typing import Any
 
 from aiohttp import web
 
 from data.model import Protocol
+from proxy.admission.gate import Admitted, Refused, Wanted
 from proxy.attempts import Attempts, Means
 from proxy.call import Call, facts_of, read_body
 from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone
 from proxy.headers import unsendable_header
-from proxy.refusals import refusal
+from proxy.refusals import refusal, refused
 from proxy.standing import Standing
+from proxy.usage import estimate_tokens
 
 _RETRY_AFTER_S = 5
+_NO_QUERY: Mapping[str, str] = {}
 _log = logging.getLogger(__name__)
 
 
@@ -72,13 +76,27 @@ class Forwarder:
         call = await _read(asked, request, standing)
         if isinstance(call, web.Response):
             return call
-        plan = standing.router.plan(asked.endpoint, asked.protocol, call.facts.model, asked.provider)
+        admitted = self._admit(call)
+        if isinstance(admitted, Refused):
+            return refused(asked.protocol, admitted)
+        own = admitted.key.routes if admitted.key is not None else ()
+        plan = standing.router.plan(asked.endpoint, asked.protocol, call.facts.model, asked.provider, own)
         if plan is None:
+            admitted.end(0, time())
             return refusal(asked.protocol, 404, _nobody(call, standing), code="no_provider")
-        attempts = Attempts(call, plan, self._means, standing)
+        attempts = Attempts(call, plan, self._means, standing, admitted)
         if standing.config.proxy.on_disconnect == "drain":
             return await self._detached(attempts)
         return await self._run(attempts)
+
+    def _admit(self, call: Call) -> Admitted | Refused:
+        request, tokens = call.request, estimate_tokens(len(call.body))
+        wanted = Wanted(call.protocol, call.endpoint, call.facts.model, tokens)
+        query = request.query if request.rel_url.raw_query_string else _NO_QUERY
+        admitted = self._means.gate.admit(wanted, request.headers, query, time())
+        if isinstance(admitted, Admitted):
+            call.belongs_to(admitted.key)
+        return admitted
 
     async def _run(self, attempts: Attempts) -> web.StreamResponse:
         task = asyncio.current_task()
@@ -87,6 +105,7 @@ class Forwarder:
         try:
             return await attempts.run()
         finally:
+            attempts.admitted.end(attempts.used_tokens, time())
             self._active.discard(task)
             if not self._active:
                 self._idle.set()

@@ -25,6 +25,7 @@ HOP_BY_HOP = frozenset(
     }
 )
 _KEY_PARAMETERS = frozenset({"key", "access_token", "oauth_token"})
+_CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key")
 _NAMES_KNOWN = 512  # header names are few, and always the same
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "expect"}
 
@@ -43,6 +44,18 @@ def own_path(path: str, provider: ProviderConfig, key: str) -> str:
     if not (asks and key and provider.protocol is Protocol.GEMINI):
         return path
     kept = "&".join(part for part in query.split("&") if unquote(part.partition("=")[0]) not in _KEY_PARAMETERS)
+    return f"{plain}?{kept}" if kept else plain
+
+
+def without_virtual_key(sent: CIMultiDict[str], path: str, key: str) -> str:
+    """Take this proxy's own key off the headers; return the path without it."""
+    for name in _CREDENTIALS:
+        if key in sent.get(name, ""):
+            sent.popall(name)
+    plain, asks, query = path.partition("?")
+    if not (asks and key in unquote(query)):
+        return path
+    kept = "&".join(part for part in query.split("&") if key not in unquote(part))
     return f"{plain}?{kept}" if kept else plain
 
 
@@ -82,7 +95,7 @@ def _stays_before_client(name: str) -> bool:
 
 def drop_credentials(sent: CIMultiDict[str]) -> None:
     """Take the caller's credentials off."""
-    for name in ("authorization", "x-api-key", "x-goog-api-key"):
+    for name in _CREDENTIALS:
         sent.popall(name, None)
 
 

@@ -19,15 +19,20 @@ from data.config import Config
 from data.http_server import PlainRunner
 from data.model import LedgerRecord, RequestStart, Tokens
 from data.pricing import PriceBook
+from data.queries.keys import KeyStore
 from data.records import record_table
 from data.tasks import Tasks
 from proxy.account import Books
+from proxy.admission.gate import Gate
+from proxy.admission.key_watch import KeyWatch
+from proxy.admission.keys import KeyRing
 from proxy.attempts import Means
 from proxy.batches import Batches
 from proxy.breaker import Breaker
 from proxy.forward import Forwarder
 from proxy.health import Condition
 from proxy.journey import Rotation
+from proxy.lazy_store import LazyStore
 from proxy.live import Live
 from proxy.live_socket import LiveSocket
 from proxy.metrics import Metrics, Readings
@@ -54,7 +59,7 @@ _LOOK_S = 0.05
 _log = logging.getLogger(__name__)
 
 
-class LedgerStore(RecordStore, Pinged, Shape):
+class LedgerStore(RecordStore, Pinged, KeyStore, Shape):
     """The part of `data.store.Store` that the proxy uses."""
 
 
@@ -68,6 +73,7 @@ class Proxy:
     live: Live
     spool: Spool
     shipper: Shipper
+    gate: Gate
 
     def reload(self, config: Config) -> list[str]:
         """Serve new calls by `config`; those in flight end by the old one. Return what needs a new start to change."""
@@ -77,6 +83,7 @@ class Proxy:
         proxy = dataclasses.replace(config.proxy, **fixed)
         standing = Standing.of(dataclasses.replace(config, home=old.home, proxy=proxy))
         self.forwarder.standing = standing
+        self.gate.config = standing.config.keys
         self.parts.monitor.config = standing.config
         return kept
 
@@ -91,6 +98,7 @@ class Works:
     tasks: Tasks
     live: Live
     seen_results: SeenResults
+    gate: Gate
     store_trouble: Callable[[], str]
 
 
@@ -117,7 +125,13 @@ async def running(
         live = Live(time.time())
         seen = SeenResults.open(config.home / "batch_results.sqlite", time.time())
         stack.callback(seen.close)
-        works = Works(standing, spool, session, tasks, live, seen, lambda: shipper.last_error or watch.trouble)
+        ring = KeyRing()
+        admin = LazyStore(connect)
+        stack.callback(admin.close)
+        key_watch = KeyWatch(ring, config.home / "keys.json", admin.get)
+        key_watch.read_copy()
+        gate = Gate(ring, config.keys)
+        works = Works(standing, spool, session, tasks, live, seen, gate, lambda: shipper.last_error or watch.trouble)
         parts = assembled(works)
         runner = _runner(make_app(parts, _hosts(config)))
         stack.push_async_callback(shipper.flush, _FLUSH_S)
@@ -127,8 +141,9 @@ async def running(
         url = await _listen(runner, config, shared)
         tasks.start(shipper.run(), name="shipper")
         tasks.start(watch.run(), name="store watch")
+        tasks.start(key_watch.run(), name="keys")
         tasks.start(parts.live_socket.run(), name="live")
-        yield Proxy(url, parts, parts.forwarder, live, spool, shipper)
+        yield Proxy(url, parts, parts.forwarder, live, spool, shipper, gate)
 
 
 def _warm(prices: PriceBook) -> None:
@@ -197,13 +212,14 @@ def assembled(works: Works) -> Parts:
         closed(record)
 
     means = Means(
-        works.session,
-        Books(spool, closed),
-        Batches(works.seen_results, works.standing.prices.price, write_result),
-        works.tasks,
-        lambda start: live.begun(start.provider),
-        Breaker(config.breaker),
-        Rotation(),
+        session=works.session,
+        books=Books(spool, closed),
+        batches=Batches(works.seen_results, works.standing.prices.price, write_result),
+        gate=works.gate,
+        tasks=works.tasks,
+        begun=lambda start: live.begun(start.provider),
+        breaker=Breaker(config.breaker),
+        rotation=Rotation(),
     )
     forwarder = Forwarder(means, works.standing)
     monitor = Monitor(config, live, metrics, condition=lambda: _condition(works, forwarder), backlog=spool.backlog)

@@ -4,11 +4,14 @@ import msgspec
 from aiohttp import web
 
 from data.model import Protocol
+from proxy.admission.gate import Refused
 
 #: Who refuses, as errors in Google's shape say it.
 _DOMAIN = "claude-proxy"
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
     413: "request_too_large",
@@ -18,6 +21,8 @@ _ANTHROPIC_TYPES = {
 }
 _OPENAI_TYPES = {
     400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
     404: "invalid_request_error",
     405: "invalid_request_error",
     413: "invalid_request_error",
@@ -68,6 +73,13 @@ def refusal(
         headers["retry-after"] = str(retry_after_s)
     body = error_body(protocol, status, message, code)
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+
+
+def refused(protocol: Protocol, why: Refused) -> web.Response:
+    """Return the answer to a call that is not admitted."""
+    answer = refusal(protocol, why.status, why.message, code=why.code)
+    answer.headers.update(why.headers)
+    return answer
 
 
 def problem(status: int, title: str, detail: str) -> web.Response:

@@ -16,10 +16,10 @@ OTHER: Final = "other"
 _MIN_SECRET: Final = 4
 #: Texts of this length may have been cut, within a secret too.
 _MAY_BE_CUT: Final = 100
-_KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key")
+_KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key", "api-key", "x-claude-proxy-key")
 _QUERY_KEYS: Final = ("key", "api_key", "api-key", "access_token", "token")
 _LOOKS_SECRET: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|xai)[-_][\w*.\-]{3,}"
+    r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|xai|cpk)[-_][\w*.\-]{3,}"
     r"|AIza[\w\-]{10,}"
     r"|(?i:bearer)\s+\S+"
     r"|(?i:key|token|secret|password)(?:\\?[\"'])?\s*[=:]\s*(?:\\?[\"'])?[\w\-.~+/*]{20,}"
@@ -33,8 +33,8 @@ _LONG_TOKEN: Final = re.compile(r"(?=[a-z]*[0-9])[a-z0-9]{20,}")
 def secrets_of(headers: Mapping[str, str], url: URL, configured: str = "") -> tuple[str, ...]:
     """Return the credentials a request came with, and the provider's configured one."""
     authorization = headers.get("authorization", "")
-    said = [authorization, authorization.partition(" ")[2].strip(), configured]
-    said += [headers.get(name, "") for name in _KEY_HEADERS]
+    said = [headers.get(name, "") for name in _KEY_HEADERS]
+    said += [authorization, authorization.partition(" ")[2].strip(), configured]
     if url.raw_query_string:
         said += [url.query.get(name, "") for name in _QUERY_KEYS]
     # the longer ones first: one may be part of another

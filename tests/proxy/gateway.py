@@ -1,7 +1,7 @@
 """A running proxy between scripted providers and raw clients, all on loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +115,12 @@ class NoStore:
     def ping(self) -> object:
         raise StoreUnavailable("no store in this test")
 
+    def rows(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:  # noqa: ARG002
+        raise StoreUnavailable("no store in this test")
+
+    def transact(self, changes: Sequence[Any]) -> list[int]:  # noqa: ARG002
+        raise StoreUnavailable("no store in this test")
+
     def close(self) -> None:
         """There is nothing to let go of."""
 
@@ -123,13 +129,13 @@ class TakingStore(NoStore):
     """A store that takes everything."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, object]] = []
+        self.taken: list[dict[str, object]] = []
 
     def __call__(self) -> "TakingStore":
         return self
 
     def put(self, rows: pa.Table, *, spool_id: str, first: int, last: int) -> int:  # noqa: ARG002
-        self.rows += rows.to_pylist()
+        self.taken += rows.to_pylist()
         return last
 
     def ping(self) -> object:

@@ -190,8 +190,8 @@ async def test_a_kill_between_the_row_and_the_note_loses_nothing_and_repeats_wit
         store = TakingStore()
         async with gateway(tmp_path, url, store=store) as proxy:
             await fetch(proxy)
-            await until(lambda: len(store.rows) == 7)
-    ids = [row["id"] for row in store.rows if row["endpoint"] == "batch_result"]
+            await until(lambda: len(store.taken) == 7)
+    ids = [row["id"] for row in store.taken if row["endpoint"] == "batch_result"]
     # "one" was noted; "two" was written but not noted, so it comes again under its own id, which the store knows
     assert sorted(ids) == sorted(result_id(BATCH, name) for name in ("one", "two", "two", "bad", "late"))
 

@@ -71,7 +71,7 @@ async def test_health_with_a_store(tmp_path: Path):
     store = TakingStore()
     async with provider(answer(MESSAGE)) as (url, _), gateway(tmp_path, url, store=store) as proxy, client() as c:
         await call(proxy, c)
-        await until(lambda: len(store.rows) == 1)
+        await until(lambda: len(store.taken) == 1)
         assert (await read(c, f"{proxy.url}/health"))[1]["status"] == "ok"
         assert (await read(c, f"{proxy.url}/api/system/health"))[1]["status"] == "ok"
 

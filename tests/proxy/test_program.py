@@ -65,7 +65,7 @@ async def test_stopping_lets_calls_in_flight_end_and_refuses_new_ones(tmp_path: 
             await until_refused(c, addresses[0])
             held.let_go.set()
             assert (await got.read()).endswith(EVENTS[-1])
-    assert [row["outcome"] for row in store.rows] == ["ok"]
+    assert [row["outcome"] for row in store.taken] == ["ok"]
 
 
 async def until_refused(c: aiohttp.ClientSession, url: str) -> None:
@@ -87,7 +87,7 @@ async def test_a_call_that_outlasts_the_drain_is_interrupted_and_recorded(tmp_pa
         with pytest.raises(aiohttp.ClientPayloadError):
             await got.read()
         await asyncio.wait_for(seen.gone.wait(), 20)
-    assert [(row["outcome"], row["uncached_input_tokens"]) for row in store.rows] == [("interrupted", 10)]
+    assert [(row["outcome"], row["uncached_input_tokens"]) for row in store.taken] == [("interrupted", 10)]
 
 
 async def test_what_was_not_shipped_is_shipped_by_the_next_proxy(tmp_path: Path):
@@ -106,10 +106,10 @@ async def test_what_was_not_shipped_is_shipped_by_the_next_proxy(tmp_path: Path)
         async with gateway(tmp_path, url, store=store) as proxy:
             got = await c.post(f"{proxy.url}/v1/messages", data=STREAMED)
             await got.read()
-        assert store.rows == []
+        assert store.taken == []
         store.up = True
         async with gateway(tmp_path, url, store=store):
-            await until(lambda: len(store.rows) == 1)
+            await until(lambda: len(store.taken) == 1)
 
 
 def config(home: Path, url: str = "http://127.0.0.1:9", **proxy: object) -> Config:

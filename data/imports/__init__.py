@@ -1,0 +1,1 @@
+"""Usage that other programs have written down, read into the ledger."""

@@ -1,0 +1,101 @@
+"""The virtual keys this proxy knows, by the digest of what callers present."""
+
+import fnmatch
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from data.keys import PREFIX, StoredKey, digest
+from data.model import Endpoint
+from data.route_config import RouteConfig
+from proxy.admission.limits import Limits
+from proxy.attribution import Forced
+
+
+class VirtualKey:
+    """A key as calls are held to it. `ends_s`: when this secret of it ends, seconds since the epoch; None: never."""
+
+    __slots__ = ("_models", "enabled", "endpoints", "ends_s", "forced", "limits", "name", "routes", "secret")
+
+    def __init__(self, stored: StoredKey, secret: str, ends_s: float | None, limits: Limits) -> None:
+        document = stored.document
+        self.name = document.name
+        self.secret = secret  # its digest
+        self.enabled = document.enabled
+        self.ends_s = ends_s
+        self.limits = limits
+        self.endpoints = frozenset(document.endpoints)
+        self.routes: tuple[RouteConfig, ...] = document.routes
+        self.forced = Forced(document.name, document.owner, document.team, document.project, document.tags)
+        self._models = [re.compile(fnmatch.translate(pattern)) for pattern in document.models]
+
+    def allows_model(self, model: str) -> bool:
+        """Whether calls may ask for this model."""
+        return not self._models or any(pattern.match(model) for pattern in self._models)
+
+    def allows_endpoint(self, endpoint: Endpoint) -> bool:
+        """Whether calls may be made to this endpoint."""
+        return not self.endpoints or endpoint in self.endpoints
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it has any limit."""
+        limits = self.limits
+        return not (limits.requests is None and limits.tokens is None and limits.parallel is None)
+
+
+class KeyRing:
+    """All keys, found by what is presented.
+
+    Looking a digest up takes time that depends on the digest alone, which says nothing of other secrets: whoever can
+    choose what is presented cannot choose its SHA-256. The digest found is compared once more in constant time.
+    """
+
+    def __init__(self) -> None:
+        self._by_digest: dict[str, VirtualKey] = {}
+        self._limits: dict[str, Limits] = {}
+        self.known = False  # whether any source has told which keys there are
+
+    def __len__(self) -> int:
+        """How many secrets there are."""
+        return len(self._by_digest)
+
+    def replace(self, keys: Iterable[StoredKey]) -> None:
+        """Know these keys and no others; what a key has used counts on."""
+        found: dict[str, VirtualKey] = {}
+        limits: dict[str, Limits] = {}
+        for key in keys:
+            if key.revoked_at is not None:
+                continue
+            document = key.document
+            wanted = (document.requests_per_minute, document.tokens_per_minute, document.max_parallel)
+            held = limits[key.name] = self._limits.get(key.name) or Limits(*wanted)
+            held.change(*wanted)
+            for secret in key.secrets:
+                ends_s = _earliest(document.expires_at, secret.expires_at)
+                found[secret.digest] = VirtualKey(key, secret.digest, ends_s, held)
+        self._by_digest, self._limits, self.known = found, limits, True
+
+    def find(self, presented: str) -> VirtualKey | None:
+        """Return the key whose secret this is, whatever state it is in."""
+        hashed = digest(presented)
+        found = self._by_digest.get(hashed)
+        return found if found is not None and hmac.compare_digest(found.secret, hashed) else None
+
+
+def presented_key(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+    """Return the virtual key that a request carries, wherever its client puts credentials; '' for none."""
+    for name in ("x-claude-proxy-key", "x-api-key", "x-goog-api-key", "authorization"):
+        value = headers.get(name)
+        if value and PREFIX in value:
+            text = value.partition(" ")[2].strip() if name == "authorization" else value.strip()
+            if text.startswith(PREFIX):
+                return text
+    text = query.get("key", "") if query else ""
+    return text if text.startswith(PREFIX) else ""
+
+
+def _earliest(*times: datetime | None) -> float | None:
+    known = [at.timestamp() for at in times if at is not None]
+    return min(known) if known else None
