@@ -12,6 +12,9 @@ import typer
 from app import demo_rules, premises, stack
 from app import doctor as checks
 from app import replay as trace
+from app.command_options import ConfigFile, Home
+from app.import_cli import import_app
+from app.reprice_cli import reprice
 from app.supervisor import StartFailed, Supervisor
 from data import demo
 from data.config import Config
@@ -32,13 +35,8 @@ demo_app = typer.Typer(no_args_is_help=True, help="Made-up history.")
 app.add_typer(demo_app, name="demo")
 rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
 app.add_typer(rules_app, name="rules")
+app.add_typer(import_app, name="import")
 
-Home = Annotated[
-    Path | None, typer.Option(help="Where the database, the spool and the logs live.", show_default="user data folder")
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="The TOML file.", show_default="CLAUDE_PROXY_CONFIG, if set")
-]
 Port = Annotated[
     int | None, typer.Option(min=0, max=65535, help="The port to listen on.", show_default="the configured one")
 ]
@@ -191,6 +189,9 @@ def doctor(*, home: Home = None, config_file: ConfigFile = None) -> None:
     for finding in findings:
         typer.echo(f"{finding.verdict.value:<8} {finding.subject:<22} {finding.detail}")
     raise typer.Exit(1 if any(finding.verdict is checks.Verdict.FAULT for finding in findings) else 0)
+
+
+app.command()(reprice)
 
 
 @demo_app.command("load")

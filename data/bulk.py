@@ -70,4 +70,4 @@ def packed(rows: Sequence[Row]) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime) and value.tzinfo:
         return value.astimezone(UTC).replace(tzinfo=None)
-    return str(value) if isinstance(value, Decimal) else value
+    return format(value, "f") if isinstance(value, Decimal) else value

@@ -5,6 +5,7 @@ DataError
 ├── KeyFault             a virtual key's document, or what is wanted of the key, is at fault
 ├── NoSuchKey            no virtual key of that name
 ├── UnknownMetric        no metric, dimension, grain or time zone of that name
+├── ImportFailed         logs of another program cannot be read into the ledger
 └── StoreError
     ├── StoreUnavailable no store answers
     ├── DeadlineExceeded the query ran into its time limit and was ended
@@ -32,6 +33,10 @@ class NoSuchKey(DataError):
 
 class UnknownMetric(DataError):
     """No metric, dimension, grain or time zone of that name."""
+
+
+class ImportFailed(DataError):
+    """Logs of another program cannot be read into the ledger; what was stored before stays."""
 
 
 class StoreError(DataError):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from data.imports.usage import count, extras_of, tokens_of
+from data.imports.usage import count, parts_of
 
 #: What is no call to the provider: words of Claude Code itself, errors among them.
 _SYNTHETIC = "<synthetic>"
@@ -59,6 +59,10 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     copied: bool  # out of another session's log, as far as the line tells
     sidechain: bool
     written_at: int  # when its file was last written, seconds
+
+    def said(self) -> dict[str, Any]:
+        """The usage object."""
+        return _usage_decoder.decode(self.usage)
 
 
 class Line(Enum):
@@ -216,8 +220,7 @@ def better(one: Call, other: Call) -> Call:
 
 
 def _rank(call: Call) -> tuple[Any, ...]:
-    usage = _usage_decoder.decode(call.usage)
-    parts = [tokens_of(usage), *(extra.tokens for extra in extras_of(usage))]
+    parts = parts_of(call.said())
     return (
         -sum(part.input + part.output for part in parts),
         -sum(part.tool_units for part in parts),
@@ -269,8 +272,7 @@ def _usage(raw: msgspec.Raw) -> str:
     """The usage object as JSON; '' where there is none that says anything."""
     if not _is_object(raw) or memoryview(raw).nbytes > _MAX_USAGE_BYTES:
         return ""
-    usage = _usage_decoder.decode(raw)
-    parts = [tokens_of(usage), *(extra.tokens for extra in extras_of(usage))]
+    parts = parts_of(_usage_decoder.decode(raw))
     return bytes(raw).decode() if any(part.input or part.output or part.tool_units for part in parts) else ""
 
 

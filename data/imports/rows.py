@@ -40,7 +40,7 @@ class Rows:
 
     def of(self, call: Call) -> list[LedgerRecord]:
         """The row of the call, then one for each of what was sampled within it and is not in its counts."""
-        usage = msgspec.json.decode(call.usage, type=dict[str, object])
+        usage = call.said()
         whole = self._row(call, call.key, usage, tokens_of(usage))
         rows = [msgspec.structs.replace(whole, usage=call.usage)]
         for extra in extras_of(usage):

@@ -3,12 +3,14 @@
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import msgspec
 
+from data.errors import ImportFailed
 from data.imports.claude_code import Call, better
 
 _CREATE = "CREATE TABLE calls (key TEXT PRIMARY KEY, ended_at INTEGER, seen_at INTEGER, call BLOB) WITHOUT ROWID"
@@ -34,12 +36,13 @@ class Scratch:
         self._held: dict[str, Kept] = {}
 
     def __enter__(self) -> Self:
-        """Make the file."""
-        self._folder = tempfile.TemporaryDirectory(prefix="claude-proxy-import-")
-        self._file = sqlite3.connect(Path(self._folder.name) / "calls.sqlite", isolation_level=None)
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536"):
-            self._file.execute(f"PRAGMA {pragma}")
-        self._file.execute(_CREATE)
+        """Make the file. Raises `ImportFailed`, as all of it does where the disk is full."""
+        with _told():
+            self._folder = tempfile.TemporaryDirectory(prefix="claude-proxy-import-")
+            self._file = sqlite3.connect(Path(self._folder.name) / "calls.sqlite", isolation_level=None)
+            for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536"):
+                self._file.execute(f"PRAGMA {pragma}")
+            self._file.execute(_CREATE)
         return self
 
     def __exit__(
@@ -60,15 +63,29 @@ class Scratch:
     def calls(self) -> Iterator[Kept]:
         """Every call, by the time it ended."""
         self._write()
-        for row in self._file.execute("SELECT call, seen_at FROM calls ORDER BY ended_at, key"):
+        with _told():
+            found = self._file.execute("SELECT call, seen_at FROM calls ORDER BY ended_at, key")
+        for row in found:
             yield _kept(row)
 
     def _write(self) -> None:
-        for key, held in self._held.items():
-            known = self._file.execute(_KNOWN, (key,)).fetchone()
-            kept = held if known is None else _together(_kept(known), held)
-            self._file.execute(_WRITE, (key, kept.call.ended_at, kept.seen_at, _encode(kept.call)))
+        with _told():
+            for key, held in self._held.items():
+                known = self._file.execute(_KNOWN, (key,)).fetchone()
+                kept = held if known is None else _together(_kept(known), held)
+                self._file.execute(_WRITE, (key, kept.call.ended_at, kept.seen_at, _encode(kept.call)))
         self._held.clear()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        folder = tempfile.gettempdir()
+        raise ImportFailed(
+            f"the temporary folder {folder} cannot be written ({error}); TMPDIR names another"
+        ) from error
 
 
 def _together(one: Kept, other: Kept) -> Kept:

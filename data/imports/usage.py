@@ -53,6 +53,11 @@ def extras_of(usage: Mapping[str, Any]) -> Iterator[Extra]:
             yield Extra(number, part["type"], model if isinstance(model, str) else "", tokens_of(part))
 
 
+def parts_of(usage: Mapping[str, Any]) -> list[Tokens]:
+    """Everything that a usage object bills: the call's own counts first."""
+    return [tokens_of(usage), *(extra.tokens for extra in extras_of(usage))]
+
+
 def count(value: object) -> int | None:
     """`value` where it can be a count; None where not."""
     return value if type(value) is int and 0 <= value <= _LARGEST else None

@@ -1,0 +1,60 @@
+"""Usage objects in logs count as the proxy counts them."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.imports.usage import Extra, extras_of, parts_of, tokens_of
+from data.model import Tokens
+from proxy.usage.anthropic import read_body
+
+numbers = st.one_of(st.integers(0, 50_000), st.sampled_from([None, -1, True, 1.5, 10**9, 10**9 + 1, "7", [], {"a": 1}]))
+objects = st.fixed_dictionaries(
+    {"output_tokens": st.integers(0, 10_000)},
+    optional={
+        "input_tokens": numbers,
+        "cache_read_input_tokens": numbers,
+        "cache_creation_input_tokens": numbers,
+        "cache_creation": st.one_of(
+            st.none(),
+            st.fixed_dictionaries(
+                {}, optional={"ephemeral_5m_input_tokens": numbers, "ephemeral_1h_input_tokens": numbers}
+            ),
+        ),
+        "server_tool_use": st.one_of(st.none(), st.fixed_dictionaries({}, optional={"web_search_requests": numbers})),
+        "output_tokens_details": st.one_of(st.none(), st.fixed_dictionaries({}, optional={"thinking_tokens": numbers})),
+    },
+)
+
+
+@settings(max_examples=300)
+@given(objects)
+def test_a_usage_object_counts_as_the_proxy_counts_it(usage):
+    body = json.dumps({"type": "message", "id": "m", "model": "x", "usage": usage}).encode()
+    assert tokens_of(usage) == read_body(body).tokens
+
+
+def test_what_is_sampled_within_a_call_is_told_apart():
+    usage = {
+        "input_tokens": 4,
+        "output_tokens": 8,
+        "iterations": [
+            {"type": "message", "model": None, "input_tokens": 4, "output_tokens": 8},
+            {"type": "advisor_message", "model": "claude-fable-5", "input_tokens": 1000, "output_tokens": 100},
+            {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3500},
+            {"type": "something new", "input_tokens": 1},
+            "odd",
+        ],
+    }
+    assert list(extras_of(usage)) == [
+        Extra(1, "advisor_message", "claude-fable-5", Tokens(1000, output=100)),
+        Extra(2, "compaction", "", Tokens(180_000, output=3500)),
+    ]
+    assert parts_of(usage)[0] == Tokens(4, output=8)
+
+
+@pytest.mark.parametrize("iterations", [None, 5, "x", {}, [], [None], [[]]], ids=str)
+def test_iterations_of_another_shape_tell_nothing(iterations):
+    assert list(extras_of({"iterations": iterations})) == []
