@@ -14,6 +14,7 @@ from app import doctor as checks
 from app import replay as trace
 from app.command_options import ConfigFile, Home
 from app.import_cli import import_app
+from app.keys_cli import keys_app
 from app.reprice_cli import reprice
 from app.supervisor import StartFailed, Supervisor
 from data import demo
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 demo_app = typer.Typer(no_args_is_help=True, help="Made-up history.")
 app.add_typer(demo_app, name="demo")
+app.add_typer(keys_app, name="keys")
 rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(import_app, name="import")

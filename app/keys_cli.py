@@ -1,12 +1,11 @@
 """`claude-proxy keys`: virtual keys from the command line. A secret is printed once."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from app.command_options import ConfigFile, Home, loaded
+from app.command_options import ConfigFile, Home, configured
 from data import key_changes
 from data.errors import KeyFault
 from data.keys import StoredKey, shown
@@ -111,7 +110,7 @@ def revoke(name: Name, *, home: Home = None, config_file: ConfigFile = None) -> 
 
 
 def _store(home: Any, config_file: Any) -> Any:
-    config = loaded(home, config_file, {})
+    config = configured(home, config_file)
     ensure_running(config)
     return connect(config)
 
@@ -138,5 +137,3 @@ def _length(text: str) -> timedelta:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-

@@ -32,6 +32,8 @@ from proxy.breaker import Breaker
 from proxy.forward import Forwarder
 from proxy.health import Condition
 from proxy.journey import Rotation
+from proxy.keys_api import KeysApi
+from proxy.keys_api import routes as keys_routes
 from proxy.lazy_store import LazyStore
 from proxy.live import Live
 from proxy.live_socket import LiveSocket
@@ -99,6 +101,8 @@ class Works:
     live: Live
     seen_results: SeenResults
     gate: Gate
+    key_watch: KeyWatch
+    admin: LazyStore[LedgerStore]
     store_trouble: Callable[[], str]
 
 
@@ -131,7 +135,22 @@ async def running(
         key_watch = KeyWatch(ring, config.home / "keys.json", admin.get)
         key_watch.read_copy()
         gate = Gate(ring, config.keys)
-        works = Works(standing, spool, session, tasks, live, seen, gate, lambda: shipper.last_error or watch.trouble)
+
+        def trouble() -> str:
+            return shipper.last_error or watch.trouble
+
+        works = Works(
+            standing,
+            spool,
+            session,
+            tasks,
+            live,
+            seen,
+            gate,
+            key_watch,
+            admin,
+            lambda: shipper.last_error or watch.trouble,
+        )
         parts = assembled(works)
         runner = _runner(make_app(parts, _hosts(config)))
         stack.push_async_callback(shipper.flush, _FLUSH_S)
@@ -224,7 +243,8 @@ def assembled(works: Works) -> Parts:
     forwarder = Forwarder(means, works.standing)
     monitor = Monitor(config, live, metrics, condition=lambda: _condition(works, forwarder), backlog=spool.backlog)
     worker = WorkerApi(works.session, config.worker)
-    return Parts(forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker))
+    api = keys_routes(KeysApi(works.key_watch, works.admin.get))
+    return Parts(forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker), api)
 
 
 def _condition(works: Works, forwarder: Forwarder) -> Condition:

@@ -5,6 +5,7 @@ from functools import partial
 
 from aiohttp import web
 
+from proxy.api_route import ApiRoute
 from proxy.endpoints import ENDPOINTS, Unknown, read_line
 from proxy.forward import Forwarder
 from proxy.guard import Handler, guarded
@@ -25,6 +26,7 @@ class Parts:
     live_socket: LiveSocket
     worker_api: WorkerApi
     worker_socket: WorkerSocket
+    api: tuple[ApiRoute, ...] = ()
 
 
 def make_app(parts: Parts, hosts: frozenset[str]) -> web.Application:
@@ -37,6 +39,9 @@ def make_app(parts: Parts, hosts: frozenset[str]) -> web.Application:
     app.router.add_get("/metrics", parts.monitor.metrics)
     for path, handler in _own_api(parts):
         app.router.add_get(path, guarded(handler, hosts=hosts))
+    for route in parts.api:
+        app.router.add_route(route.method, route.path, guarded(route.handler, hosts=hosts))
+    app.router.add_route("*", "/api/keys{rest:.*}", not_found)
     app.router.add_route("*", "/api/system/{rest:.*}", not_found)
     app.router.add_route("*", "/api/{rest:.*}", guarded(parts.worker_api.handle, hosts=hosts))
     app.router.add_route("*", "/ws/{rest:.*}", not_found)

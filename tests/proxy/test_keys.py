@@ -1,0 +1,221 @@
+"""Virtual keys at the running proxy: made over its API, used with the real SDKs, ended at once."""
+
+import functools
+import logging
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anthropic
+import openai
+import pytest
+
+from data.config import KeysConfig
+from data.connection import Connection
+from data.store import connect
+from tests.proxy.gateway import NoStore, answer, client, gateway, provider, until
+from tests.proxy.samples import CHAT, MESSAGE, MESSAGES
+
+OWN = "sk-own-provider-secret"
+
+
+@asynccontextmanager
+async def stack(config, *answers: bytes, store=None, required: bool = True, **more):
+    """A proxy with a real store and keys required, in front of a scripted provider."""
+    open_store = store or functools.partial(Connection.open, config)
+    async with (
+        provider(*(answers or (answer(MESSAGE),))) as (url, seen),
+        gateway(config.home, url, api_key=OWN, store=open_store, keys=KeysConfig(required=required), **more) as proxy,
+        client() as c,
+    ):
+        yield proxy, c, seen
+
+
+async def make(c, proxy, **document) -> str:
+    async with c.post(f"{proxy.url}/api/keys", json=document) as got:
+        assert got.status == 201, await got.text()
+        return (await got.json())["secret"]
+
+
+async def call(c, proxy, secret: str, **headers: str) -> int:
+    async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES, headers={"x-api-key": secret, **headers}) as got:
+        await got.read()
+        return got.status
+
+
+async def test_a_keys_life(running, config):
+    async with stack(config) as (proxy, c, seen):
+        assert await call(c, proxy, "") == 401
+        secret = await make(c, proxy, name="ci", owner="ann", team="core", tags={"env": "ci"})
+        assert await call(c, proxy, secret) == 200
+        async with c.post(f"{proxy.url}/api/keys/ci/rotate", json={"overlap_s": 3600}) as got:
+            newer = (await got.json())["secret"]
+        assert [await call(c, proxy, text) for text in (secret, newer)] == [200, 200]
+        async with c.post(f"{proxy.url}/api/keys/ci/rotate", json={"overlap_s": 0}) as got:
+            newest = (await got.json())["secret"]
+        assert [await call(c, proxy, text) for text in (secret, newer, newest)] == [401, 401, 200]
+        async with c.post(f"{proxy.url}/api/keys/ci/disable") as got:
+            assert (await got.json())["status"] == "disabled"
+        assert await call(c, proxy, newest) == 401
+        async with c.post(f"{proxy.url}/api/keys/ci/enable") as got:
+            assert got.status == 200
+        assert await call(c, proxy, newest) == 200
+        async with c.delete(f"{proxy.url}/api/keys/ci") as got:
+            assert (await got.json())["status"] == "revoked"
+        assert await call(c, proxy, newest) == 401
+        async with c.post(f"{proxy.url}/api/keys/ci/enable") as got:
+            assert (got.status, got.content_type) == (400, "application/problem+json")
+        await proxy.proxy.forwarder.idle()
+    assert len(seen.heads) == 5
+    assert all(b"x-api-key: " + OWN.encode() in head and b"cpk_" not in head for head in seen.heads)
+    assert {(row.key, row.user, row.team, row.tags["env"]) for row in proxy.records} == {("ci", "ann", "core", "ci")}
+    audit = connect(config).sql("SELECT action FROM audit_log WHERE object_kind = 'key' ORDER BY at")
+    assert audit["action"].to_list() == [
+        *("key.create", "key.rotate", "key.rotate", "key.disable", "key.enable", "key.revoke"),
+    ]
+
+
+async def test_no_secret_is_anywhere_but_in_the_answer_that_made_it(running, config, caplog):
+    caplog.set_level(logging.DEBUG)
+    async with stack(config) as (proxy, c, _):
+        secret = await make(c, proxy, name="ci")
+        await call(c, proxy, secret)
+        await call(c, proxy, secret + "x")
+        async with c.get(f"{proxy.url}/api/keys") as got:
+            listed = await got.text()
+        async with c.get(f"{proxy.url}/api/system/request-feed") as got:
+            listed += await got.text()
+        await until(lambda: proxy.proxy.spool.backlog().records == 0)
+    written = b"".join(path.read_bytes() for path in config.home.rglob("*") if path.is_file())
+    for text in (secret, OWN):
+        assert text not in listed + caplog.text
+        assert text.encode() not in written
+    assert secret[:12] in listed
+
+
+async def test_the_sdks_say_what_is_wrong(running, config):
+    async with stack(config, answer(MESSAGE)) as (proxy, c, _):
+        secret = await make(c, proxy, name="ci", models=["claude-*"], requests_per_minute=1)
+        asked = {"model": "claude-x", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]}
+        async with anthropic.AsyncAnthropic(api_key="cpk_" + "A" * 43, base_url=proxy.url, max_retries=0) as sdk:
+            with pytest.raises(anthropic.AuthenticationError, match="not known here"):
+                await sdk.messages.create(**asked)
+        async with anthropic.AsyncAnthropic(api_key=secret, base_url=proxy.url, max_retries=0) as sdk:
+            with pytest.raises(anthropic.PermissionDeniedError, match="not for the model 'gpt-5'"):
+                await sdk.messages.create(**{**asked, "model": "gpt-5"})
+            got = await sdk.messages.with_raw_response.create(**asked)
+            assert got.headers["anthropic-ratelimit-requests-remaining"] == "0"
+            with pytest.raises(anthropic.RateLimitError) as error:
+                await sdk.messages.create(**asked)
+            assert 50 <= int(error.value.response.headers["retry-after"]) <= 61
+    async with stack(config, answer(CHAT)) as (proxy, c, _):
+        secret = await make(c, proxy, name="other", models=["gpt-5"])
+        async with openai.AsyncOpenAI(api_key=secret, base_url=f"{proxy.url}/v1", max_retries=0) as sdk:
+            with pytest.raises(openai.PermissionDeniedError):
+                await sdk.chat.completions.create(model="o1", messages=[{"role": "user", "content": "hi"}])
+
+
+async def test_a_key_of_its_own_may_come_beside_the_callers_credential(running, config):
+    async with stack(config, required=True) as (proxy, c, seen):
+        secret = await make(c, proxy, name="ci")
+        assert await call(c, proxy, "sk-callers", **{"x-claude-proxy-key": secret}) == 200
+    assert b"x-claude-proxy-key" not in seen.heads[0].lower()
+
+
+async def test_a_virtual_key_never_reaches_a_provider_without_a_credential(running, config):
+    async with (
+        provider(answer(MESSAGE)) as (url, seen),
+        gateway(config.home, url, store=functools.partial(Connection.open, config)) as proxy,
+        client() as c,
+    ):
+        secret = await make(c, proxy, name="ci")
+        async with c.post(f"{proxy.url}/v1/messages?key={secret}&a=1", data=MESSAGES) as got:
+            assert got.status == 200
+        await call(c, proxy, secret, authorization=f"Bearer {secret}")
+    assert not [head for head in seen.heads if b"cpk_" in head]
+    assert seen.heads[0].startswith(b"POST /v1/messages?a=1 HTTP/1.1")
+
+
+async def test_keys_outlive_the_store_and_a_restart(config, running):
+    async with stack(config) as (proxy, c, _):
+        secret = await make(c, proxy, name="ci")
+    running.stop()
+    async with stack(config) as (proxy, c, _):
+        assert await call(c, proxy, secret) == 200
+        assert await call(c, proxy, "cpk_" + "A" * 43) == 401
+        async with c.post(f"{proxy.url}/api/keys", json={"name": "b"}) as got:
+            assert (got.status, got.content_type) == (503, "application/problem+json")
+        async with c.post(f"{proxy.url}/api/keys/ci/disable") as got:
+            assert got.status == 200
+        assert await call(c, proxy, secret) == 401
+    async with stack(config) as (proxy, c, _):
+        assert await call(c, proxy, secret) == 401
+
+
+async def test_without_any_source_of_keys_nobody_gets_through(home: Path, config):
+    async with stack(config, store=NoStore()) as (proxy, c, seen):
+        assert await call(c, proxy, "cpk_" + "A" * 43) == 503
+    assert seen.heads == []
+
+
+async def test_a_sibling_knows_at_once_even_while_the_store_is_away(config, running):
+    async with stack(config) as (first, c, _):
+        secret = await make(c, first, name="ci")
+        running.stop()
+        async with stack(config) as (second, _, _):
+            assert await call(c, second, secret) == 200
+            async with c.post(f"{first.url}/api/keys/ci/disable") as got:
+                assert got.status == 200
+            async with c.get(f"{second.url}/health"):
+                pass
+            statuses = []
+            await_until = 0
+            while not statuses or statuses[-1] == 200:
+                statuses.append(await call(c, second, secret))
+                await_until += 1
+                assert await_until < 5000
+            assert statuses[-1] == 401
+
+
+async def test_an_edit_from_an_old_version_changes_nothing(running, config):
+    async with stack(config) as (proxy, c, _):
+        await make(c, proxy, name="ci")
+        url = f"{proxy.url}/api/keys/ci"
+        async with c.put(url, json={"team": "a", "version": 1}) as got:
+            assert (got.status, (await got.json())["version"]) == (200, 2)
+        async with c.put(url, json={"team": "b", "version": 1}) as got:
+            assert got.status == 409
+        async with c.put(url, json={"name": "other"}) as got:
+            assert got.status == 400
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({}, "name"),
+        ({"name": "a/b"}, "name"),
+        ({"name": "a", "requests_per_minute": 0}, "requests_per_minute"),
+        ({"name": "a", "endpoints": ["nonsense"]}, "endpoints.0"),
+        ({"name": "a", "tags": {"a=b": "c"}}, "tags.a=b"),
+        ({"name": "a", "expires_at": "soon"}, "expires_at"),
+        ({"name": "a", "colour": "red"}, "colour"),
+    ],
+)
+async def test_a_document_with_faults_is_refused_by_field(running, config, document: dict[str, object], field: str):
+    async with stack(config) as (proxy, c, _):
+        async with c.post(f"{proxy.url}/api/keys", json=document) as got:
+            assert got.status == 400
+            assert field in (await got.json())["detail"]
+        async with c.post(f"{proxy.url}/api/keys", data=b"{", headers={"content-type": "application/json"}) as got:
+            assert got.status == 400
+
+
+async def test_keys_are_listed_a_page_at_a_time(running, config):
+    async with stack(config) as (proxy, c, _):
+        for name in ("c", "a", "b"):
+            await make(c, proxy, name=name)
+        async with c.get(f"{proxy.url}/api/keys?limit=2") as got:
+            page = await got.json()
+        async with c.get(f"{proxy.url}/api/keys?limit=2&cursor={page['next']}") as got:
+            rest = await got.json()
+    assert [key["name"] for key in page["items"] + rest["items"]] == ["a", "b", "c"]
+    assert rest["next"] is None
