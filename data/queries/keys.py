@@ -73,7 +73,8 @@ def overwriting(key: StoredKey) -> Change:
 def auditing(entry_id: str, key: StoredKey, *, actor: str, action: str, detail: Mapping[str, Any]) -> Change:
     """The audit log's line of a change, made when the key was updated; `detail` holds no secrets."""
     sql = (
-        "INSERT INTO audit_log (id, at, actor, action, object_kind, object_id, detail) VALUES (?, ?, ?, ?, 'key', ?, ?)"
+        'INSERT INTO audit_log (id, "at", actor, action, object_kind, object_id, detail) '
+        "VALUES (?, ?, ?, ?, 'key', ?, ?)"
     )
     told = msgspec.json.encode(detail).decode()
     return Change(sql, wire([entry_id, naive_utc(key.updated_at), actor, action, key.name, told]), 1)

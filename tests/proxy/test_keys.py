@@ -68,7 +68,7 @@ async def test_a_keys_life(running, config):
     assert len(seen.heads) == 5
     assert all(b"x-api-key: " + OWN.encode() in head and b"cpk_" not in head for head in seen.heads)
     assert {(row.key, row.user, row.team, row.tags["env"]) for row in proxy.records} == {("ci", "ann", "core", "ci")}
-    audit = connect(config).sql("SELECT action FROM audit_log WHERE object_kind = 'key' ORDER BY at")
+    audit = connect(config).sql("SELECT action FROM audit_log WHERE object_kind = 'key' ORDER BY id")
     assert audit["action"].to_list() == [
         *("key.create", "key.rotate", "key.rotate", "key.disable", "key.enable", "key.revoke"),
     ]
