@@ -33,9 +33,9 @@ def test_what_is_masked(text: str, left: str):
 
 
 def test_a_requests_credentials():
-    headers = {"x-api-key": "one1", "authorization": "Bearer two2", "x-goog-api-key": "five5"}
+    headers = {"x-api-key": "one1", "authorization": "Bearer two2", "x-goog-api-key": "five5", "api-key": "six66"}
     found = secrets_of(headers, URL("/v1/messages?key=three3&a=b"), "four4")
-    assert set(found) == {"one1", "two2", "Bearer two2", "three3", "four4", "five5"}
+    assert set(found) == {"one1", "two2", "Bearer two2", "three3", "four4", "five5", "six66"}
 
 
 def test_a_record_without_secrets_stays_as_it_is():
