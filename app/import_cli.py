@@ -1,5 +1,6 @@
 """`claude-proxy import`: usage that other programs have written down, brought into the ledger."""
 
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -95,10 +96,15 @@ def told(done: Imported, *, dry_run: bool = False) -> Iterator[str]:
 def faults(done: Imported) -> Iterator[str]:
     """What could not be read, line by line."""
     for path, reason in done.unreadable:
-        yield f"{path}: cannot be read ({reason})"
+        yield f"{_shown(path)}: cannot be read ({reason})"
     if rest := done.unreadable_files - len(done.unreadable):
         yield f"… and {rest:,} more files"
     for path, line in done.broken:
-        yield f"{path}:{line}: not a line of a session log; it was left out"
+        yield f"{_shown(path)}:{line}: not a line of a session log; it was left out"
     if rest := done.broken_lines - len(done.broken):
         yield f"… and {rest:,} more lines"
+
+
+def _shown(path: Path) -> str:
+    """A path as it can be printed, whatever its bytes."""
+    return os.fsencode(path).decode(errors="replace")

@@ -7,7 +7,7 @@ A cost that no list made (of free calls, of refused ones) stays, and so does one
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -18,11 +18,14 @@ import uuid_utils
 from data.corrections import correcting
 from data.model import CostStatus, Tokens
 from data.pricing import PriceBook
-from data.protocol import naive_utc
 from data.queries.notifications import auditing
 from data.rates import NO_TOOL_PRICE
 from data.store import Statement, Store
 
+#: Beyond this no date can be told, and no price.
+_END = datetime(9999, 1, 1, tzinfo=UTC)
+#: A read goes on while its rows are corrected: one over all of the ledger would hold old versions of everything.
+_READ_AT_ONCE = timedelta(days=7)
 #: Rows that are corrected in one transaction, with the rollups.
 BATCH_ROWS = 5_000
 _DEADLINE_S = 24 * 3600.0
@@ -34,8 +37,7 @@ _COLUMNS = (
     "uncached_input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, "
     "reasoning_tokens, tool_units"
 )
-# beyond these times no date can be told, and no price
-_SQL = f"SELECT {_COLUMNS} FROM requests WHERE ended_at >= ? AND ended_at < '9999-01-01' AND model GLOB ?"
+_WHERE = "FROM requests WHERE ended_at >= ? AND ended_at < ? AND model GLOB ?"
 _COUNTED = (
     "(uncached_input_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens > 0 "
     "OR output_tokens > 0 OR tool_units > 0)"
@@ -117,10 +119,14 @@ def _changes(
 
 def _rows(store: Store, wanted: Wanted) -> Iterator[dict[str, Any]]:
     chosen = f"({_UNPRICED} OR price_source <> '')" if wanted.everything else _UNPRICED
-    sql = f"{_SQL} AND {_COUNTED} AND {chosen}"
-    params = [naive_utc(wanted.since), wanted.model]
-    for batch in store.batches(sql, params, deadline_s=_DEADLINE_S, max_rows=_ALL_ROWS):
-        yield from batch.to_pylist()
+    where = f"{_WHERE} AND {_COUNTED} AND {chosen}"
+    start, last = store.sql(f"SELECT min(ended_at), max(ended_at) {where}", [wanted.since, _END, wanted.model]).row(0)
+    while start is not None and start <= last:
+        end = min(start + _READ_AT_ONCE, _END)
+        params = [start, end, wanted.model]
+        for batch in store.batches(f"SELECT {_COLUMNS} {where}", params, deadline_s=_DEADLINE_S, max_rows=_ALL_ROWS):
+            yield from batch.to_pylist()
+        start = end
 
 
 def repriced(row: Mapping[str, Any], prices: PriceBook, protocols: Mapping[str, str]) -> dict[str, Any] | None:

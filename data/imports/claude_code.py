@@ -34,7 +34,7 @@ _MAX_USAGE_BYTES = 64 * 1024
 #: How many lines back a line's parent is looked for.
 _REMEMBERED = 512
 _LONGEST = timedelta(hours=1) // timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 _BAD = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
 
@@ -130,7 +130,7 @@ class Transcript:
     """Reads the lines of one file, in their order. `parts`: the file's path below the logs' folder, folders first."""
 
     def __init__(self, parts: Iterable[str], written_at: int = 0) -> None:
-        *folders, name = parts
+        *folders, name = map(_text, parts)
         self._folders = frozenset(folders)
         stem = name.removesuffix(".jsonl")
         self._agent = stem.removeprefix("agent-") if stem.startswith("agent-") else ""
@@ -269,9 +269,11 @@ def _progress(line: _Line) -> tuple[_Line, str] | None:
 
 
 def _usage(raw: msgspec.Raw) -> str:
-    """The usage object as JSON; '' where there is none that says anything."""
-    if not _is_object(raw) or memoryview(raw).nbytes > _MAX_USAGE_BYTES:
+    """The usage object as JSON; '' where there is none that says anything. Raises `ValueError` for a monstrous one."""
+    if not _is_object(raw):
         return ""
+    if memoryview(raw).nbytes > _MAX_USAGE_BYTES:
+        raise ValueError("no usage is that long")
     parts = parts_of(_usage_decoder.decode(raw))
     return bytes(raw).decode() if any(part.input or part.output or part.tool_units for part in parts) else ""
 
@@ -289,9 +291,9 @@ def _text(value: object, limit: int = _MAX_TEXT) -> str:
 
 
 def _microseconds(timestamp: object) -> int:
-    """Raises `ValueError` for what is no time after 1970."""
+    """Raises `ValueError` for what is no time that a log can have been written at."""
     at = datetime.fromisoformat(_text(timestamp))
     since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH
-    if since < timedelta():
-        raise ValueError("a time before any log")
+    if not timedelta() <= since < _LATEST - _EPOCH:
+        raise ValueError("no time of a log")
     return since // _US

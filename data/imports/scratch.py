@@ -17,7 +17,7 @@ _CREATE = "CREATE TABLE calls (key TEXT PRIMARY KEY, ended_at INTEGER, seen_at I
 _WRITE = "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?)"
 _KNOWN = "SELECT call, seen_at FROM calls WHERE key = ?"
 #: Calls that are held in memory: most lines of a call follow each other.
-_HELD = 10_000
+_HELD = 4_000
 _encode = msgspec.msgpack.encode
 _decoder = msgspec.msgpack.Decoder(Call)
 

@@ -1,6 +1,8 @@
 """`claude-proxy import` and `claude-proxy reprice`."""
 
+import os
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -87,6 +89,12 @@ def test_many_faults_are_counted_and_some_of_them_told(tmp_path):
     lines = list(faults(done))
     assert len(lines) == 2 * MOST_TOLD + 2
     assert lines[-1] == "… and 30 more lines"
+
+
+def test_a_files_name_that_is_no_text_can_be_told():
+    done = Imported()
+    done.breaks(Path(os.fsdecode(b"caf\xe9.jsonl")), 3)
+    assert list(faults(done)) == ["caf\ufffd.jsonl:3: not a line of a session log; it was left out"]
 
 
 def test_everything_that_can_become_of_a_call_is_told():

@@ -136,6 +136,14 @@ def test_time_and_model_narrow_it_down(store):
     assert rows(store, "cost_usd") == [(COST,), (None,), (None,)]
 
 
+def test_years_are_repriced_week_by_week(store):
+    weeks = [NOON + timedelta(days=7 * n) for n in (0, 1, 2, 60, 61)]
+    put(store, [unpriced(n, at=at) for n, at in enumerate(weeks)])
+    assert run(store).models["house-1"].rows == 5
+    assert rows(store, "cost_usd") == [(COST,)] * 5
+    assert sums_agree(store)
+
+
 def test_the_price_is_that_of_the_day_the_call_ended(store):
     counts = {"model": "o3", "provider": "openai", "protocol": "openai", "uncached_input_tokens": 10**6}
     changed = datetime(2025, 6, 10, tzinfo=UTC)
@@ -209,6 +217,9 @@ def test_rows_that_another_run_has_just_repriced_stop_this_one(store):
 
     class Behind:
         """A store whose answers are older than what is in it."""
+
+        def sql(self, *asked):
+            return store.sql(*asked)
 
         def batches(self, *asked, **limits):
             answer = list(store.batches(*asked, **limits))

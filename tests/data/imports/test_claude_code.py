@@ -1,6 +1,7 @@
 """What a line of a session log tells of a call."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -59,6 +60,8 @@ def test_an_answers_line():
         (assistant(1, timestamp="yesterday"), Line.UNREADABLE),
         (assistant(1, timestamp=5), Line.UNREADABLE),
         (assistant(1, timestamp="1969-12-31T00:00:00Z"), Line.UNREADABLE),
+        (assistant(1, timestamp="9999-12-31T23:59:59-14:00"), Line.UNREADABLE),
+        (assistant(1, usage=usage(iterations=[{"type": "message"}] * 5000)), Line.UNREADABLE),
         ({"type": "assistant", "message": "hi", "timestamp": stamp(1)}, Line.UNREADABLE),
         (b"{not json", Line.UNREADABLE),
         (b"[1,2,3]", Line.UNREADABLE),
@@ -105,6 +108,7 @@ def test_a_field_of_an_answers_line(changes, expected):
         (("p", "s1.jsonl"), "s1", ""),
         (("p", "agent-a1.jsonl"), "", "a1"),
         (("p", "s1", "subagents", "agent-a1.jsonl"), "s1", "a1"),
+        (("p", os.fsdecode(b"caf\xe9.jsonl")), "caf?", ""),
     ],
 )
 def test_what_the_files_place_tells_where_its_lines_do_not(parts, session, agent):
