@@ -12,7 +12,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from functools import lru_cache
 from pathlib import PurePosixPath, PureWindowsPath
@@ -20,6 +20,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from data.imports.log_lines import (
+    BAD,
+    LogLine,
+    LogMessage,
+    fork_decoder,
+    is_object,
+    line_decoder,
+    message_decoder,
+    microseconds,
+    progress_decoder,
+    text_of,
+    usage_decoder,
+)
 from data.imports.usage import count, parts_of
 
 #: What is no call to the provider: words of Claude Code itself, errors among them.
@@ -29,14 +42,10 @@ _SOME_AGENT = "sidechain"
 #: Ids that Anthropic makes (of Bedrock and Vertex too) are unique; other gateways' may be the same for every answer.
 _UNIQUE = re.compile(r"msg_\w{16,}")
 _NOT_IN_FOLDERS = re.compile(r"[^a-zA-Z0-9]")
-_MAX_TEXT = 200
 _MAX_USAGE_BYTES = 64 * 1024
 #: How many lines back a line's parent is looked for.
 _REMEMBERED = 512
 _LONGEST = timedelta(hours=1) // timedelta(microseconds=1)
-_EPOCH, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
-_BAD = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):
@@ -62,7 +71,7 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
 
     def said(self) -> dict[str, Any]:
         """The usage object."""
-        return _usage_decoder.decode(self.usage)
+        return usage_decoder.decode(self.usage)
 
 
 class Line(Enum):
@@ -71,43 +80,6 @@ class Line(Enum):
     OTHER = "other"
     SYNTHETIC = "synthetic"  # an answer that Claude Code made itself, such as an error's text
     UNREADABLE = "unreadable"
-
-
-class _Line(msgspec.Struct, rename="camel"):
-    type: Any = None
-    uuid: Any = None
-    parent_uuid: Any = None
-    timestamp: Any = None
-    session_id: Any = None
-    cwd: Any = None
-    git_branch: Any = None
-    version: Any = None
-    is_sidechain: Any = None
-    agent_id: Any = None
-    request_id: Any = None
-    is_api_error_message: Any = None
-    duration_ms: Any = None
-    forked_from: msgspec.Raw = msgspec.Raw()
-    message: msgspec.Raw = msgspec.Raw()
-    data: msgspec.Raw = msgspec.Raw()
-
-
-class _Message(msgspec.Struct):
-    id: Any = None
-    model: Any = None
-    stop_reason: Any = None
-    usage: msgspec.Raw = msgspec.Raw()
-
-
-class _Fork(msgspec.Struct, rename="camel"):
-    session_id: Any = None
-
-
-class _Progress(msgspec.Struct, rename="camel"):
-    """What a line of a parent may hold: a line of its sub-agent."""
-
-    message: msgspec.Raw = msgspec.Raw()
-    agent_id: Any = None
 
 
 class _Seen(NamedTuple):
@@ -119,18 +91,11 @@ class _Seen(NamedTuple):
     root: str = ""
 
 
-_line_decoder = msgspec.json.Decoder(_Line)
-_message_decoder = msgspec.json.Decoder(_Message)
-_fork_decoder = msgspec.json.Decoder(_Fork)
-_progress_decoder = msgspec.json.Decoder(_Progress)
-_usage_decoder = msgspec.json.Decoder(dict[str, Any])
-
-
 class Transcript:
     """Reads the lines of one file, in their order. `parts`: the file's path below the logs' folder, folders first."""
 
     def __init__(self, parts: Iterable[str], written_at: int = 0) -> None:
-        *folders, name = map(_text, parts)
+        *folders, name = map(text_of, parts)
         self._folders = frozenset(folders)
         stem = name.removesuffix(".jsonl")
         self._agent = stem.removeprefix("agent-") if stem.startswith("agent-") else ""
@@ -142,58 +107,58 @@ class Transcript:
     def read(self, data: bytes) -> Call | Line:
         """The call a line tells of, or why it tells of none."""
         try:
-            line = _line_decoder.decode(data)
+            line = line_decoder.decode(data)
             agent = ""
             if line.type == "progress" and (inner := _progress(line)) is not None:
                 line, agent = inner
             return self._assistant(line, agent) if line.type == "assistant" else self._other(line)
-        except _BAD:
+        except BAD:
             return Line.UNREADABLE
 
-    def _other(self, line: _Line) -> Line:
+    def _other(self, line: LogLine) -> Line:
         self._last = None
-        if uuid := _text(line.uuid):
-            with suppress(*_BAD):
-                self._remember(uuid, _Seen(_microseconds(line.timestamp)))
+        if uuid := text_of(line.uuid):
+            with suppress(*BAD):
+                self._remember(uuid, _Seen(microseconds(line.timestamp)))
         return Line.OTHER
 
-    def _assistant(self, line: _Line, agent: str) -> Call | Line:
-        message = _message_decoder.decode(line.message) if memoryview(line.message).nbytes else _Message()
+    def _assistant(self, line: LogLine, agent: str) -> Call | Line:
+        message = message_decoder.decode(line.message) if memoryview(line.message).nbytes else LogMessage()
         if message.model == _SYNTHETIC or line.is_api_error_message is True:
             self._other(line)
             return Line.SYNTHETIC
-        at, message_id = _microseconds(line.timestamp), _text(message.id)
+        at, message_id = microseconds(line.timestamp), text_of(message.id)
         seen = self._follow(line, at, message_id)
         usage = _usage(message.usage)
         if not usage:
             return Line.OTHER
-        fork = _text(_fork_decoder.decode(line.forked_from).session_id) if _is_object(line.forked_from) else ""
+        fork = text_of(fork_decoder.decode(line.forked_from).session_id) if is_object(line.forked_from) else ""
         sidechain = line.is_sidechain is True or bool(agent or self._agent)
-        cwd = _text(line.cwd, 4096)
+        cwd = text_of(line.cwd, 4096)
         return Call(
-            key=_key(message_id, _text(line.request_id), seen.root),
+            key=_key(message_id, text_of(line.request_id), seen.root),
             ended_at=at,
             started_at=seen.started_at,
             message_id=message_id,
-            request_id=_text(line.request_id),
-            model=_text(message.model),
-            stop_reason=_text(message.stop_reason),
+            request_id=text_of(line.request_id),
+            model=text_of(message.model),
+            stop_reason=text_of(message.stop_reason),
             usage=usage,
-            session=fork or _text(line.session_id) or self._session,
-            agent=agent or _text(line.agent_id) or self._agent or (_SOME_AGENT if sidechain else ""),
+            session=fork or text_of(line.session_id) or self._session,
+            agent=agent or text_of(line.agent_id) or self._agent or (_SOME_AGENT if sidechain else ""),
             cwd=cwd,
             project=project_of(cwd, self._folders),
-            branch=_text(line.git_branch),
-            version=_text(line.version),
+            branch=text_of(line.git_branch),
+            version=text_of(line.version),
             copied=bool(fork or agent),
             sidechain=sidechain,
             written_at=self._written_at,
         )
 
-    def _follow(self, line: _Line, at: int, message_id: str) -> _Seen:
+    def _follow(self, line: LogLine, at: int, message_id: str) -> _Seen:
         """The call of this line: that of an earlier line of the same message, else one that began with its parent."""
-        uuid, unique = _text(line.uuid), _UNIQUE.fullmatch(message_id)
-        before = self._seen.get(_text(line.parent_uuid))
+        uuid, unique = text_of(line.uuid), _UNIQUE.fullmatch(message_id)
+        before = self._seen.get(text_of(line.parent_uuid))
         near = (before, self._last, self._seen.get(message_id) if unique else None)
         same = next((seen for seen in near if seen and message_id and seen.message_id == message_id), None)
         lasted = count(line.duration_ms)
@@ -239,7 +204,7 @@ def project_of(cwd: str, folders: frozenset[str]) -> str:
     """The name of the folder that Claude Code was started in, which the log's folder is called after, else of `cwd`."""
     path = PureWindowsPath(cwd) if "\\" in cwd else PurePosixPath(cwd)
     above = (each for each in (path, *path.parents) if _NOT_IN_FOLDERS.sub("-", str(each)) in folders)
-    return next(above, path).name[:_MAX_TEXT]
+    return text_of(next(above, path).name)
 
 
 def _session_of_path(folders: list[str]) -> str:
@@ -253,47 +218,26 @@ def _key(message_id: str, request_id: str, root: str) -> str:
     return message_id if _UNIQUE.fullmatch(message_id) else f"{message_id} {request_id or root}"
 
 
-def _progress(line: _Line) -> tuple[_Line, str] | None:
+def _progress(line: LogLine) -> tuple[LogLine, str] | None:
     """The sub-agent's line that this one repeats, and the agent; None where there is none."""
-    if not _is_object(line.data):
+    if not is_object(line.data):
         return None
-    progress = _progress_decoder.decode(line.data)
-    if not _is_object(progress.message):
+    progress = progress_decoder.decode(line.data)
+    if not is_object(progress.message):
         return None
-    inner = _line_decoder.decode(progress.message)
+    inner = line_decoder.decode(progress.message)
     if inner.type != "assistant":
         return None
     for name in ("session_id", "cwd", "git_branch", "version", "timestamp"):
         setattr(inner, name, getattr(inner, name) or getattr(line, name))
-    return inner, _text(progress.agent_id) or _SOME_AGENT
+    return inner, text_of(progress.agent_id) or _SOME_AGENT
 
 
 def _usage(raw: msgspec.Raw) -> str:
     """The usage object as JSON; '' where there is none that says anything. Raises `ValueError` for a monstrous one."""
-    if not _is_object(raw):
+    if not is_object(raw):
         return ""
     if memoryview(raw).nbytes > _MAX_USAGE_BYTES:
         raise ValueError("no usage is that long")
-    parts = parts_of(_usage_decoder.decode(raw))
+    parts = parts_of(usage_decoder.decode(raw))
     return bytes(raw).decode() if any(part.input or part.output or part.tool_units for part in parts) else ""
-
-
-def _is_object(raw: msgspec.Raw) -> bool:
-    return bytes(memoryview(raw)[:1]) == b"{"
-
-
-def _text(value: object, limit: int = _MAX_TEXT) -> str:
-    """Text that can be stored: printable, cut to `limit` characters; '' for what is none."""
-    if not isinstance(value, str):
-        return ""
-    text = value[:limit].encode("utf-8", "replace").decode()
-    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
-
-
-def _microseconds(timestamp: object) -> int:
-    """Raises `ValueError` for what is no time that a log can have been written at."""
-    at = datetime.fromisoformat(_text(timestamp))
-    since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH
-    if not timedelta() <= since < _LATEST - _EPOCH:
-        raise ValueError("no time of a log")
-    return since // _US
