@@ -16,8 +16,8 @@ from data.store import Statement
 
 #: What says which row is meant; it cannot be corrected.
 KEYS = ("id", "ended_at")
-#: Where and how a request is counted in the latency rollups, which corrections leave alone.
-_FIXED = frozenset({"duration_ms", "ttft_ms", *ROLLUP_DIMENSIONS})
+#: How long a request took, and where the latency rollups count it: corrections leave these alone.
+_FIXED = frozenset({"duration_ms", "overhead_ms", "ttft_ms", *ROLLUP_DIMENSIONS})
 
 
 def correcting(rows: Sequence[Mapping[str, Any]]) -> list[Statement]:

@@ -70,11 +70,14 @@ def usage_sql(rollup: Rollup, rows: str) -> str:
 def correcting_sql(rollup: Rollup, relations: str, wrong: str, right: str) -> str:
     """The INSERT into a usage table that makes of the sums of the rows `wrong` those of the rows `right`.
 
-    `relations` is the WITH clause that says what these two are.
+    `relations` is the WITH clause that says what these two are. They last as long as each other: sums of
+    milliseconds stay, whose last digits depend on the order that they are made in.
     """
-    less = ", ".join(f'-"{name}" AS "{name}"' for name in ROLLUP_MEASURES)
-    sums = ", ".join(f'sum("{name}") AS "{name}"' for name in ROLLUP_MEASURES)
-    changed = " OR ".join(f'sum("{name}") <> 0' for name in ROLLUP_MEASURES)
+    counts = [name for name in ROLLUP_MEASURES if not name.endswith("_ms")]
+    less = ", ".join(f'-"{name}" AS "{name}"' for name in counts)
+    zeros = [f'0 AS "{name}"' for name in ROLLUP_MEASURES if name not in counts]
+    sums = ", ".join([*(f'sum("{name}") AS "{name}"' for name in counts), *zeros])
+    changed = " OR ".join(f'sum("{name}") <> 0' for name in counts)
     return (
         f"INSERT INTO {rollup.usage.name} BY NAME {relations} SELECT time, {_dimensions()}, {sums} FROM ("
         f"({_sums(rollup, right)}) UNION ALL BY NAME "

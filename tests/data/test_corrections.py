@@ -73,10 +73,20 @@ def test_corrected_hours_are_merged_again(store, running):
 
 
 def test_what_changes_no_sum_adds_no_row(store):
-    row = record(1)
+    rows = [record(7 * n, model="m", key="", team="", outcome="ok", status=200, stream=True) for n in range(1, 40)]
+    put(store, rows)
+    before = store.sql("FROM usage_minute").rows()
+    store.transact(correcting([correction(row, cost_note="seen") for row in rows]))
+    assert store.sql("FROM usage_minute").rows() == before
+
+
+def test_a_correction_leaves_the_sums_of_milliseconds_to_the_last_digit(store):
+    row = record(1, duration_ms=0.1, overhead_ms=0.2, ttft_ms=0.3)
     put(store, [row])
-    store.transact(correcting([correction(row, cost_note="seen")]))
-    assert store.sql("SELECT count(*) FROM usage_minute").item() == 1
+    sums = "SELECT sum(duration_ms), sum(overhead_ms), sum(ttft_ms) FROM usage_hour"
+    before = store.sql(sums).row(0)
+    store.transact(correcting([correction(row, output_tokens=1)]))
+    assert store.sql(sums).row(0) == before
 
 
 @pytest.mark.parametrize(
