@@ -116,7 +116,7 @@ def attribute(
         key=forced.key or key_label(headers, url),
         user=forced.user or own.user or identity.user,
         team=forced.team or own.team,
-        project=forced.project or own.project or _label(project) or _said(headers, "openai-project"),
+        project=forced.project or _label(project) or own.project or _said(headers, "openai-project"),
         session=own.session or session,
         agent=_said(headers, "x-claude-code-agent-id") or identity.agent,
         user_agent=_said(headers, "user-agent"),

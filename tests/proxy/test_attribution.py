@@ -103,7 +103,7 @@ def test_claude_codes_hints_become_tags():
     ("headers", "project"),
     [
         ({}, "path"),
-        ({"x-claude-proxy-project": "header"}, "header"),
+        ({"x-claude-proxy-project": "header"}, "path"),
         ({"openai-project": "proj_1"}, "path"),
     ],
     ids=["path", "header", "openai"],
