@@ -98,6 +98,7 @@ _PLACES: Final[Mapping[str, str]] = {
 #: What paths begin with that no provider's name leads to.
 RESERVED: Final = frozenset({"v1", "v1beta", "v1alpha", "p", "api", "ws", "health", "metrics"})
 _HIDDEN_SLASH: Final = re.compile(r"//|\\|%(?:2f|5c)", re.IGNORECASE)
+_QUERY_KEY: Final = re.compile(r"[?&]key=")
 _GEMINI_PATHS: Final = ("/v1beta", "/v1alpha")
 
 
@@ -116,7 +117,7 @@ def read_line(
     """Return what a request for `path` (query included, as received) asks for."""
     found = _EXACT.get((method, path.partition("?")[0]))
     if found is not None:
-        return Asked(found.endpoint, found.protocol or spoken(headers), path, method)
+        return Asked(found.endpoint, found.protocol or _spoken(headers, path), path, method)
     if leaves_its_endpoint(path):
         return _missing(method, path, headers)
     if not path.startswith("/p/"):
@@ -138,6 +139,13 @@ def spoken(headers: Mapping[str, str]) -> Protocol:
     if "x-goog-api-key" in headers:
         return Protocol.GEMINI
     return Protocol.OPENAI
+
+
+def _spoken(headers: Mapping[str, str], path: str) -> Protocol:
+    """The same, for what Google's clients may ask with their key in the query alone."""
+    said = spoken(headers)
+    alone = said is Protocol.OPENAI and "authorization" not in headers
+    return Protocol.GEMINI if alone and _QUERY_KEY.search(path) else said
 
 
 def leaves_its_endpoint(raw_path: str) -> bool:
@@ -176,13 +184,13 @@ def _known(method: str, path: str, headers: Mapping[str, str], protocol: Protoco
     plain = path.partition("?")[0]
     found = _EXACT.get((method, plain))
     if found is not None:
-        return Asked(found.endpoint, found.protocol or protocol or spoken(headers), path, method)
+        return Asked(found.endpoint, found.protocol or protocol or _spoken(headers, path), path, method)
     for pattern, each in _PATTERNS:
         if each.method == method and (match := pattern.fullmatch(plain)) is not None:
             names = match.groupdict()
             return Asked(
                 each.endpoint,
-                each.protocol or protocol or spoken(headers),
+                each.protocol or protocol or _spoken(headers, path),
                 path,
                 method,
                 model=clean(names.get("model"), _MAX_NAME),

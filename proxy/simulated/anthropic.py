@@ -9,7 +9,7 @@ from data.model import Endpoint
 from proxy.simulated import words
 from proxy.simulated.answer import Answer, Ask, Stop, ToolSpec, as_json
 from proxy.simulated.cache import FIVE_MINUTES, ONE_HOUR, Segment
-from proxy.simulated.dialect import BadAsk, Body, RateLimit, listed, model_of, positive, sse, text_of
+from proxy.simulated.dialect import SSE, BadAsk, Body, RateLimit, Trouble, listed, model_of, positive, sse, text_of
 from proxy.simulated.exchange import Event
 
 _STOPS = {Stop.END: "end_turn", Stop.TOOL: "tool_use", Stop.LENGTH: "max_tokens"}
@@ -28,12 +28,18 @@ _ERRORS = {
     529: ("overloaded_error", "Overloaded"),
 }
 
+_TROUBLES = {
+    Trouble.CONTEXT_LENGTH: "prompt is too long: 210000 tokens > 200000 maximum",
+    Trouble.CONTENT_POLICY: "Output blocked by content filtering policy",
+}
+
 
 class AnthropicMessages:
     """POST /v1/messages."""
 
     endpoint = Endpoint.MESSAGES
     overloaded = 529
+    stream_type = SSE
 
     def read(self, body: Body) -> Ask:
         """Read a Messages request. Raises BadAsk."""
@@ -80,6 +86,10 @@ class AnthropicMessages:
         return orjson.dumps(
             {"type": "error", "error": {"type": kind, "message": why or message}, "request_id": request_id or None}
         )
+
+    def trouble(self, trouble: Trouble, request_id: str, /) -> tuple[int, bytes]:
+        """What Anthropic says of such a request."""
+        return 400, self.error(400, request_id, _TROUBLES[trouble])
 
     def error_event(self) -> bytes:
         """An overloaded_error inside a stream."""

@@ -1,13 +1,13 @@
 """Everything that can go wrong at a provider, as changes to a good exchange. To add one: a function and an entry."""
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple
 
-from proxy.simulated.dialect import Dialect
+from proxy.simulated.dialect import Dialect, Trouble
 from proxy.simulated.exchange import Ending, Exchange, Step
+from proxy.simulated.packing import Brotli, Packer, Zlib, Zstd
 from proxy.simulated.settings import SimulatedSettings
 from proxy.simulated.steering import BadSteering, Steering
 
@@ -56,6 +56,14 @@ def _error(exchange: Exchange, case: Case) -> Exchange:
     body = case.dialect.error(case.after, case.request_id)
     wait_s = case.steering.numbers.get("duration_ms", 0.0) / 1000
     return replace(exchange, status=case.after, headers=headers, steps=(Step(body, wait_s),), stream=False)
+
+
+def _context_length(exchange: Exchange, case: Case) -> Exchange:
+    return _troubled(exchange, case, Trouble.CONTEXT_LENGTH)
+
+
+def _content_policy(exchange: Exchange, case: Case) -> Exchange:
+    return _troubled(exchange, case, Trouble.CONTENT_POLICY)
 
 
 def _hang(exchange: Exchange, _case: Case) -> Exchange:
@@ -123,15 +131,25 @@ def _comments(exchange: Exchange, _case: Case) -> Exchange:
 
 
 def _gzip(exchange: Exchange, _case: Case) -> Exchange:
-    return _compressed(exchange, "gzip", 31)
+    return _compressed(exchange, "gzip", Zlib(31))
 
 
 def _deflate(exchange: Exchange, _case: Case) -> Exchange:
-    return _compressed(exchange, "deflate", 15)
+    return _compressed(exchange, "deflate", Zlib(15))
+
+
+def _brotli(exchange: Exchange, _case: Case) -> Exchange:
+    return _compressed(exchange, "br", Brotli())
+
+
+def _zstd(exchange: Exchange, _case: Case) -> Exchange:
+    return _compressed(exchange, "zstd", Zstd())
 
 
 BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("error", "answers with this status; retry_after=S adds the header", _error),
+    Behaviour("context_length", "says that the request is too long for the model", _context_length),
+    Behaviour("content_policy", "says that the request's content is not allowed", _content_policy),
     Behaviour("hang", "reads the request and never answers", _hang),
     Behaviour("hang_after", "sends this many events, then nothing more", _hang_after),
     Behaviour("hang_up", "closes the connection without an answer", _hang_up),
@@ -146,6 +164,8 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("crlf", "ends the lines of its events with CRLF", _crlf),
     Behaviour("gzip", "compresses its answer with gzip", _gzip),
     Behaviour("deflate", "compresses its answer with deflate", _deflate),
+    Behaviour("br", "compresses its answer with brotli", _brotli),
+    Behaviour("zstd", "compresses its answer with zstd", _zstd),
     Behaviour("slow_drip", "sends one byte at a time, this many milliseconds apart", _slow_drip),
 )
 
@@ -192,12 +212,17 @@ def _each(exchange: Exchange, change: Callable[[bytes], bytes]) -> Exchange:
     return replace(exchange, steps=tuple(Step(change(step.data), step.wait_s) for step in exchange.steps))
 
 
-def _compressed(exchange: Exchange, coding: str, window: int) -> Exchange:
+def _troubled(exchange: Exchange, case: Case, trouble: Trouble) -> Exchange:
+    status, body = case.dialect.trouble(trouble, case.request_id)
+    headers = {**exchange.headers, "content-type": "application/json"}
+    return replace(exchange, status=status, headers=headers, steps=(Step(body),), stream=False)
+
+
+def _compressed(exchange: Exchange, coding: str, packer: Packer) -> Exchange:
     """Every step compressed and flushed by itself, so that a stream stays one."""
-    packer = zlib.compressobj(wbits=window)
-    steps = [Step(packer.compress(step.data) + packer.flush(zlib.Z_SYNC_FLUSH), step.wait_s) for step in exchange.steps]
+    steps = [Step(packer.piece(step.data), step.wait_s) for step in exchange.steps]
     if steps and exchange.ending is Ending.COMPLETE:
-        steps[-1] = Step(steps[-1].data + packer.flush(), steps[-1].wait_s)
+        steps[-1] = Step(steps[-1].data + packer.end(), steps[-1].wait_s)
     length = sum(len(step.data) for step in steps) if exchange.content_length else None
     headers = {**exchange.headers, "content-encoding": coding}
     return replace(exchange, steps=tuple(steps), headers=headers, content_length=length)

@@ -1,4 +1,4 @@
-"""GET /v1/models and /v1/models/{id}: the caller's protocol is told by its anthropic-version header."""
+"""GET /v1/models and /v1/models/{id}: the caller's protocol is told by its headers."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,8 @@ _JSON = {"content-type": "application/json"}
 
 async def models(request: web.Request) -> web.Response:
     """All models of the protocol's provider."""
+    if _is_gemini(request):
+        return await gemini_models(request)
     if _is_anthropic(request):
         data = [_anthropic(each) for each in listed("anthropic")]
         page = {"data": data, "has_more": False, "first_id": data[0]["id"], "last_id": data[-1]["id"]}
@@ -23,6 +25,8 @@ async def models(request: web.Request) -> web.Response:
 
 async def model(request: web.Request) -> web.Response:
     """One model; 404 in the protocol's shape when there is none of that name."""
+    if _is_gemini(request):
+        return await gemini_model(request)
     name = request.match_info["id"]
     found = next((each for each in MODELS if each.name == name), None)
     anthropic = _is_anthropic(request)
@@ -32,6 +36,37 @@ async def model(request: web.Request) -> web.Response:
         error = {"type": "not_found_error", "message": f"model: {name}"}
         return _json({"type": "error", "error": error, "request_id": None}, 404)
     return web.Response(body=error_body(404), status=404, headers=_JSON)
+
+
+async def gemini_models(_request: web.Request) -> web.Response:
+    """All models in Google's shape."""
+    return _json({"models": [_gemini(each) for each in listed("google")]})
+
+
+async def gemini_model(request: web.Request) -> web.Response:
+    """One model in Google's shape; 404 when there is none of that name."""
+    name = request.match_info["id"]
+    found = next((each for each in listed("google") if each.name == name), None)
+    if found is None:
+        error = {"code": 404, "message": f"models/{name} is not found", "status": "NOT_FOUND"}
+        return _json({"error": error}, 404)
+    return _json(_gemini(found))
+
+
+def _gemini(each: ModelProfile) -> dict[str, Any]:
+    methods = ["embedContent"] if "embedding" in each.name else ["generateContent", "countTokens"]
+    return {
+        "name": f"models/{each.name}",
+        "version": "001",
+        "displayName": each.label,
+        "inputTokenLimit": 1_048_576,
+        "outputTokenLimit": 65_536,
+        "supportedGenerationMethods": methods,
+    }
+
+
+def _is_gemini(request: web.Request) -> bool:
+    return "x-goog-api-key" in request.headers
 
 
 def _is_anthropic(request: web.Request) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 import orjson
@@ -13,8 +14,22 @@ from proxy.simulated.exchange import Event
 Body = Mapping[str, Any]
 
 
+SSE = "text/event-stream; charset=utf-8"
+
+
+class Trouble(StrEnum):
+    """Why a provider refuses what is asked, where another model or provider might not."""
+
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_POLICY = "content_policy"
+
+
 class BadAsk(ValueError):
     """The request's body is not what the protocol wants; the message is the provider's."""
+
+
+class NotThere(ValueError):
+    """There is nothing of that name; the message is the provider's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,7 @@ class Dialect(Protocol):
 
     endpoint: Endpoint
     overloaded: int  # the status that says "too busy"
+    stream_type: str  # the Content-Type of a stream
 
     def read(self, body: Body) -> Ask:
         """What is asked. Raises BadAsk."""
@@ -45,6 +61,9 @@ class Dialect(Protocol):
 
     def error(self, status: int, request_id: str, /, why: str = "") -> bytes:
         """The body of an error with `status`; `why` replaces the usual message."""
+
+    def trouble(self, trouble: Trouble, request_id: str, /) -> tuple[int, bytes]:
+        """Status and body of the error that says so."""
 
     def error_event(self) -> bytes:
         """An error in the middle of a stream, as one event."""

@@ -28,6 +28,10 @@ MODELS: tuple[ModelProfile, ...] = (
     ModelProfile("gpt-5.1", "openai", "GPT-5.1", "2025-11-13", 1200, 75, 240, reasons=True),
     ModelProfile("gpt-4.1", "openai", "GPT-4.1", "2025-04-14", 600, 95),
     ModelProfile("gpt-4o-mini", "openai", "GPT-4o mini", "2024-07-18", 380, 130, 150),
+    ModelProfile("gemini-2.5-pro", "google", "Gemini 2.5 Pro", "2025-06-17", 1400, 90, 260, reasons=True),
+    ModelProfile("gemini-2.5-flash", "google", "Gemini 2.5 Flash", "2025-06-17", 500, 160),
+    ModelProfile("text-embedding-3-small", "openai", "Embedding 3 small", "2024-01-25", 60, 1),
+    ModelProfile("gemini-embedding-001", "google", "Gemini Embedding 001", "2025-07-14", 60, 1),
 )
 
 _ANY = ModelProfile("", "simulated", "", "2026-01-01", 800, 80)

@@ -9,9 +9,9 @@ from data.model import Endpoint
 from proxy.simulated import words
 from proxy.simulated.answer import Answer, Ask, Stop, ToolSpec, as_json
 from proxy.simulated.cache import Segment
-from proxy.simulated.dialect import BadAsk, Body, RateLimit, listed, model_of, positive, sse, text_of
+from proxy.simulated.dialect import SSE, BadAsk, Body, RateLimit, Trouble, listed, model_of, positive, sse, text_of
 from proxy.simulated.exchange import Event
-from proxy.simulated.openai_errors import error_body, ratelimit_headers
+from proxy.simulated.openai_errors import error_body, ratelimit_headers, trouble_body
 
 _STOPS = {Stop.END: "stop", Stop.TOOL: "tool_calls", Stop.LENGTH: "length"}
 _FINGERPRINT = "fp_5ca1ab1e00"
@@ -22,6 +22,7 @@ class OpenAIChat:
 
     endpoint = Endpoint.CHAT_COMPLETIONS
     overloaded = 503
+    stream_type = SSE
 
     def read(self, body: Body) -> Ask:
         """Read a Chat Completions request. Raises BadAsk."""
@@ -67,6 +68,10 @@ class OpenAIChat:
     def error(self, status: int, _request_id: str, /, why: str = "") -> bytes:
         """An error body in OpenAI's shape."""
         return error_body(status, why)
+
+    def trouble(self, trouble: Trouble, _request_id: str, /) -> tuple[int, bytes]:
+        """What OpenAI says of such a request."""
+        return 400, trouble_body(trouble)
 
     def error_event(self) -> bytes:
         """An error in the place of a chunk."""

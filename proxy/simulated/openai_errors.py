@@ -2,7 +2,7 @@
 
 import orjson
 
-from proxy.simulated.dialect import RateLimit
+from proxy.simulated.dialect import RateLimit, Trouble
 
 _ERRORS = {
     400: ("invalid_request_error", None, "The request is not valid."),
@@ -14,11 +14,32 @@ _ERRORS = {
     503: ("server_error", None, "The engine is currently overloaded, please try again later."),
 }
 
+_TROUBLES = {
+    Trouble.CONTEXT_LENGTH: (
+        "context_length_exceeded",
+        "This model's maximum context length is 128000 tokens. However, your messages resulted in 210000 tokens.",
+    ),
+    Trouble.CONTENT_POLICY: (
+        "content_policy_violation",
+        "Your request was rejected as a result of our safety system.",
+    ),
+}
+
+
+def trouble_body(trouble: Trouble) -> bytes:
+    """The body of the error that says so; its status is 400."""
+    code, message = _TROUBLES[trouble]
+    return _body("invalid_request_error", code, message)
+
 
 def error_body(status: int, why: str = "") -> bytes:
     """An error body in OpenAI's shape."""
     kind, code, message = _ERRORS.get(status, ("server_error", None, "The server had an error. Sorry about that!"))
-    return orjson.dumps({"error": {"message": why or message, "type": kind, "param": None, "code": code}})
+    return _body(kind, code, why or message)
+
+
+def _body(kind: str, code: str | None, message: str) -> bytes:
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
 def ratelimit_headers(request_id: str, ratelimit: RateLimit) -> dict[str, str]:

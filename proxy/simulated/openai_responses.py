@@ -9,9 +9,9 @@ from data.model import Endpoint
 from proxy.simulated import words
 from proxy.simulated.answer import Answer, Ask, Stop, ToolSpec, as_json
 from proxy.simulated.cache import Segment
-from proxy.simulated.dialect import BadAsk, Body, RateLimit, listed, model_of, positive, sse, text_of
+from proxy.simulated.dialect import SSE, BadAsk, Body, RateLimit, Trouble, listed, model_of, positive, sse, text_of
 from proxy.simulated.exchange import Event
-from proxy.simulated.openai_errors import error_body, ratelimit_headers
+from proxy.simulated.openai_errors import error_body, ratelimit_headers, trouble_body
 
 Item = dict[str, Any]
 
@@ -21,6 +21,7 @@ class OpenAIResponses:
 
     endpoint = Endpoint.RESPONSES
     overloaded = 503
+    stream_type = SSE
 
     def read(self, body: Body) -> Ask:
         """Read a Responses request. Raises BadAsk."""
@@ -66,6 +67,10 @@ class OpenAIResponses:
     def error(self, status: int, _request_id: str, /, why: str = "") -> bytes:
         """An error body in OpenAI's shape."""
         return error_body(status, why)
+
+    def trouble(self, trouble: Trouble, _request_id: str, /) -> tuple[int, bytes]:
+        """What OpenAI says of such a request."""
+        return 400, trouble_body(trouble)
 
     def error_event(self) -> bytes:
         """An error inside a stream."""

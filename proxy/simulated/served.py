@@ -13,7 +13,11 @@ _WINDOW_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One request as the provider saw it. `at`: seconds since the epoch. `complete`: its answer was sent to the end."""
+    """One request as the provider saw it. `at`: seconds since the epoch. `complete`: its answer was sent to the end.
+
+    `credential` is a label of the key that it came with, as the ledger's `key`; `request_id` is the caller's own.
+    A batch's requests are noted when it ends, each with its `batch` and `custom_id`.
+    """
 
     id: str
     at: float
@@ -26,6 +30,10 @@ class Served:
     tokens: Tokens
     steering: str
     user_agent: str
+    credential: str = ""
+    request_id: str = ""
+    batch: str = ""
+    custom_id: str = ""
 
 
 @dataclass(slots=True)

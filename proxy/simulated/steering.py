@@ -14,9 +14,11 @@ COUNTS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "
 #: Milliseconds; they hold as given, whatever the provider's `speed` is.
 TIMES = ("ttft_ms", "duration_ms")
 #: `tool`: 1 calls a tool, 0 calls none; `chunks`: parts that the text is streamed in; `retry_after`: seconds.
-OPTIONS = ("tool", "chunks", "retry_after")
-#: Replaces the model that the answer names.
-WORDS = ("model", "tier")
+#: `overloaded_for`: seconds from now on in which every request is refused. Of a batch: `polls` are how often it is
+#: looked at before it has ended, `errored` and `expired` how many of its last requests come to nothing.
+OPTIONS = ("tool", "chunks", "retry_after", "overloaded_for", "polls", "errored", "expired")
+#: `model` and `tier` are what the answer names; `only`: the label of the credential that faults are for.
+WORDS = ("model", "tier", "only")
 
 
 class BadSteering(ValueError):

@@ -154,6 +154,8 @@ def test_a_line_is_read(method: str, path: str, expected: Asked):
         ("/v1/files", {"authorization": "Bearer sk"}, OA),
         ("/v1/files/file_1/content", KEY, A),
         ("/v1/models", {"x-goog-api-key": "g"}, G),
+        ("/v1/models?pageSize=2&key=g", {}, G),
+        ("/v1/models?key=g", {"authorization": "Bearer sk"}, OA),
         ("/openai/v1/files", KEY, OA),
         ("/anthropic/v1/files/f", {}, A),
     ],

@@ -7,11 +7,13 @@ import zlib
 from collections.abc import AsyncIterator
 
 import aiohttp
+import brotli
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from proxy.simulated.behaviour import BEHAVIOURS
+from proxy.simulated.packing import zstd
 from proxy.simulated.server import BOOKS, PROVIDER, make_app
 from proxy.simulated.settings import SimulatedSettings
 
@@ -20,6 +22,7 @@ PATHS = {
     "/v1/chat/completions": {"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]},
     "/v1/responses": {"model": "gpt-5", "input": "Hi"},
 }
+CODINGS = {"gzip": gzip.decompress, "deflate": zlib.decompress, "br": brotli.decompress, "zstd": zstd.decompress}
 
 
 @pytest.fixture
@@ -159,7 +162,7 @@ async def test_a_slow_drip_sends_every_byte(client, stream):
 
 
 @every_path
-@pytest.mark.parametrize(("coding", "unpack"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
+@pytest.mark.parametrize(("coding", "unpack"), CODINGS.items())
 async def test_a_compressed_answer_unpacks_to_the_plain_one(client, path, coding, unpack):
     async with ask(client, path, coding) as answer:
         assert answer.headers["content-encoding"] == coding
