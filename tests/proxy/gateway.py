@@ -152,10 +152,11 @@ async def gateway(
     store: NoStore | None = None,
     **config: Any,
 ) -> AsyncIterator[Gateway]:
-    """The proxy in front of one address that serves both protocols; `config` is set besides, or instead."""
+    """The proxy in front of one address that serves all protocols; `config` is set besides, or instead."""
     providers = {
         "anthropic": ProviderConfig(Protocol.ANTHROPIC, base_url, api_key, "anthropic"),
         "openai": ProviderConfig(Protocol.OPENAI, base_url, api_key, "openai"),
+        "gemini": ProviderConfig(Protocol.GEMINI, base_url, api_key, "gemini"),
     }
     limits = ProxyConfig(**{"port": 0, "drain_s": 5.0, **(settings or {})})  # type: ignore[arg-type]
     settled = Config(**{"home": home, "proxy": limits, "providers": providers, **config})
