@@ -109,7 +109,7 @@ def row(start: RequestStart, ending: Ending, usage: Usage, cost: Cost) -> Ledger
         error_class=error_class(ending.error_class or usage.error_class),
         error_message=clean(ending.error_message or usage.error_message, 500),
         stop_reason=clean(usage.stop_reason, 100),
-        provider_request_id=clean(ending.provider_request_id, 200),
+        provider_request_id=clean(ending.provider_request_id or usage.response_id, 200),
         uncached_input_tokens=tokens.uncached_input,
         cache_read_tokens=tokens.cache_read,
         cache_write_5m_tokens=tokens.cache_write_5m,

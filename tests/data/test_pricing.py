@@ -107,6 +107,61 @@ def test_service_tiers(model, tier, speed, tokens, dollars):
     assert cost(model, tokens, tier=tier, speed=speed).cost_usd == Decimal(dollars)
 
 
+@pytest.mark.parametrize(
+    ("model", "tier", "speed", "note"),
+    [
+        ("gpt-5", "something new", "", "no price for service tier 'something new'"),
+        ("gpt-5", "priority", "", ""),
+        ("gpt-5", "auto", "", ""),
+        ("gpt-5", "batch", "", ""),
+        ("claude-opus-5", "standard", "standard", ""),
+        ("claude-opus-5", "priority", "", "no price for service tier 'priority'"),
+        ("claude-opus-5", "", "fast", ""),
+        ("claude-opus-4-5", "x", "fast", "no price for service tier 'x' and speed 'fast'"),
+        ("claude-opus-4-0", "batch", "", ""),
+    ],
+)
+def test_a_tier_or_a_speed_without_a_price_makes_the_cost_an_estimate(model, tier, speed, note):
+    found = cost(model, MIXED, tier=tier, speed=speed)
+    assert found.note == note
+    assert found.status is (CostStatus.ESTIMATED if note else CostStatus.EXACT)
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "place", "tier", "dollars"),
+    [
+        # .08625 and a tenth more
+        ("claude-opus-5", "anthropic", "us", "", "0.094875"),
+        ("claude-opus-5", "anthropic", "global", "", "0.08625"),
+        ("claude-opus-5", "anthropic", "not_available", "", "0.08625"),
+        ("claude-opus-5", "anthropic", "us", "batch", "0.0474375"),
+        ("claude-opus-5", "corporate gateway", "us", "", "0.094875"),
+    ],
+)
+def test_staying_in_the_united_states_costs_a_tenth_more(model, provider, place, tier, dollars):
+    found = price(
+        provider=provider,
+        protocol="anthropic",
+        model=model,
+        tokens=MIXED,
+        at=AT,
+        service_tier=tier,
+        inference_geo=place,
+    )
+    assert found.cost_usd == Decimal(dollars)
+
+
+def test_only_anthropic_takes_more_for_it():
+    asked = {"provider": "openai", "model": "gpt-5", "tokens": Tokens(1_000, 20_000, output=500), "at": AT}
+    assert price(**asked, inference_geo="us") == price(**asked)
+
+
+def test_a_search_costs_a_cent_in_the_united_states_too():
+    tokens = Tokens(uncached_input=1_000, tool_units=3)
+    found = price(provider="anthropic", model="claude-opus-5", tokens=tokens, at=AT, inference_geo="us")
+    assert found.cost_usd == Decimal("0.0355")
+
+
 def test_a_search_costs_a_cent_in_a_batch_too():
     tokens = Tokens(uncached_input=1_000, tool_units=3)
     assert cost("claude-sonnet-4-5", tokens).cost_usd == Decimal("0.033")

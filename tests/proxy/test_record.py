@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from data.model import CostStatus, Endpoint, Outcome, Protocol, RequestStart, Tokens
 from data.pricing import Priced
 from proxy.record import Ending, ledger_record
-from proxy.usage import Usage
+from proxy.usage import Billing, Share, Usage
 
 T0 = 1_800_000_000_000_000
 START = RequestStart(
@@ -91,3 +91,71 @@ def test_what_a_provider_says_is_stored_clean():
     assert len(row.model) == 200
     assert row.model.isprintable()
     assert (row.stop_reason, len(row.error_message)) == ("s ", 500)
+
+
+BY_MODEL = {
+    "answered": Priced(Decimal(1), CostStatus.EXACT, "list 1"),
+    "advisor": Priced(Decimal(3), CostStatus.EXACT, "list 1"),
+}
+SHARED = replace(COUNTED, others=(Share("advisor", Tokens(uncached_input=10, output=5)),))
+
+
+def by_model(prices: dict[str, Priced]):
+    def price(*, model: str, **_question: object) -> Priced:
+        return prices.get(model, Priced(None, CostStatus.UNPRICED, ""))
+
+    return price
+
+
+def test_what_other_models_had_a_share_in_is_counted_and_priced_with_them():
+    row = ledger_record(START, ENDING, SHARED, by_model(BY_MODEL))
+    assert (row.model, row.cost_usd, row.cost_status) == ("answered", 4, CostStatus.EXACT)
+    assert (row.uncached_input_tokens, row.output_tokens) == (13, 7)
+
+
+@pytest.mark.parametrize(
+    ("advisor", "usd", "status", "note"),
+    [
+        (None, None, CostStatus.UNPRICED, ""),
+        (Priced(Decimal(3), CostStatus.ESTIMATED, "l", "no price for x"), 4, CostStatus.ESTIMATED, "no price for x"),
+    ],
+    ids=["unpriced", "estimated"],
+)
+def test_a_cost_is_as_good_as_the_worst_of_its_shares(advisor, usd, status, note):
+    prices = {"answered": DOLLAR} | ({"advisor": advisor} if advisor else {})
+    row = ledger_record(START, ENDING, SHARED, by_model(prices))
+    assert (row.cost_usd, row.cost_status, row.cost_note) == (usd, status, note)
+
+
+@pytest.mark.parametrize(
+    ("usage", "usd", "status"),
+    [
+        (replace(COUNTED, billing=Billing.FREE, note="why"), 0, CostStatus.EXACT),
+        (replace(COUNTED, billing=Billing.PARTLY, note="why"), 1, CostStatus.ESTIMATED),
+        (replace(COUNTED, billing=Billing.UNKNOWN, note="why"), 1, CostStatus.ESTIMATED),
+        (Usage(complete=True, billing=Billing.UNKNOWN, note="why"), None, CostStatus.UNPRICED),
+    ],
+    ids=["free", "partly", "unknown but counted", "unknown"],
+)
+def test_how_counts_become_money(usage: Usage, usd: int | None, status: CostStatus):
+    row = ledger_record(START, ENDING, usage, Prices())
+    assert (row.cost_usd, row.cost_status, row.cost_note) == (usd, status, "why")
+
+
+def test_what_no_counts_tell_of_an_error_is_free_all_the_same():
+    usage = Usage(complete=True, billing=Billing.UNKNOWN, note="why")
+    row = ledger_record(START, replace(ENDING, billed=False), usage, Prices())
+    assert (row.cost_usd, row.cost_status) == (0, CostStatus.EXACT)
+
+
+def test_an_answers_own_number_stands_in_for_the_requests():
+    row = ledger_record(START, ENDING, replace(COUNTED, response_id="r1"), Prices())
+    assert row.provider_request_id == "r1"
+    row = ledger_record(START, replace(ENDING, provider_request_id="req"), replace(COUNTED, response_id="r1"), Prices())
+    assert row.provider_request_id == "req"
+
+
+def test_place_and_speed_are_priced():
+    prices = Prices()
+    ledger_record(START, ENDING, replace(COUNTED, inference_geo="us", speed="fast"), prices)
+    assert (prices.asked[0]["inference_geo"], prices.asked[0]["speed"]) == ("us", "fast")
