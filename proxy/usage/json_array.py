@@ -5,7 +5,8 @@ from typing import Final
 
 from proxy.sse import MAX_EVENT_BYTES, SseEvent
 
-_OUTSIDE: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
+#: Up to the next bracket, or to a string that has no end yet; whole strings are passed over.
+_OUTSIDE: Final = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+(["{}\[\]])', re.DOTALL)
 _INSIDE: Final = re.compile(rb'["\\]')
 _OPENING: Final = b"{["
 
@@ -30,15 +31,15 @@ class JsonArray:
         found: list[SseEvent] = []
         begin = 0
         at = self._rest_of_string(data) if self._in_string else 0
-        while not self._in_string and (match := _OUTSIDE.search(data, at)) is not None:
-            token, at = match[0], match.end()
+        while not self._in_string and (match := _OUTSIDE.match(data, at)) is not None:
+            token, at = match[1], match.end()
             if token == b'"':
                 self._in_string = True
                 at = self._rest_of_string(data, at)
             elif token in _OPENING:
                 self._depth += 1
-                begin = match.start() if self._depth == 2 else begin
-            elif len(token) == 1:
+                begin = at - 1 if self._depth == 2 else begin
+            else:
                 self._depth -= 1
                 if self._depth == 1:
                     found += self._complete(data[begin:at])

@@ -61,6 +61,15 @@ def responses(size: int) -> bytes:
     )
 
 
+def gemini(size: int) -> bytes:
+    """A Gemini stream whose pieces carry so many characters each."""
+    counts = {"promptTokenCount": 9, "candidatesTokenCount": 99, "totalTokenCount": 108}
+    content = {"role": "model", "parts": [{"text": "x" * size}]}
+    piece = {"candidates": [{"content": content, "index": 0}], "usageMetadata": counts, "modelVersion": "gemini"}
+    last = {"candidates": [{"finishReason": "STOP", "index": 0}], "usageMetadata": counts}
+    return repeated(events(piece)) + events(last)
+
+
 def repeated(event: bytes) -> bytes:
     return event * (STREAM_BYTES // len(event))
 
@@ -89,6 +98,7 @@ def streams() -> None:
         (Endpoint.MESSAGES, anthropic),
         (Endpoint.CHAT_COMPLETIONS, chat),
         (Endpoint.RESPONSES, responses),
+        (Endpoint.GENERATE_CONTENT, gemini),
     )
     for endpoint, make in shapes:
         for size in (12, 400, 8000):
