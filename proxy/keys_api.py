@@ -101,7 +101,8 @@ class KeysApi:
             if known is None:
                 raise
             document = known.document.model_copy(update={"enabled": False})
-            off = known.model_copy(update={"document": document, "updated_at": _now()})
+            changes = {"document": document, "version": known.version + 1, "updated_at": _now()}
+            off = known.model_copy(update=changes)
             self._watch.apply(off, pending=True)
             return _json(shown(off, _now()))
 

@@ -7,7 +7,8 @@ restart included. A change that one proxy makes is in the copy at once, where it
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ from proxy.admission.keys import KeyRing
 
 INTERVAL_S: Final = 1.0
 COPY_INTERVAL_S: Final = 0.1
+#: A key that the store does not know is let be for so long: the store may have been asked before it was made.
+_LATELY: Final = timedelta(seconds=10)
 _KEYS: TypeAdapter[tuple[StoredKey, ...]] = TypeAdapter(tuple[StoredKey, ...])
 _log = logging.getLogger(__name__)
 
@@ -57,7 +60,7 @@ class KeyWatch:
         except (OSError, ValidationError, ValueError) as error:
             _log.warning("the copy of the virtual keys cannot be read: %s", type(error).__name__)
             return
-        self._know({key.name: key for key in keys})
+        self._know(newest(self._keys, keys))
 
     def apply(self, changed: StoredKey, *, pending: bool = False) -> None:
         """A key has changed: calls are held to it from now on. `pending`: the store does not have it yet."""
@@ -89,7 +92,10 @@ class KeyWatch:
             return
         if found is not None:
             self._stamp, keys = found
-            self._know({key.name: key for key in keys} | self._pending)
+            told = {key.name for key in keys}
+            lately = datetime.now(UTC) - _LATELY
+            kept = {name: key for name, key in self._keys.items() if name in told or key.updated_at > lately}
+            self._know(newest(kept, keys))
             self._write_copy()
 
     def _read(self, known: str) -> tuple[str, Sequence[StoredKey]] | None:
@@ -109,6 +115,16 @@ class KeyWatch:
             self._copied = write_copy(self._copy, self.keys)
         except OSError as error:
             _log.warning("the copy of the virtual keys cannot be written: %s", error.strerror)
+
+
+def newest(known: Mapping[str, StoredKey], found: Iterable[StoredKey]) -> dict[str, StoredKey]:
+    """Return the keys by name, each in the newest version of both: a source may have been read before a change."""
+    keys = dict(known)
+    for key in found:
+        old = keys.get(key.name)
+        if old is None or (key.version, key.updated_at) >= (old.version, old.updated_at):
+            keys[key.name] = key
+    return keys
 
 
 def write_copy(path: Path, keys: Iterable[StoredKey]) -> tuple[int, int]:

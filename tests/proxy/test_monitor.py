@@ -96,7 +96,7 @@ async def test_stats_and_feed(tmp_path: Path):
 async def test_providers_never_show_their_key(tmp_path: Path):
     async with gateway(tmp_path, "http://127.0.0.1:9", api_key="sk-secret") as proxy, client() as c:
         _, body = await read(c, f"{proxy.url}/api/system/providers")
-    assert [item["own_key"] for item in body["items"]] == [True, True]
+    assert [item["own_key"] for item in body["items"]] == [True, True, True]
     assert "secret" not in json.dumps(body)
 
 
