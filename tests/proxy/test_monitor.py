@@ -71,7 +71,7 @@ async def test_health_with_a_store(tmp_path: Path):
     store = TakingStore()
     async with provider(answer(MESSAGE)) as (url, _), gateway(tmp_path, url, store=store) as proxy, client() as c:
         await call(proxy, c)
-        await until(lambda: len(store.taken) == 1)
+        await until(lambda: len(store.rows) == 1)
         assert (await read(c, f"{proxy.url}/health"))[1]["status"] == "ok"
         assert (await read(c, f"{proxy.url}/api/system/health"))[1]["status"] == "ok"
 
@@ -96,7 +96,7 @@ async def test_stats_and_feed(tmp_path: Path):
 async def test_providers_never_show_their_key(tmp_path: Path):
     async with gateway(tmp_path, "http://127.0.0.1:9", api_key="sk-secret") as proxy, client() as c:
         _, body = await read(c, f"{proxy.url}/api/system/providers")
-    assert [item["own_key"] for item in body["items"]] == [True, True, True]
+    assert {item["own_key"] for item in body["items"]} == {True}
     assert "secret" not in json.dumps(body)
 
 
