@@ -18,6 +18,8 @@ MAX_MODELS = 500
 #: Providers name errors.
 MAX_ERRORS = 50
 _OTHER = "other"
+#: What OpenTelemetry calls a chat; it has names of its own for `embeddings` and `generate_content`.
+_CHATS = frozenset({Endpoint.MESSAGES, Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.BATCH_RESULT})
 _CALL = ("provider", "endpoint", "outcome", "status")
 _MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model")
 
@@ -94,10 +96,11 @@ class Metrics:
         if children is None:
             children = self._children[key] = self._prepare(key)
         children.requests.add(1)
-        children.duration.observe(record.duration_ms / 1000)
+        if record.duration_ms:  # how long a result of a batch took, nobody knows
+            children.duration.observe(record.duration_ms / 1000)
+            self._overhead.observe(record.overhead_ms / 1000)
         if record.ttft_ms is not None:
             children.ttft.observe(record.ttft_ms / 1000)
-        self._overhead.observe(record.overhead_ms / 1000)
         _count_tokens(children, record)
         if record.cost_usd is None:
             children.unpriced.add(1)
@@ -110,7 +113,7 @@ class Metrics:
 
     def _prepare(self, key: _Kind) -> _Children:
         provider, endpoint, asked, model, outcome, status, error = key
-        operation = endpoint if endpoint in {Endpoint.COUNT_TOKENS, Endpoint.MODELS} else "chat"
+        operation = "chat" if endpoint in _CHATS else endpoint
         labels = (operation, provider, asked, model)
         return _Children(
             requests=self._requests.at(provider, endpoint, outcome, status),

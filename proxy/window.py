@@ -17,7 +17,7 @@ class Counts(NamedTuple):
     error: bool
     tokens: int
     cost_usd: float
-    duration: int
+    duration: int | None  # None: nobody knows how long it took
     ttft: int | None
 
 
@@ -48,7 +48,8 @@ class Slot:
         self.errors += call.error
         self.tokens += call.tokens
         self.cost_usd += call.cost_usd
-        self.duration[call.duration] += 1
+        if call.duration is not None:
+            self.duration[call.duration] += 1
         if call.ttft is not None:
             self.ttft[call.ttft] += 1
 
@@ -93,7 +94,7 @@ def counts_of(record: LedgerRecord) -> Counts:
         is_error(record),
         tokens_of(record),
         float(record.cost_usd or 0),
-        bucket_of(record.duration_ms),
+        bucket_of(record.duration_ms) if record.duration_ms else None,
         None if record.ttft_ms is None else bucket_of(record.ttft_ms),
     )
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -68,6 +69,18 @@ async def test_each_result_is_a_row_and_the_fetch_is_free(tmp_path: Path):
     assert (done.model, done.provider_request_id, done.status) == ("claude-opus-4-5", "msg_one", 200)
     assert (done.uncached_input_tokens, done.output_tokens, done.cost_status) == (1000, 100, CostStatus.EXACT)
     assert [row.id for row in rows] == [result_id(BATCH, name) for name in ("one", "two", "bad", "late")]
+
+
+async def test_results_cost_money_but_took_no_time_that_anybody_knows(tmp_path: Path):
+    async with provider(answer(RESULTS, headers=LINES)) as (url, _), gateway(tmp_path, url) as proxy:
+        await fetch(proxy)
+        await until(lambda: len(proxy.records) == 5)
+        async with client() as session:
+            said = (await (await session.get(f"{proxy.url}/metrics")).text()).splitlines()
+    timed = [line for line in said if "duration_count" in line and 'operation_name="chat"' in line]
+    assert {line.rpartition(" ")[2] for line in timed} == {"0.0"}
+    assert 'claude_proxy_cost_usd_total{model="claude-opus-4-5",provider="anthropic"} 0.0075' in said
+    assert proxy.proxy.live._all_sums(int(time.time())).duration.total() == 1  # of the fetch itself
 
 
 async def test_a_second_fetch_writes_nothing_down(tmp_path: Path):
