@@ -37,7 +37,8 @@ class Batches:
             if number in self._seen:
                 return
             now_us = time.time_ns() // 1000
-            row = ledger_record(*result_account(fetch, batch, result, now_us), result.usage, self._price)
+            start, ending = result_account(fetch, batch, result, now_us)
+            row = ledger_record(start, ending, result.usage, self._price)
             # in this order: a result that was noted first and never written would be lost
             self._write(scrubbed(row, secrets))
             self._seen.add(number, now_us / 1e6)
