@@ -45,7 +45,7 @@ def make_app(parts: Parts, hosts: frozenset[str]) -> web.Application:
     app.router.add_route("*", "/api/system/{rest:.*}", not_found)
     app.router.add_route("*", "/api/{rest:.*}", guarded(parts.worker_api.handle, hosts=hosts))
     app.router.add_route("*", "/ws/{rest:.*}", not_found)
-    app.router.add_route("*", "/{rest:.*}", client)
+    app.router.add_route("*", "/{rest:(?s:.*)}", client)  # line breaks in percent signs too
     app.on_response_prepare.append(drop_added_headers)
     app.on_response_prepare.append(partial(_close_when_leaving, parts.forwarder))
     app.on_shutdown.append(parts.worker_socket.close)

@@ -287,6 +287,7 @@ async def raw(url: str, request: str) -> bytes:
         ("/p/web%20%C3%A4/v1/messages?x=/p/", "/v1/messages?x=/p/"),
         ("/anthropic/v1/messages?beta=true", "/v1/messages?beta=true"),
         ("/p/web/anthropic/v1/Some:thing,(new)%41~", "/v1/Some:thing,(new)%41~"),
+        ("/p/a%0ab/anthropic/v1/x%0d%0ay", "/v1/x%0d%0ay"),
     ],
 )
 async def test_the_rest_of_a_path_arrives_byte_for_byte(tmp_path: Path, path: str, sent: str):
