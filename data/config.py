@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from data.model import Protocol
 from data.route_config import BreakerConfig, RouteConfig, TiersConfig
@@ -15,6 +15,12 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
 Money = Annotated[Decimal, Field(ge=0)]
+Origin = Annotated[str, Field(pattern=r"^https?://[^/\s*@]+$")]
+#: A list in the file; separated by commas in a variable.
+Origins = Annotated[
+    tuple[Origin, ...],
+    BeforeValidator(lambda given: [part.strip() for part in given.split(",")] if isinstance(given, str) else given),
+]
 _STRICT = ConfigDict(extra="forbid")
 #: Bytes that a Unix socket's path may have: it must fit into `sockaddr_un`.
 SOCKET_PATH_LIMIT = 107
@@ -75,6 +81,10 @@ class ProxyConfig:
     max_body_bytes: Bytes = 512 * 1024 * 1024
     spool_warn_bytes: Bytes = 64 * 1024 * 1024
     drain_s: Seconds = 30.0
+    api_token: str = field(default="", repr=False)  # '': the API is open to this machine only
+    cors_origins: Origins = ()  # pages of these sites may use the API
+    access_log: bool = False  # a line a call
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,17 @@ class KeysConfig:
     __pydantic_config__: ClassVar[Any] = _STRICT
 
     required: bool = False  # whether a call without a valid one is refused
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpConfig:
+    """Where metrics are pushed, beside being there to be scraped."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    endpoint: Annotated[str, Field(pattern=r"^$|^https?://[^/\s@]+[^\s@]*$")] = ""  # '': nowhere
+    headers: str = field(default="", repr=False)  # "name=value,name=value": what the receiver wants to be shown
+    interval_s: Annotated[float, Field(ge=1)] = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +161,7 @@ class Config:
     tiers: TiersConfig = field(default_factory=TiersConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     prices: tuple[PriceOverride, ...] = ()
+    otlp: OtlpConfig = field(default_factory=OtlpConfig)
 
     @property
     def database(self) -> Path:

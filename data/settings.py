@@ -22,10 +22,10 @@ from pydantic import TypeAdapter, ValidationError
 from data.config import Config, ProviderConfig
 from data.errors import ConfigError
 from data.faults import Fault, Place, Tree
-from data.settings_checks import CHECKS, REFERENCES, keys_of, plain
+from data.settings_checks import CHECKS, REFERENCES, SECRETS, keys_of, plain, secrets_in
 
 PREFIX = "CLAUDE_PROXY_"
-SECTIONS = ("store", "proxy", "worker", "ui", "keys", "tiers", "breaker")
+SECTIONS = ("store", "proxy", "worker", "ui", "keys", "tiers", "breaker", "otlp")
 #: Variables that say where to look rather than what to set.
 LOCATIONS = ("CLAUDE_PROXY_HOME", "CLAUDE_PROXY_CONFIG")
 #: What has no variable of its own: the name stands in the variable's, and lists are for the file.
@@ -116,14 +116,18 @@ def _apply_environment(tree: Tree, environ: Mapping[str, str], sources: Sources,
         if not variable.startswith(PREFIX) or variable in LOCATIONS:
             continue
         path = names.get(variable) or names.get(variable.removesuffix("_FILE"), [])
-        if not path or (variable not in names and not variable.endswith("API_KEY_FILE")):
+        if not path or (variable not in names and not _is_secret(path)):
             faults.append(f"{variable}: no such setting{_nearest(variable, names)}")
             continue
-        _put(tree, path, _referred(variable, value) if path[-1] == "api_key" else value)
+        _put(tree, path, _referred(variable, value) if _is_secret(path) else value)
         sources.variables[tuple(path)] = variable
     if environ.get("CLAUDE_PROXY_HOME"):
         tree["home"] = environ["CLAUDE_PROXY_HOME"]
         sources.variables["home",] = "CLAUDE_PROXY_HOME"
+
+
+def _is_secret(path: list[str]) -> bool:
+    return path[-1] == "api_key" or tuple(path) in SECRETS
 
 
 def _referred(variable: str, value: str) -> str:
@@ -185,6 +189,9 @@ def _validated(tree: Tree, environ: Mapping[str, str]) -> tuple[Config | None, l
 
 
 def _reference_faults(tree: Tree, environ: Mapping[str, str]) -> Iterator[Fault]:
+    for place, written in secrets_in(tree):
+        if written.startswith(REFERENCES) and (said := _unresolvable(written, environ)):
+            yield Fault(place, said)
     providers = tree.get("providers")
     for name, provider in (providers if isinstance(providers, dict) else {}).items():
         for place, key in keys_of(provider):
@@ -194,6 +201,14 @@ def _reference_faults(tree: Tree, environ: Mapping[str, str]) -> Iterator[Fault]
                 secret(key, environ)
             except ConfigError as error:
                 yield Fault(("providers", name, *place), str(error))
+
+
+def _unresolvable(reference: str, environ: Mapping[str, str]) -> str:
+    try:
+        secret(reference, environ)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _resolved(config: Config, environ: Mapping[str, str]) -> Config:
@@ -207,7 +222,12 @@ def _resolved(config: Config, environ: Mapping[str, str]) -> Config:
         )
         for name, provider in config.providers.items()
     }
-    return dataclasses.replace(config, providers=providers)
+    return dataclasses.replace(
+        config,
+        providers=providers,
+        proxy=dataclasses.replace(config.proxy, api_token=secret(config.proxy.api_token, environ)),
+        otlp=dataclasses.replace(config.otlp, headers=secret(config.otlp.headers, environ)),
+    )
 
 
 def secret(reference: str, environ: Mapping[str, str]) -> str:

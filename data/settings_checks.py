@@ -15,13 +15,19 @@ from data.faults import Fault, Place, Tree, tables
 from data.route_checks import route_faults
 
 REFERENCES = ("env:", "file:")
+#: Settings that are secrets, besides the providers' keys.
+SECRETS: tuple[tuple[str, str], ...] = (("proxy", "api_token"), ("otlp", "headers"))
 PATTERNS: Mapping[int | str, str] = {
     "base_url": "must be an http:// or https:// address",
     "memory_limit": 'must be a size such as "4GB"',
     "tcp": 'must be "host:port", or empty',
+    "endpoint": "must be an http:// or https:// address",
+    "cors_origins": 'must be sites such as "https://example.com", each without a path; "*" is not taken',
 }
 #: Settings of a provider whose values are shown; a key may stand by mistake wherever else it is written.
 _SHOWN_OF_PROVIDERS = frozenset({"protocol", "base_url"})
+#: Settings whose values may hold a password by mistake.
+_ADDRESSES = frozenset({"public_url", "endpoint", "cors_origins"})
 _PORT = TypeAdapter(Port)
 
 
@@ -34,7 +40,7 @@ def plain(fault: ErrorDetails) -> Fault:
         case "missing" | "missing_argument":
             return Fault(place, "is missing")
         case "string_pattern_mismatch":
-            said = PATTERNS.get(place[-1], said)
+            said = PATTERNS.get(next((part for part in reversed(place) if isinstance(part, str)), ""), said)
     shown = f" (got {str(fault['input'])[:80]!r})" if _may_be_shown(place, fault["input"]) else ""
     return Fault(place, f"{said[0].lower()}{said[1:]}{shown}")
 
@@ -42,9 +48,11 @@ def plain(fault: ErrorDetails) -> Fault:
 def _may_be_shown(place: Place, value: object) -> bool:
     if not isinstance(value, str | int | float):
         return False
+    if place[:2] in SECRETS:
+        return False
     if place[0] == "providers":
         return place[-1] in _SHOWN_OF_PROVIDERS and "@" not in str(value)
-    return place[-1] != "public_url" or "@" not in str(value)
+    return _ADDRESSES.isdisjoint(place) or "@" not in str(value)
 
 
 def keys_of(provider: object) -> Iterator[tuple[Place, object]]:
@@ -66,6 +74,21 @@ def _secret_faults(tree: Tree) -> Iterator[Fault]:
                 yield Fault(("providers", name, *place), said)
         if provider.get("api_key") and provider.get("api_keys"):
             yield Fault(("providers", name, "api_keys"), "write either one api_key or several api_keys")
+
+
+def secrets_in(tree: Tree) -> Iterator[tuple[Place, str]]:
+    """The settings among SECRETS that are written, each with what is written."""
+    for place in SECRETS:
+        section = tree.get(place[0])
+        written = section.get(place[1]) if isinstance(section, dict) else None
+        if written and isinstance(written, str):
+            yield place, written
+
+
+def _own_secret_faults(tree: Tree) -> Iterator[Fault]:
+    for place, written in secrets_in(tree):
+        if not written.startswith(REFERENCES):
+            yield Fault(place, 'write "env:NAME" or "file:PATH"; a secret does not belong in this file')
 
 
 def _address_faults(tree: Tree) -> Iterator[Fault]:
@@ -107,6 +130,7 @@ def _port_faults(tree: Tree) -> Iterator[Fault]:
 CHECKS: tuple[Callable[[Tree], Iterator[Fault]], ...] = (
     route_faults,
     _secret_faults,
+    _own_secret_faults,
     _address_faults,
     _home_faults,
     _port_faults,

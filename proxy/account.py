@@ -7,6 +7,7 @@ from time import perf_counter, time_ns
 from typing import Protocol as Shape
 
 from data.model import Endpoint, LedgerRecord, Outcome, RequestStart
+from proxy.in_flight import Phase
 from proxy.record import Ending, Pricer, cost_of, row
 from proxy.secrets import scrubbed
 from proxy.tee import Tee
@@ -104,6 +105,18 @@ class Account:
         if self._streams and self._ttft_ms is None and self._tee.output_started:
             self._ttft_ms = (at - self._arrived) * 1000
         return plain
+
+    @property
+    def phase(self) -> Phase:
+        """How far the call is."""
+        if self._tee is not None:
+            return Phase.RECEIVING
+        return Phase.WAITING if self._sent else Phase.PREPARING
+
+    @property
+    def bytes_seen(self) -> int:
+        """Bytes of the answer's body so far."""
+        return self._bytes
 
     @property
     def pending(self) -> bool:

@@ -1,11 +1,15 @@
 """What happens now: calls in flight, the last minute's rates, the newest calls. In memory, from the proxy's start."""
 
 from collections import Counter, deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from data.model import LedgerRecord
+from data.model import LedgerRecord, RequestStart
+from proxy.in_flight import InFlight, Watched
+from proxy.provider_health import Circuits, health_of
+from proxy.provider_limits import ProviderLimits
 from proxy.window import SECONDS, Slot, Window, counts_of, quantile_ms, tokens_of
 
 FEED_LENGTH = 200
@@ -13,7 +17,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FEED_TEXT = (
     "id",
     "request_id",
+    "attempt",
+    "cause",
     "provider",
+    "credential",
     "endpoint",
     "model_requested",
     "model",
@@ -27,18 +34,28 @@ _FEED_TEXT = (
     "team",
     "project",
     "session",
+    "agent",
     "cost_status",
     "ttft_ms",
 )
 
 
+def _no_circuits() -> Circuits:
+    return {}
+
+
 class Live:
-    """The live counters. Use it from the event loop; `now_s` is seconds since the epoch."""
+    """The live counters. Use it from the event loop; `now_s` is seconds since the epoch.
+
+    `circuits` and `limits` say what is known of the providers' health besides how calls ended.
+    """
 
     def __init__(self, now_s: float) -> None:
+        self.circuits: Callable[[], Circuits] = _no_circuits
+        self.limits = ProviderLimits()
         self._since = now_s
         self._by_provider: dict[str, Window] = {}
-        self._in_flight: Counter[str] = Counter()
+        self._calls = InFlight()
         self._recent: deque[tuple[int, LedgerRecord]] = deque(maxlen=FEED_LENGTH)
         self._ended = 0
         self._errors = 0
@@ -48,21 +65,23 @@ class Live:
 
     @property
     def in_flight(self) -> int:
-        """Calls that have begun and not ended."""
-        return self._in_flight.total()
+        """Attempts that have begun and not ended."""
+        return len(self._calls)
 
     @property
     def newest(self) -> int:
         """The number of the newest feed item; numbers count from 1."""
         return self._ended
 
-    def begun(self, provider: str) -> None:
-        """A call to `provider` begins."""
-        self._in_flight[provider] += 1
+    def begun(self, start: RequestStart, watched: Watched | None = None) -> None:
+        """An attempt begins; `watched` says how far it is whenever somebody looks."""
+        self._calls.begun(start, watched)
+        if start.provider not in self._by_provider:
+            self._by_provider[start.provider] = Window()
 
     def ended(self, record: LedgerRecord, now_s: float) -> None:
-        """A call that had begun ends."""
-        self._in_flight[record.provider] -= 1
+        """An attempt ends; one of which only the end is known counts too."""
+        self._calls.ended(record.id)
         self._ended += 1
         call = counts_of(record)
         self._errors += call.error
@@ -84,29 +103,39 @@ class Live:
         return [_feed_item(number, record) for number, record in chosen]
 
     def message(self, now_s: float, *, after: int) -> dict[str, Any]:
-        """Return what `/ws/live` says: state, rates of the last minute, and the calls after number `after`."""
-        seconds = self._seconds(now_s)
+        """Return what `/ws/live` says: `state`, and the calls after number `after` as `recent`."""
+        return {**self.state(now_s), "recent": self.feed(after=after)}
+
+    def state(self, now_s: float) -> dict[str, Any]:
+        """Return what holds for every listener: calls in flight, rates of the last minute, providers, totals."""
+        sums = {name: window.sums(int(now_s)) for name, window in sorted(self._by_provider.items())}
+        total, seconds = Slot(int(now_s)), self._seconds(now_s)
+        for own in sums.values():
+            total.add(own)
         return {
             "time": datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds"),
             "in_flight": self.in_flight,
-            **_rates(self._all_sums(int(now_s)), seconds),
+            **_rates(total, seconds),
             "totals": self._totals(now_s),
-            "providers": {
-                name: {"in_flight": self._in_flight[name], **_rates(self._sums(name, int(now_s)), seconds)}
-                for name in sorted(self._in_flight)
-            },
-            "recent": self.feed(after=after),
+            "providers": self._providers(sums, seconds, now_s),
+            "calls": self._calls.shown(int(now_s * 1_000_000)),
         }
 
-    def _all_sums(self, now_s: int) -> Slot:
-        total = Slot(now_s)
-        for window in self._by_provider.values():
-            total.add(window.sums(now_s))
-        return total
+    def providers(self, now_s: float) -> dict[str, dict[str, Any]]:
+        """Return by provider its calls in flight, rates of the last minute, and health."""
+        sums = {name: window.sums(int(now_s)) for name, window in sorted(self._by_provider.items())}
+        return self._providers(sums, self._seconds(now_s), now_s)
 
-    def _sums(self, provider: str, now_s: int) -> Slot:
-        window = self._by_provider.get(provider)
-        return window.sums(now_s) if window else Slot(now_s)
+    def _providers(self, sums: dict[str, Slot], seconds: float, now_s: float) -> dict[str, dict[str, Any]]:
+        in_flight, circuits, near = self._calls.by_provider(), self.circuits(), self.limits.near(now_s)
+        return {
+            name: {
+                "in_flight": in_flight[name],
+                **_rates(own, seconds),
+                "health": health_of(name, own, circuits, near.get(name, [])),
+            }
+            for name, own in sums.items()
+        }
 
     def _seconds(self, now_s: float) -> float:
         return min(max(now_s - self._since, 1.0), float(SECONDS))
@@ -133,6 +162,7 @@ def _rates(sums: Slot, seconds: float) -> dict[str, Any]:
         "latency_p99_ms": quantile_ms(sums.duration, 0.99),
         "ttft_p50_ms": quantile_ms(sums.ttft, 0.5),
         "ttft_p95_ms": quantile_ms(sums.ttft, 0.95),
+        "ttft_p99_ms": quantile_ms(sums.ttft, 0.99),
     }
 
 

@@ -10,11 +10,13 @@ from yarl import URL
 from data.config import WorkerConfig
 from proxy.call import read_body
 from proxy.errors import BodyTooLarge, ClientGone
+from proxy.guard import SHARED, TOKEN_HEADER
 from proxy.headers import HOP_BY_HOP, response_headers
 from proxy.refusals import problem
 from proxy.reply import Reply
 
-_NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "origin"}
+#: The token is for this proxy: the worker listens to this machine alone.
+_NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "origin", "authorization", TOKEN_HEADER}
 #: A worker that says nothing for so long hangs; an answer that goes on may take longer.
 HANGS_S: Final = 15.0
 _MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -62,7 +64,9 @@ class WorkerApi:
             allow_redirects=False,
             timeout=self._timeout,
         ) as answer:
-            reply.head(answer.status, answer.reason, response_headers(answer.headers))
+            sent = response_headers(answer.headers)
+            sent.update(request.get(SHARED, {}))
+            reply.head(answer.status, answer.reason, sent)
             await reply.begin()
             async for chunk in answer.content.iter_any():
                 await reply.write(chunk)

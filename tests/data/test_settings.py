@@ -218,3 +218,49 @@ def test_a_missing_secret_is_named():
 def test_a_home_too_long_for_a_socket_is_refused():
     with pytest.raises(ConfigError, match="too long to hold a Unix socket"):
         load({"CLAUDE_PROXY_HOME": "/tmp/" + "x" * 120})
+
+
+def test_the_apis_token_and_the_receivers_headers_are_secrets(tmp_path):
+    path = write(
+        tmp_path,
+        '[proxy]\napi_token = "env:TOKEN"\ncors_origins = ["https://a.example", "http://b.example:8080"]\n'
+        '[otlp]\nendpoint = "http://127.0.0.1:4318"\nheaders = "env:HEADERS"',
+    )
+    config = load({"TOKEN": "open sesame", "HEADERS": "x-key=1"}, config_file=path)
+    assert (config.proxy.api_token, config.otlp.headers) == ("open sesame", "x-key=1")
+    assert config.proxy.cors_origins == ("https://a.example", "http://b.example:8080")
+    assert "sesame" not in repr(config)
+    assert "x-key" not in repr(config)
+
+
+def test_a_token_comes_from_its_variable_or_from_the_file_it_names(tmp_path):
+    (tmp_path / "token").write_text("from a file\n")
+    assert load({"CLAUDE_PROXY_PROXY_API_TOKEN": "sesame"}).proxy.api_token == "sesame"
+    named = {"CLAUDE_PROXY_PROXY_API_TOKEN_FILE": str(tmp_path / "token")}
+    assert load(named).proxy.api_token == "from a file"
+    sites = {"CLAUDE_PROXY_PROXY_CORS_ORIGINS": "https://a.example, https://b.example"}
+    assert load(sites).proxy.cors_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[proxy]\napi_token = "sesame"', "proxy.api_token: write"),
+        ("[proxy]\napi_token = 531642", "proxy.api_token: "),
+        ('[proxy]\napi_token = "env:NOWHERE"', "proxy.api_token: neither NOWHERE"),
+        ('[otlp]\nheaders = "x-key=sesame"', "otlp.headers: write"),
+        ('[otlp]\nendpoint = "ftp://x"', "otlp.endpoint: must be an http"),
+        ('[otlp]\nendpoint = "http://me:sesame@x"', "otlp.endpoint: must be an http"),
+        ('[otlp]\ninterval_s = 0.5', "otlp.interval_s: "),
+        ('[proxy]\ncors_origins = ["*"]', "proxy.cors_origins.0: must be sites"),
+        ('[proxy]\ncors_origins = ["https://a.example/path"]', "proxy.cors_origins.0: must be sites"),
+        ("[proxy]\ncors_origins = 7", "proxy.cors_origins: "),
+        ('[proxy]\nlog_level = "loud"', "proxy.log_level: "),
+    ],
+)
+def test_a_fault_of_access_or_telemetry_is_named_without_its_value(tmp_path, text, said):
+    with pytest.raises(ConfigError) as caught:
+        load({}, config_file=write(tmp_path, text))
+    assert said in str(caught.value)
+    assert "sesame" not in str(caught.value)
+    assert "531642" not in str(caught.value)

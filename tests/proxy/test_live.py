@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.model import Endpoint, LedgerRecord, Outcome, Protocol
+from data.model import Endpoint, LedgerRecord, Outcome, Protocol, RequestStart
 from proxy.live import FEED_LENGTH, Live
 from proxy.window import SECONDS, Window, counts_of, quantile_ms
 
@@ -37,16 +37,28 @@ def record(
     )
 
 
+def start(number: int = 1, *, provider: str = "anthropic", **more: object) -> RequestStart:
+    return RequestStart(
+        id=str(number),
+        request_id=str(number),
+        started_at=int(T0 * 1e6),
+        protocol=Protocol.ANTHROPIC,
+        endpoint=Endpoint.MESSAGES,
+        provider=provider,
+        **more,  # type: ignore[arg-type]
+    )
+
+
 def ended(live: Live, record: LedgerRecord, at: float) -> None:
-    live.begun(record.provider)
+    live.begun(start(int(record.id), provider=record.provider))
     live.ended(record, at)
 
 
 def test_calls_in_flight_are_counted_a_provider():
     live = Live(T0)
-    live.begun("a")
-    live.begun("b")
-    live.ended(record(provider="a"), T0)
+    live.begun(start(1, provider="a"))
+    live.begun(start(2, provider="b"))
+    live.ended(record(1, provider="a"), T0)
     message = live.message(T0, after=0)
     assert message["in_flight"] == live.in_flight == 1
     assert {name: rates["in_flight"] for name, rates in message["providers"].items()} == {"a": 0, "b": 1}
