@@ -1,7 +1,7 @@
 """The account of one call: what passes is timed and counted, and closing it writes the call's one ledger record."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter, time_ns
 from typing import Protocol as Shape
@@ -33,10 +33,11 @@ class Ledger(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Where closed accounts go: the ledger for ever, the live counters for now."""
+    """Where closed accounts go: the ledger for ever, the live counters for now; and what answers' headers tell."""
 
     ledger: Ledger
     closed: Callable[[LedgerRecord], object]
+    answered: Callable[[RequestStart, Mapping[str, str]], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,11 @@ class Account:
         """The status of the provider's answer; 0 before it began."""
         return self._status
 
-    def answered(self, status: int, tee: Tee, *, streams: bool, provider_request_id: str) -> None:
+    def answered(
+        self, status: int, headers: Mapping[str, str], tee: Tee, *, streams: bool, provider_request_id: str
+    ) -> None:
         """The provider's headers are here; `tee` will see the body."""
+        self._books.answered(self.start, headers)
         self._status, self._tee, self._streams = status, tee, streams
         self._provider_request_id = provider_request_id
 

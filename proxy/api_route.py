@@ -36,7 +36,8 @@ class Parameter:
 class ApiRoute:
     """One route. `query` are the parameters it understands, `body` what is posted, `answers` its statuses in words.
 
-    `result` is the JSON Schema of its good answer; `media` what that is, where it is not JSON.
+    `result` is the JSON Schema of its good answer, and of the bad ones in `told_so`, which are no problem documents;
+    `media` is what a good answer is, where it is not JSON. `open`: whoever asks is answered.
     """
 
     method: str
@@ -48,6 +49,8 @@ class ApiRoute:
     answers: Mapping[int, str] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
     media: str = "application/json"
+    told_so: tuple[int, ...] = ()
+    open: bool = False
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

@@ -44,7 +44,7 @@ class Means:
     batches: Batches
     gate: Gate
     tasks: Tasks
-    begun: Callable[[RequestStart], None]
+    begun: Callable[[RequestStart, Account], None]
     breaker: Breaker
     rotation: Rotation
     trouble: str = ""
@@ -120,8 +120,8 @@ class Attempts:
         except Exception as error:  # noqa: BLE001 - whatever it is, what is not written down is not sent on
             return self._ledger_fails(error)
         means.trouble = ""
-        means.begun(start)
         account = Account(start, means.books, self._standing.prices.price, call.arrived, secrets)
+        means.begun(start, account)
         drains = self._standing.config.proxy.on_disconnect == "drain"
         self._exchange = Exchange(call.request, account, out, drains=drains)
         if self._gone:

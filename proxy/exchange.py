@@ -148,7 +148,7 @@ class Exchange:
         endless = streams or out.results is not None
         tee = Tee(parser, upstream.headers.get("Content-Encoding", ""), streams=endless)
         named = upstream.headers.get("request-id") or upstream.headers.get("x-request-id") or ""
-        self._account.answered(upstream.status, tee, streams=streams, provider_request_id=named)
+        self._account.answered(status, upstream.headers, tee, streams=streams, provider_request_id=named)
         return streams
 
     @property

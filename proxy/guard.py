@@ -8,7 +8,7 @@ so must everybody where the proxy listens to more than loopback. Pages of other 
 
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import hdrs, web

@@ -1,7 +1,7 @@
 """What a provider's answer says of its limits, read from its headers. Pure.
 
-Anthropic: `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}`, reset in RFC 3339;
-on subscriptions `anthropic-ratelimit-unified-{status,reset}` and for each window (5h, 7d …) its
+Anthropic: `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}`, reset in RFC
+3339; on subscriptions `anthropic-ratelimit-unified-{status,reset}` and for each window (5h, 7d …) its
 `{utilization,status,reset}`, reset in seconds since the epoch. OpenAI: `x-ratelimit-{limit,remaining,reset}-{requests,
 tokens}`, reset a duration such as `6m0s`, `1.2s` or `20ms`.
 """

@@ -1,7 +1,7 @@
 """What happens now: calls in flight, the last minute's rates, the newest calls. In memory, from the proxy's start."""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -108,8 +108,8 @@ class Live:
 
     def state(self, now_s: float) -> dict[str, Any]:
         """Return what holds for every listener: calls in flight, rates of the last minute, providers, totals."""
-        sums = {name: window.sums(int(now_s)) for name, window in sorted(self._by_provider.items())}
-        total, seconds = Slot(int(now_s)), self._seconds(now_s)
+        sums, seconds = self._sums(now_s), self._seconds(now_s)
+        total = Slot(int(now_s))
         for own in sums.values():
             total.add(own)
         return {
@@ -121,10 +121,13 @@ class Live:
             "calls": self._calls.shown(int(now_s * 1_000_000)),
         }
 
-    def providers(self, now_s: float) -> dict[str, dict[str, Any]]:
-        """Return by provider its calls in flight, rates of the last minute, and health."""
-        sums = {name: window.sums(int(now_s)) for name, window in sorted(self._by_provider.items())}
-        return self._providers(sums, self._seconds(now_s), now_s)
+    def providers(self, now_s: float, *, also: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+        """Return by provider its calls in flight, rates of the last minute, and health; of `also` without calls too."""
+        quiet = {name: Slot(int(now_s)) for name in also}
+        return self._providers({**quiet, **self._sums(now_s)}, self._seconds(now_s), now_s)
+
+    def _sums(self, now_s: float) -> dict[str, Slot]:
+        return {name: window.sums(int(now_s)) for name, window in sorted(self._by_provider.items())}
 
     def _providers(self, sums: dict[str, Slot], seconds: float, now_s: float) -> dict[str, dict[str, Any]]:
         in_flight, circuits, near = self._calls.by_provider(), self.circuits(), self.limits.near(now_s)

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from data.tasks import Tasks
+from proxy import upgrade
 from proxy.live import Live
 
 INTERVAL_S = 1.0
@@ -59,6 +60,8 @@ class LiveSocket:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one listener until it leaves."""
+        if (refused := upgrade.refused(request)) is not None:
+            return refused
         socket = web.WebSocketResponse(heartbeat=30.0, max_msg_size=4096, compress=False)
         await socket.prepare(request)
         if len(self._listeners) >= MAX_LISTENERS:

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,35 +12,38 @@ from aiohttp import web
 
 from data.config import Config
 from proxy.health import Condition, Status, checks, overall
-from proxy.live import FEED_LENGTH, Live
+from proxy.live import Live
 from proxy.metrics import Metrics
-from proxy.refusals import problem
 from proxy.spool import SpoolBacklog
 
 _encoder = msgspec.json.Encoder()
 
 
-class Monitor:
-    """Answers questions about this proxy. `condition` and `backlog` are read when somebody asks."""
+def _nothing() -> Mapping[str, Any]:
+    return {}
 
-    def __init__(
-        self,
-        config: Config,
-        live: Live,
-        metrics: Metrics,
-        *,
-        condition: Callable[[], Condition],
-        backlog: Callable[[], SpoolBacklog],
-    ) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is read when somebody asks: the proxy's condition, its spool, and how its telemetry goes."""
+
+    condition: Callable[[], Condition]
+    backlog: Callable[[], SpoolBacklog]
+    telemetry: Callable[[], Mapping[str, Any]] = _nothing
+
+
+class Monitor:
+    """Answers questions about this proxy. `config` may be exchanged at any time."""
+
+    def __init__(self, config: Config, live: Live, metrics: Metrics, sources: Sources) -> None:
         self.config = config
         self._live = live
         self._metrics = metrics
-        self._condition = condition
-        self._backlog = backlog
+        self._sources = sources
 
     async def health(self, _request: web.Request) -> web.Response:
         """`{"status": "ok|degraded|failing", "checks": {name: {"status", "detail"}}}`; 503 when calls are refused."""
-        found = checks(self._condition())
+        found = checks(self._sources.condition())
         status = overall(found)
         body = {"status": status, "checks": {name: dataclasses.asdict(check) for name, check in found.items()}}
         return answer(body, status=503 if status is Status.FAILING else 200)
@@ -51,40 +55,44 @@ class Monitor:
         )
 
     async def stats(self, _request: web.Request) -> web.Response:
-        """The live message without its feed, and the spool."""
-        message = self._live.message(time.time(), after=self._live.newest)
-        del message["recent"]
-        return answer({**message, "spool": dataclasses.asdict(self._backlog()), "version": program_version()})
+        """The live message without its feed, the spool, and how the telemetry goes."""
+        more = {
+            "spool": dataclasses.asdict(self._sources.backlog()),
+            "telemetry": self._sources.telemetry(),
+            "version": program_version(),
+        }
+        return answer({**self._live.state(time.time()), **more})
 
     async def request_feed(self, request: web.Request) -> web.Response:
         """The newest calls first; `after` (an item's `number`) gives those since; `next` is the next `after`."""
-        try:
-            limit = min(max(int(request.query.get("limit", "50")), 1), FEED_LENGTH)
-            after = int(request.query["after"]) if request.query.get("after") else None
-        except ValueError:
-            return problem(400, "Bad Request", "limit and after must be whole numbers.")
+        limit = int(request.query.get("limit", "50"))
+        after = int(request.query["after"]) if request.query.get("after") else None
         items = self._live.feed(after=after, limit=limit)
         reached = items[0]["number"] if items else (after or 0)
         return answer({"items": items, "next": str(reached)})
 
     async def spool(self, _request: web.Request) -> web.Response:
         """What waits for the store."""
-        return answer(dataclasses.asdict(self._backlog()))
+        return answer(dataclasses.asdict(self._sources.backlog()))
 
     async def providers(self, _request: web.Request) -> web.Response:
-        """The configured providers with their rates of the last minute; keys are never shown."""
-        rates = self._live.message(time.time(), after=self._live.newest)["providers"]
+        """The configured providers with their rates of the last minute and their health; keys are never shown."""
+        rates = self._live.providers(time.time(), also=self.config.providers)
         items = [
             {
                 "name": provider.name,
                 "protocol": provider.protocol,
                 "base_url": provider.base_url,
                 "own_key": bool(provider.api_key),
-                **rates.get(provider.name, {}),
+                **rates[provider.name],
             }
             for provider in self.config.providers.values()
         ]
         return answer({"items": items, "next": None})
+
+    async def limits(self, _request: web.Request) -> web.Response:
+        """How near each credential of a provider is to the provider's own limits, as its last answer told."""
+        return answer({"items": self._live.limits.report(time.time()), "next": None})
 
     async def version(self, _request: web.Request) -> web.Response:
         """The program's version."""

@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from proxy.attempts import Means
 from proxy.batches import Batches
 from proxy.breaker import Breaker
 from proxy.forward import Forwarder
+from proxy.guard import Access
 from proxy.health import Condition
 from proxy.journey import Rotation
 from proxy.keys_api import KeysApi
@@ -38,7 +39,8 @@ from proxy.lazy_store import LazyStore
 from proxy.live import Live
 from proxy.live_socket import LiveSocket
 from proxy.metrics import Metrics, Readings
-from proxy.monitor import Monitor
+from proxy.monitor import Monitor, Sources
+from proxy.provider_health import Circuits
 from proxy.recovery import interrupted
 from proxy.seen_results import SeenResults
 from proxy.server import Parts, make_app
@@ -149,10 +151,10 @@ async def running(
             gate,
             key_watch,
             admin,
-            lambda: shipper.last_error or watch.trouble,
+            trouble,
         )
         parts = assembled(works)
-        runner = _runner(make_app(parts, _hosts(config)))
+        runner = _runner(make_app(parts, lambda: _access(parts.forwarder.standing.config)))
         stack.push_async_callback(shipper.flush, _FLUSH_S)
         stack.push_async_callback(_stop, runner, parts, config.proxy.drain_s)
         if shared is not None:
@@ -225,26 +227,35 @@ def assembled(works: Works) -> Parts:
         live.ended(record, time.time())
         metrics.count(record)
 
+    def answered(start: RequestStart, headers: Mapping[str, str]) -> None:
+        live.limits.seen(start.provider, start.credential or start.key, headers, time.time())
+
     def write_result(record: LedgerRecord) -> None:
         spool.end(record)
-        live.begun(record.provider)  # of which only the end is seen
         closed(record)
 
+    breaker = Breaker(config.breaker)
+    live.circuits = lambda: _circuits(breaker)
     means = Means(
         session=works.session,
-        books=Books(spool, closed),
+        books=Books(spool, closed, answered),
         batches=Batches(works.seen_results, works.standing.prices.price, write_result),
         gate=works.gate,
         tasks=works.tasks,
-        begun=lambda start: live.begun(start.provider),
-        breaker=Breaker(config.breaker),
+        begun=live.begun,
+        breaker=breaker,
         rotation=Rotation(),
     )
     forwarder = Forwarder(means, works.standing)
-    monitor = Monitor(config, live, metrics, condition=lambda: _condition(works, forwarder), backlog=spool.backlog)
+    monitor = Monitor(config, live, metrics, Sources(lambda: _condition(works, forwarder), spool.backlog))
     worker = WorkerApi(works.session, config.worker)
     api = keys_routes(KeysApi(works.key_watch, works.admin.get))
     return Parts(forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker), api)
+
+
+def _circuits(breaker: Breaker) -> Circuits:
+    snapshot = breaker.snapshot(asyncio.get_running_loop().time())
+    return {(place.provider, place.model, place.credential): state for place, state in snapshot.items()}
 
 
 def _condition(works: Works, forwarder: Forwarder) -> Condition:
@@ -308,5 +319,5 @@ async def _stop(runner: web.AppRunner, parts: Parts, drain_s: float) -> None:
     await runner.cleanup()
 
 
-def _hosts(config: Config) -> frozenset[str]:
-    return frozenset({config.proxy.host})
+def _access(config: Config) -> Access:
+    return Access(config.proxy.host, config.proxy.api_token, config.proxy.cors_origins)

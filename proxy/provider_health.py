@@ -38,9 +38,7 @@ def health_of(provider: str, minute: Slot, circuits: Circuits, near: list[str]) 
         "status": status,
         "reasons": reasons[:_SHOWN],
         "error_share": None if share is None else round(share, 4),
-        "circuits": [
-            {"model": place[1], "credential": place[2], **state} for place, state in own[:_SHOWN]
-        ],
+        "circuits": [{"model": place[1], "credential": place[2], **state} for place, state in own[:_SHOWN]],
         "limits_near": near[:_SHOWN],
     }
 

@@ -1,4 +1,4 @@
-"""How near each provider × credential is to the provider's own limits, and when one will be exhausted.
+"""How near each credential of a provider is to the provider's own limits, and when one will be exhausted.
 
 How the time to exhaustion is found: a count's pace is what it lost within the last minute, what was refilled taken
 off, a second; a window's is what was used of it since it began, a second. At that pace what remains lasts so long;
@@ -85,7 +85,7 @@ class ProviderLimits:
             account.read()
 
     def report(self, now_s: float) -> list[dict[str, Any]]:
-        """Return an item a provider × credential, as `/api/system/limits` shows it; the last seen first."""
+        """Return an item a credential, as `/api/system/limits` shows it; the last seen first."""
         items = [_shown(*key, account, now_s) for key, account in self._read()]
         return sorted(items, key=lambda item: str(item["seen_at"]), reverse=True)
 
@@ -168,7 +168,8 @@ def _limit(limit: Limit, pace: float | None, now_s: float) -> dict[str, Any]:
         "reset_passed": passed,
         "used_per_second": None if pace is None else round(pace, 9),
         "exhausted_in_s": None if left_s is None else round(left_s, 3),
-        "near": not passed and ((share is not None and share < _NEAR_SHARE) or (left_s is not None and left_s < _NEAR_S)),
+        "near": not passed
+        and ((share is not None and share < _NEAR_SHARE) or (left_s is not None and left_s < _NEAR_S)),
     }
 
 

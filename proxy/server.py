@@ -1,16 +1,20 @@
 """The proxy's routes: client endpoints, its own API, the worker's, and an answer for everything else."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
 
-from proxy.api_route import ApiRoute
+from proxy import monitor_api
+from proxy.api_document import ApiDocument
+from proxy.api_route import ApiRoute, Handler
 from proxy.endpoints import ENDPOINTS, Unknown, read_line
 from proxy.forward import Forwarder
-from proxy.guard import Handler, guarded
+from proxy.guard import Access, guarded
 from proxy.live_socket import LiveSocket
 from proxy.monitor import Monitor
+from proxy.openapi import plain
 from proxy.refusals import problem, refusal
 from proxy.reply import drop_added_headers
 from proxy.worker_api import WorkerApi
@@ -29,21 +33,22 @@ class Parts:
     api: tuple[ApiRoute, ...] = ()
 
 
-def make_app(parts: Parts, hosts: frozenset[str]) -> web.Application:
-    """Return the routes. `hosts` are names the API answers to besides loopback ones."""
+def make_app(parts: Parts, access: Callable[[], Access]) -> web.Application:
+    """Return the routes. `access` says who may use the API when somebody asks."""
     app = web.Application()
     client = _client(parts)
     for path in dict.fromkeys(each.path for each in ENDPOINTS if "{" not in each.path):
         app.router.add_route("*", path, client)
-    app.router.add_get("/health", parts.monitor.health)
-    app.router.add_get("/metrics", parts.monitor.metrics)
-    for path, handler in _own_api(parts):
-        app.router.add_get(path, guarded(handler, hosts=hosts))
-    for route in parts.api:
-        app.router.add_route(route.method, route.path, guarded(route.handler, hosts=hosts))
-    app.router.add_route("*", "/api/keys{rest:.*}", not_found)
-    app.router.add_route("*", "/api/system/{rest:.*}", not_found)
-    app.router.add_route("*", "/api/{rest:.*}", guarded(parts.worker_api.handle, hosts=hosts))
+    document = ApiDocument(parts.worker_api)
+    document.routes = (*monitor_api.routes(parts.monitor, parts.live_socket.handle, document), *parts.api)
+    for route in document.routes:
+        _add(app.router, route, access)
+    for path in dict.fromkeys(route.path for route in document.routes):
+        app.router.add_route("*", path, guarded(partial(_other_method, document.routes), access))
+    app.router.add_get("/ws/notifications", guarded(parts.worker_socket.handle, access))
+    for owned in ("/api/system/", "/api/keys"):
+        app.router.add_route("*", f"{owned}{{rest:.*}}", guarded(not_found, access))
+    app.router.add_route("*", "/api/{rest:.*}", guarded(parts.worker_api.handle, access))
     app.router.add_route("*", "/ws/{rest:.*}", not_found)
     app.router.add_route("*", "/{rest:(?s:.*)}", client)  # line breaks in percent signs too
     app.on_response_prepare.append(drop_added_headers)
@@ -56,6 +61,23 @@ async def _close_when_leaving(forwarder: Forwarder, _request: web.Request, answe
     if (forwarder.leaving or forwarder.stopping) and not isinstance(answer, web.WebSocketResponse):
         answer.force_close()
         answer.headers["Connection"] = "close"
+
+
+def _add(router: web.UrlDispatcher, route: ApiRoute, access: Callable[[], Access]) -> None:
+    handler = route.answer if route.open else guarded(route.answer, access)
+    if route.method == "GET":
+        router.add_get(route.path, handler)  # HEAD too
+    else:
+        router.add_route(route.method, route.path, handler)
+
+
+async def _other_method(routes: tuple[ApiRoute, ...], request: web.Request) -> web.StreamResponse:
+    resource = request.match_info.route.resource
+    path = resource.canonical if resource is not None else request.path
+    allowed = ", ".join(sorted({route.method for route in routes if plain(route.path) == path}))
+    answer = problem(405, "Method Not Allowed", f"{request.path[:200]} takes {allowed}, not {request.method[:20]}.")
+    answer.headers["Allow"] = allowed
+    return answer
 
 
 async def not_found(request: web.Request) -> web.StreamResponse:
@@ -75,17 +97,3 @@ def _client(parts: Parts) -> Handler:
         return await parts.forwarder.handle(asked, request)
 
     return handle
-
-
-def _own_api(parts: Parts) -> tuple[tuple[str, Handler], ...]:
-    monitor = parts.monitor
-    return (
-        ("/ws/live", parts.live_socket.handle),
-        ("/ws/notifications", parts.worker_socket.handle),
-        ("/api/system/health", monitor.health),
-        ("/api/system/stats", monitor.stats),
-        ("/api/system/request-feed", monitor.request_feed),
-        ("/api/system/providers", monitor.providers),
-        ("/api/system/spool", monitor.spool),
-        ("/api/system/version", monitor.version),
-    )

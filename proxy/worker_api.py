@@ -54,6 +54,11 @@ class WorkerApi:
             why = f"The worker at {self._base} does not answer ({type(error).__name__})."
             return _broken(reply, 503, "Worker unavailable", why)
 
+    async def read(self, path: str) -> bytes:
+        """Return what the worker answers to GET `path`. Raises aiohttp's errors, for a status of 400 and above too."""
+        async with self._session.get(URL(self._base + path), timeout=self._timeout, raise_for_status=True) as answer:
+            return await answer.read()
+
     async def _ask(self, request: web.Request, body: bytes, reply: Reply) -> web.StreamResponse:
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _NOT_SENT_ON]
         async with self._session.request(

@@ -5,6 +5,7 @@ import asyncio
 import aiohttp
 from aiohttp import web
 
+from proxy import upgrade
 from proxy.refusals import problem
 from proxy.worker_api import WorkerApi
 
@@ -24,6 +25,8 @@ class WorkerSocket:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one listener until it or the worker leaves; without a worker, answer with a problem document."""
+        if (refused := upgrade.refused(request)) is not None:
+            return refused
         url = self._worker.url(request)
         try:
             async with asyncio.timeout(_OFFER_S):

@@ -251,7 +251,7 @@ def test_a_token_comes_from_its_variable_or_from_the_file_it_names(tmp_path):
         ('[otlp]\nheaders = "x-key=sesame"', "otlp.headers: write"),
         ('[otlp]\nendpoint = "ftp://x"', "otlp.endpoint: must be an http"),
         ('[otlp]\nendpoint = "http://me:sesame@x"', "otlp.endpoint: must be an http"),
-        ('[otlp]\ninterval_s = 0.5', "otlp.interval_s: "),
+        ("[otlp]\ninterval_s = 0.5", "otlp.interval_s: "),
         ('[proxy]\ncors_origins = ["*"]', "proxy.cors_origins.0: must be sites"),
         ('[proxy]\ncors_origins = ["https://a.example/path"]', "proxy.cors_origins.0: must be sites"),
         ("[proxy]\ncors_origins = 7", "proxy.cors_origins: "),

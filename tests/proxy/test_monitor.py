@@ -71,7 +71,7 @@ async def test_health_with_a_store(tmp_path: Path):
     store = TakingStore()
     async with provider(answer(MESSAGE)) as (url, _), gateway(tmp_path, url, store=store) as proxy, client() as c:
         await call(proxy, c)
-        await until(lambda: len(store.rows) == 1)
+        await until(lambda: len(store.taken) == 1)
         assert (await read(c, f"{proxy.url}/health"))[1]["status"] == "ok"
         assert (await read(c, f"{proxy.url}/api/system/health"))[1]["status"] == "ok"
 
@@ -197,7 +197,7 @@ async def test_listeners_are_told_when_the_proxy_stops(tmp_path: Path):
         ("GET /v1/messages", {}, 405, "anthropic"),
         ("DELETE /v1/chat/completions", {}, 405, "openai"),
         ("GET /ws/nothing", {}, 404, "problem"),
-        ("POST /api/system/stats", {}, 404, "problem"),
+        ("POST /api/system/stats", {}, 405, "problem"),
     ],
 )
 async def test_what_is_not_there(tmp_path: Path, asked: str, headers: dict[str, str], status: int, shape: str):

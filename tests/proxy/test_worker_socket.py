@@ -41,6 +41,13 @@ async def worker() -> AsyncIterator[TestServer]:
 
 pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
 
+OPENING = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
 
 async def test_messages_pass_both_ways(tmp_path: Path, worker: TestServer):
     async with running(config(tmp_path, worker.port or 0), TakingStore()) as proxy, client() as c:
@@ -85,5 +92,5 @@ async def test_pages_of_other_sites_hear_nothing(tmp_path: Path, worker: TestSer
 
 async def test_without_a_worker_there_is_a_problem_document(tmp_path: Path):
     async with running(config(tmp_path, 9), TakingStore()) as proxy, client() as c:
-        got = await c.get(f"{proxy.url}/ws/notifications")
+        got = await c.get(f"{proxy.url}/ws/notifications", headers=OPENING)
         assert (got.status, got.content_type) == (503, "application/problem+json")
