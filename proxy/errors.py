@@ -4,7 +4,8 @@ ProxyError
 ├── BodyTooLarge      the request's body is over the limit
 ├── ClientGone        the client hung up before its request was complete
 ├── UnexpectedStatus  a provider answered with a status that cannot be passed on
-└── UnreadableBody    a coded body cannot be decoded for reading
+├── UnreadableBody    a coded body cannot be decoded for reading
+└── Untranslatable    a request asks for what the provider's protocol has no counterpart of
 """
 
 
@@ -26,3 +27,12 @@ class UnexpectedStatus(ProxyError):
 
 class UnreadableBody(ProxyError):
     """A body's content coding is unknown, or its bytes do not follow it."""
+
+
+class Untranslatable(ProxyError):
+    """A request asks for what the provider's protocol cannot say; `field` is where, in the client's own terms."""
+
+    def __init__(self, field: str, why: str) -> None:
+        self.field = field
+        self.why = why
+        super().__init__(f"{field}: {why}")
