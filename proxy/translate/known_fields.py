@@ -42,7 +42,7 @@ def _to_chat(*translated: str, left_out: Mapping[str, str] | None = None, refuse
     return Fields(CHAT, frozenset(translated), {"cache_control": _CACHE, **(left_out or {})}, reasons)
 
 
-#: Anthropic Messages towards OpenAI Chat.
+#: Anthropic Messages towards OpenAI Chat. Of `metadata`, whatever else a client puts in is left out: it is labels.
 FROM_MESSAGES: Final[Mapping[str, Fields]] = {
     "request": _to_chat(
         *("model", "max_tokens", "messages", "system", "stop_sequences", "stream", "temperature", "top_p", "tools"),
@@ -62,7 +62,7 @@ FROM_MESSAGES: Final[Mapping[str, Fields]] = {
         refused=("top_k", "container", "mcp_servers", "inference_geo", "fallbacks", "thread"),
     ),
     "message": _to_chat("role", "content"),
-    "metadata": _to_chat("user_id", left_out={"*": "metadata changes no answer"}),
+    "metadata": _to_chat("user_id"),
     "output_config": _to_chat("effort", "format", refused=("task_budget",)),
     "format": _to_chat("type", "schema", "name"),
     "thinking": _to_chat("type", "budget_tokens", "display"),

@@ -5,7 +5,7 @@ becomes one `tool` message a result, in their order, right behind the calls; the
 A turn of the assistant becomes one message: its texts joined, then its calls.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -84,7 +84,7 @@ def _user(blocks: list[Block]) -> list[dict[str, Any]]:
 def _assistant(blocks: list[Block]) -> list[dict[str, Any]]:
     texts, calls = [], []
     for block, place in blocks:
-        kind = block.get("type")
+        kind = cj.text(block.get("type"), f"{place}.type")
         if kind == "tool_use":
             calls.append(_call(block, place))
         elif kind == "text":

@@ -12,11 +12,11 @@ Part = dict[str, Any]
 
 def parts_of(block: dict[str, Any], place: str) -> list[Part]:
     """Return the parts that say what one block says. Raises `Untranslatable`."""
-    kind = block.get("type")
-    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    kind = cj.text(block.get("type"), f"{place}.type")
+    reader = _READERS.get(kind)
     if reader is None:
         raise Untranslatable(f"{place}.type", f"{kind} has no counterpart in OpenAI Chat")
-    FROM_MESSAGES[str(kind)].check(block, place)
+    FROM_MESSAGES[kind].check(block, place)
     return reader(block, place)
 
 
