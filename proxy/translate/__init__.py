@@ -5,6 +5,7 @@ from typing import Final
 
 from data.model import Endpoint, Protocol
 from proxy.errors import Untranslatable
+from proxy.translate.chat_over_messages import ChatOverMessages
 from proxy.translate.counting import estimate_input_tokens
 from proxy.translate.messages_over_chat import MessagesOverChat
 from proxy.translate.translation import Context, Streamed, Translation
@@ -14,4 +15,5 @@ __all__ = ["TRANSLATIONS", "Context", "Streamed", "Translation", "Untranslatable
 #: Who translates, by what the client calls and what the provider speaks.
 TRANSLATIONS: Final[Mapping[tuple[Endpoint, Protocol], Callable[[bytes, Context], Translation]]] = {
     (Endpoint.MESSAGES, Protocol.OPENAI): MessagesOverChat,
+    (Endpoint.CHAT_COMPLETIONS, Protocol.ANTHROPIC): ChatOverMessages,
 }

@@ -37,7 +37,9 @@ _OPENAI_TYPES: Final[Mapping[int, str]] = {
     529: "service_unavailable",
 }
 #: What Anthropic's errors in a stream, which have no status, would have had as one.
-_STATUSES: Final = {kind: status for status, kind in reversed(_ANTHROPIC_TYPES.items())} | {"api_error": 500}
+_STATUSES: Final[Mapping[str, int]] = {kind: status for status, kind in reversed(tuple(_ANTHROPIC_TYPES.items()))} | {
+    "api_error": 500
+}
 _TOO_LONG: Final = re.compile(
     r"context[ _](?:length|window)|prompt is too long|too many (?:input )?tokens", re.IGNORECASE
 )
