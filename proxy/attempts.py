@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from time import time
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from data.model import RequestStart
+from data.model import Endpoint, RequestStart
 from data.tasks import Tasks
 from proxy.account import Account, Books
 from proxy.admission.gate import Admitted, Gate
 from proxy.batches import Batches
 from proxy.breaker import Breaker
 from proxy.call import Call
-from proxy.errors import UnreadableBody
+from proxy.errors import UnreadableBody, Untranslatable
 from proxy.exchange import Exchange
 from proxy.failure import COUNTS_AGAINST_PLACE, FailureKind, kind_of
 from proxy.held import Failed
@@ -26,6 +27,7 @@ from proxy.refusals import refusal
 from proxy.retry_after import may_be_retried, retry_after_s
 from proxy.routing import Plan
 from proxy.secrets import scrubbed, secrets_of
+from proxy.sending import Sending, counted, outgoing
 from proxy.served_by import served_by
 from proxy.standing import Standing
 
@@ -99,19 +101,16 @@ class Attempts:
     async def _attempt(self, step: Step) -> web.StreamResponse | Failed:
         """Write down that a place is asked, and ask it."""
         call, means, number = self._call, self._means, self._journey.tried
+        if step.candidate.translates and call.endpoint is Endpoint.COUNT_TOKENS:
+            return estimated_count(await counted(call))
         provider = step.candidate.provider
         key = provider.credentials[step.credential] if step.credential >= 0 else ""
         secrets = secrets_of(call.request.headers, call.request.rel_url, key)
         start = scrubbed(call.start(step, number), secrets)
+        sending = Sending(key, self._journey.is_strange(step), self._journey.more, self._marks(start))
         try:
-            out = await call.outgoing(
-                step,
-                key,
-                strange=self._journey.is_strange(step),
-                may_fail=self._journey.more,
-                marks=self._marks(start),
-            )
-        except UnreadableBody as error:
+            out = await outgoing(call, step, sending)
+        except (UnreadableBody, Untranslatable) as error:
             return refusal(call.protocol, 400, f"{error}.", code="cannot_be_sent")
         if call.asked.batch:
             out = replace(out, results=means.batches.reader(start, call.asked.batch, secrets))
@@ -171,6 +170,13 @@ class Attempts:
                 breaker.failed(step.place, now)
             case _:
                 breaker.succeeded(step.place)
+
+
+def estimated_count(tokens: int) -> web.Response:
+    """Return the answer to a count that the provider cannot make; a header marks it as estimated."""
+    body = msgspec.json.encode({"input_tokens": tokens})
+    headers = {"x-claude-proxy-estimated": "input_tokens"}
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 def busy(call: Call, message: str, code: str) -> web.Response:

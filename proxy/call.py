@@ -1,7 +1,6 @@
 """One client's request, read in full: what it says, and what becomes of it for a provider."""
 
 import asyncio
-from collections.abc import Mapping
 from time import time_ns
 from typing import Final
 
@@ -16,15 +15,9 @@ from proxy.attribution import Attribution, attribute
 from proxy.decoding import Decoder, decoder_for
 from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone, UnreadableBody
-from proxy.exchange import Outgoing
-from proxy.headers import drop_credentials, own_path, request_headers, without_virtual_key
 from proxy.journey import Step, credential_label
-from proxy.renaming import renamed_body, renamed_path
 from proxy.request import RequestFacts, read_facts
-from proxy.rewriting import HiddenUsage, Relocating
-from proxy.routing import upstream_url
 from proxy.usage import PARSERS, estimate_tokens
-from proxy.usage.include_usage import ask_for_usage
 
 #: A longer body is forwarded unread; no provider takes one with a model in it.
 MAX_READ_BYTES: Final = 32 * 1024 * 1024
@@ -92,62 +85,6 @@ class Call:
             estimated_input_tokens=estimate_tokens(len(self.body)) if bills else 0,
             tags=who.tags,
         )
-
-    async def outgoing(
-        self, step: Step, key: str, *, strange: bool = False, may_fail: bool = False, marks: Mapping[str, str]
-    ) -> Outgoing:
-        """Return the request for the step's provider with its credential `key`: the same bytes where that is possible.
-
-        `strange`: the caller's own credential is not for this provider. See `Outgoing` for the others.
-        Raises `UnreadableBody` where another model cannot be asked for.
-        """
-        candidate = step.candidate
-        headers = request_headers(self.request.headers, candidate.provider, key)
-        body, path = self.body, own_path(self.asked.path, candidate.provider, key)
-        if self.virtual:
-            path = without_virtual_key(headers, path, self.virtual)
-        if strange and not key:
-            drop_credentials(headers)
-        if candidate.model:
-            body, path = self._renamed(body, path, candidate.model)
-        asks = self.endpoint is Endpoint.CHAT_COMPLETIONS and self.facts.stream and not self.facts.include_usage
-        asking = await self._asking(body) if asks else body
-        rewriting = HiddenUsage() if asking is not body else self._relocating()
-        if rewriting is not None:
-            headers["Accept-Encoding"] = "identity"  # what is to be changed must be readable
-        return Outgoing(
-            self.request.method,
-            upstream_url(candidate.provider.base_url, path),
-            headers,
-            asking,
-            self.endpoint,
-            candidate.limits,
-            rewriting=rewriting,
-            may_fail=may_fail,
-            marks=marks,
-        )
-
-    def _relocating(self) -> Relocating | None:
-        """Return what makes clients fetch a batch's results here, where they are counted."""
-        if self.endpoint is not Endpoint.BATCHES or self.asked.batch:
-            return None
-        forwarded = self.request.headers.get("X-Forwarded-Proto", "")
-        scheme = forwarded if forwarded in {"http", "https"} else self.request.scheme
-        return Relocating(f"{scheme}://{self.request.host}{self.asked.prefix}")
-
-    def _renamed(self, body: bytes, path: str, model: str) -> tuple[bytes, str]:
-        if self.asked.model:
-            return body, renamed_path(path, model)
-        if self.request.headers.get("Content-Encoding", "identity") != "identity":
-            raise UnreadableBody("A request whose body is compressed cannot be sent to another model")
-        return renamed_body(body, model), path
-
-    async def _asking(self, body: bytes) -> bytes:
-        if self.request.headers.get("Content-Encoding", "identity") != "identity":
-            return body
-        large = len(body) > _AT_ONCE_BYTES
-        asking = await asyncio.to_thread(ask_for_usage, body) if large else ask_for_usage(body)
-        return body if asking == body else asking
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:

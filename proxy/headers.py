@@ -26,6 +26,8 @@ HOP_BY_HOP = frozenset(
 )
 _KEY_PARAMETERS = frozenset({"key", "access_token", "oauth_token"})
 _CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key")
+#: What names of headers begin with that speak of one vendor's protocol or of the client's SDK.
+_OF_A_PROTOCOL = ("anthropic-", "openai-", "x-stainless-", "x-claude-code-", "x-app", *_CREDENTIALS, "accept")
 _NAMES_KNOWN = 512  # header names are few, and always the same
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "expect"}
 
@@ -35,6 +37,20 @@ def request_headers(headers: CIMultiDictProxy[str], provider: ProviderConfig, ke
     sent = _passed(headers, _stays_before_provider)
     if key:
         _use_key(sent, provider, key)
+    return sent
+
+
+def translated_headers(headers: CIMultiDictProxy[str], provider: ProviderConfig, key: str) -> CIMultiDict[str]:
+    """Return what a provider of another protocol is sent: nothing that speaks of the caller's own protocol.
+
+    Without a `key` of the provider's own, the caller's credential goes into the header where the provider looks.
+    """
+    sent = CIMultiDict([field for field in _passed(headers, _stays_before_provider).items() if _is_neutral(field[0])])
+    _, _, bearer = headers.get("authorization", "").partition(" ")
+    if credential := key or headers.get("x-api-key", "") or bearer.strip():
+        _use_key(sent, provider, credential)
+    sent["Accept-Encoding"] = "identity"
+    sent["Content-Type"] = "application/json"
     return sent
 
 
@@ -91,6 +107,11 @@ def _stays_before_provider(name: str) -> bool:
 @lru_cache(_NAMES_KNOWN)
 def _stays_before_client(name: str) -> bool:
     return name.lower() in HOP_BY_HOP or name.lower().startswith(OWN_PREFIX)
+
+
+@lru_cache(_NAMES_KNOWN)
+def _is_neutral(name: str) -> bool:
+    return not name.lower().startswith(_OF_A_PROTOCOL)
 
 
 def drop_credentials(sent: CIMultiDict[str]) -> None:

@@ -2,8 +2,11 @@
 
 from typing import Protocol as Shape
 
+from proxy.errors import UnreadableBody
 from proxy.relocation import Relocation
+from proxy.translate import Translation
 from proxy.usage.include_usage import UsageChunkFilter
+from proxy.usage.stream import MAX_BODY_BYTES
 
 
 class Filter(Shape):
@@ -68,6 +71,46 @@ class Relocating:
     def error(self, status: int, body: bytes) -> tuple[int, bytes]:
         """Leave errors as they are."""
         return status, body
+
+
+class Translating:
+    """Answers in the client's protocol what its provider answered in another one."""
+
+    translates = True
+
+    def __init__(self, translation: Translation) -> None:
+        self._translation = translation
+
+    def filter(self, *, streams: bool) -> Filter | None:
+        """Translate a stream as it comes, another answer when it is whole."""
+        return self._translation.streamed() if streams else _WholeFilter(self._translation)
+
+    def error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """Translate an error."""
+        return self._translation.error(status, body)
+
+
+class _WholeFilter:
+    """Holds an answer until it is whole."""
+
+    def __init__(self, translation: Translation) -> None:
+        self._translation = translation
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more of the answer; give nothing yet."""
+        self._held += data
+        if len(self._held) > MAX_BODY_BYTES:
+            raise UnreadableBody("the provider's answer is too large to be translated")
+        return b""
+
+    def flush(self) -> bytes:
+        """Give the whole answer in the client's protocol."""
+        return self._translation.whole(bytes(self._held))
+
+    def broken(self) -> bytes:
+        """Add nothing: an answer that breaks off has no end."""
+        return b""
 
 
 class _HidingFilter(UsageChunkFilter):

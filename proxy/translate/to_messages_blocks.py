@@ -58,7 +58,7 @@ def _image(part: dict[str, Any], place: str) -> Block:
     image = cj.mapping(part.get("image_url"), at)
     FROM_CHAT["image"].check(image, at)
     url = cj.text(image.get("url"), f"{at}.url")
-    if not url[:5].lower() == "data:":
+    if url[:5].lower() != "data:":
         return {"type": "image", "source": {"type": "url", "url": url}}
     media_type, data = _data(url, f"{at}.url")
     return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
