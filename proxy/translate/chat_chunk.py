@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.translate.from_chat import arguments_of, calls_of, counts_of, said_by, thought_of
+from proxy.translate.from_chat import MAX_ID, arguments_of, calls_of, counts_of, said_by, thought_of
 from proxy.usage import fields
 
 
@@ -37,7 +37,8 @@ class Delta(msgspec.Struct, gc=False):
 class Choice(msgspec.Struct, gc=False):
     """One of the answers."""
 
-    delta: Delta = msgspec.field(default_factory=Delta)
+    delta: Delta | None = None
+    message: msgspec.Raw | None = None  # a whole one, which some send at the end, and few instead of a delta
     finish_reason: str | None = None
     stop_reason: str | int | None = None
     index: int = 0
@@ -68,8 +69,11 @@ def read_chunk(data: bytes) -> Chunk | dict[str, Any] | None:
         chunk = _DECODER.decode(data)
     except fields.UNREADABLE:
         return _patiently(data)
-    odd = chunk.error or any(choice.delta.function_call for choice in chunk.choices)
-    return _patiently(data) if odd else chunk
+    return _patiently(data) if chunk.error or any(map(_is_odd, chunk.choices)) else chunk
+
+
+def _is_odd(choice: Choice) -> bool:
+    return choice.message is not None if choice.delta is None else choice.delta.function_call is not None
 
 
 def _patiently(data: bytes) -> Chunk | dict[str, Any] | None:
@@ -90,19 +94,20 @@ def _choice(choice: dict[str, Any]) -> Choice:
     delta = fields.mapping(choice.get("delta")) or fields.mapping(choice.get("message"))
     stop, index = choice.get("stop_reason"), choice.get("index")
     return Choice(
-        Delta(
+        delta=Delta(
             content=said_by({"content": delta.get("content")}),
             reasoning_content=thought_of(delta),
             refusal=said_by({"content": delta.get("refusal")}),
             tool_calls=[_call(call) for call in calls_of(delta)],
         ),
-        fields.text(choice.get("finish_reason")),
-        stop if isinstance(stop, str) else None,
-        index if type(index) is int else 0,
+        finish_reason=fields.text(choice.get("finish_reason")),
+        stop_reason=stop if isinstance(stop, str) else None,
+        index=index if type(index) is int else 0,
     )
 
 
 def _call(call: dict[str, Any]) -> Call:
     index = call.get("index")
     name = fields.text(fields.mapping(call.get("function")).get("name"))
-    return Call(index if type(index) is int else None, fields.text(call.get("id")), Function(name, arguments_of(call)))
+    told = fields.text(call.get("id"), MAX_ID)
+    return Call(index if type(index) is int else None, told, Function(name, arguments_of(call)))

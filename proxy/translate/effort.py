@@ -61,7 +61,7 @@ def thinking_for(model: str, effort: str, max_tokens: int, *, may_think: bool) -
     again) an older model is not told to think. Neither is one whose answer is too short for the least budget.
     """
     if effort == "none":
-        return {"thinking": {"type": "disabled"}}
+        return {} if _BEFORE_THINKING.match(model) else {"thinking": {"type": "disabled"}}
     if not is_old_claude(model):
         thinking = {"thinking": {"type": "adaptive"}} if may_think else {}
         return {**thinking, "output_config": {"effort": "low" if effort == "minimal" else effort}}

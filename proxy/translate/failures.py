@@ -67,7 +67,7 @@ def read_failure(body: bytes, status: int = 0) -> Failure:
     if found is not None:
         return found
     text = body[: 4 * _MAX_MESSAGE].decode("utf-8", "replace").strip()
-    if not text or text.startswith("<") or value is not None:
+    if text.strip("{}[]nul") == "" or text.startswith("<"):
         return Failure(f"the provider answered with status {status} and no message")
     return Failure(text[:_MAX_MESSAGE])
 
@@ -82,7 +82,8 @@ def failure_of(value: object) -> Failure | None:
     message = fields.text(inner.get("message"), _MAX_MESSAGE) or fields.text(whole.get("detail"), _MAX_MESSAGE)
     if not (message or inner):
         return None
-    code = fields.text(inner.get("code")) or fields.text(inner.get("type"))
+    code = inner.get("code")
+    code = str(code) if type(code) is int else fields.text(code) or fields.text(inner.get("type"))
     return Failure(message or code or "the provider told no reason", code)
 
 
@@ -106,8 +107,11 @@ def openai_error(failure: Failure, status: int = 500) -> dict[str, Any]:
 
 def status_of(failure: Failure) -> int:
     """Return the status that an error in a stream stands for."""
-    if failure.code in _STATUSES:
-        return _STATUSES[failure.code]
+    code = failure.code
+    if code in _STATUSES:
+        return _STATUSES[code]
+    if code.isdecimal() and len(code) == 3:
+        return clients_status(int(code))
     return next((status for status, kind in _OPENAI_TYPES.items() if kind == failure.code), 500)
 
 

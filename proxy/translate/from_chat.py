@@ -22,6 +22,8 @@ _REASONS: Final[Mapping[str, str]] = {
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
+#: Some providers put what they must remember into the ids of calls.
+MAX_ID: Final = 64 * 1024
 _CODES: Final = (msgspec.DecodeError, ValueError, RecursionError)
 _DECODER: Final = msgspec.json.Decoder()
 
@@ -173,7 +175,7 @@ def _blocks(message: Mapping[str, Any], call_id: str, *, shows_thinking: bool) -
         blocks.append({"type": "text", "text": said})
     seen: set[str] = set()
     for i, call in enumerate(calls_of(message)):
-        told = fields.text(call.get("id"))
+        told = fields.text(call.get("id"), MAX_ID)
         tool_id = told if told and told not in seen else f"toolu_{call_id}_{i}"
         seen.add(tool_id)
         name = fields.text(fields.mapping(call.get("function")).get("name"))

@@ -7,7 +7,7 @@ The end is written when the provider's is certain: at `[DONE]`, or where the str
 from typing import Any
 
 from proxy.sse import SseParser
-from proxy.translate.chat_chunk import Choice, Chunk, read_chunk
+from proxy.translate.chat_chunk import Choice, Chunk, Delta, read_chunk
 from proxy.translate.failures import (
     BROKEN,
     UNFINISHED,
@@ -90,7 +90,13 @@ class ChatToMessages:
         out.append(anthropic_event({"type": "message_start", "message": message}))
 
     def _choice(self, choice: Choice, out: list[bytes]) -> None:
-        delta = choice.delta
+        if choice.delta is not None:
+            self._delta(choice.delta, out)
+        if choice.finish_reason:
+            told = {"finish_reason": choice.finish_reason, "stop_reason": choice.stop_reason}
+            self._ending.learn(told, self._stop_sequences)
+
+    def _delta(self, delta: Delta, out: list[bytes]) -> None:
         thought = delta.reasoning_content or delta.reasoning
         if thought:
             self._size += len(thought)
@@ -104,9 +110,6 @@ class ChatToMessages:
             self._size += len(call.function.arguments or "")
             self._blocks.call(call, out)
         self._ending.refused = self._ending.refused or bool(delta.refusal)
-        if choice.finish_reason:
-            told = {"finish_reason": choice.finish_reason, "stop_reason": choice.stop_reason}
-            self._ending.learn(told, self._stop_sequences)
 
     def _end(self, out: list[bytes]) -> None:
         if self._done:

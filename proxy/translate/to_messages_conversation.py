@@ -3,6 +3,7 @@
 What the system and the developer say before anybody else is the system prompt; later it stays in its place, but for
 models before Claude 4.6, which know no such messages: there it joins the system prompt. Consecutive messages of one
 role become one, results of tools first, as Anthropic wants it. What the user's `name` says stands before the text.
+A message of the assistant at the end is an answer that Anthropic continues (prefill).
 """
 
 import re
@@ -48,9 +49,9 @@ def conversation(messages: object, model: str) -> Conversation:
             said.system += blocks
         elif blocks:
             _append(said.messages, _ROLES[role], blocks)
-            said.answers_calls = role == "tool"
     if not said.messages:
         raise Untranslatable("messages", "must have a message of the user")
+    said.answers_calls = any(block["type"] == "tool_result" for block in said.messages[-1]["content"])
     return said
 
 
