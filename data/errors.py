@@ -6,6 +6,10 @@ DataError
 ├── NoSuchKey            no virtual key of that name
 ├── UnknownMetric        no metric, dimension, grain or time zone of that name
 ├── ImportFailed         logs of another program cannot be read into the ledger
+├── CountersError        the budgets' counters cannot be read or written now
+│   ├── CountersDamaged  … nor ever: the file is damaged
+│   ├── CountersOutdated the caller does not know the newest budgets
+│   └── CountersConflict somebody else has done it, or something else, meanwhile
 └── StoreError
     ├── StoreUnavailable no store answers
     ├── DeadlineExceeded the query ran into its time limit and was ended
@@ -37,6 +41,22 @@ class UnknownMetric(DataError):
 
 class ImportFailed(DataError):
     """Logs of another program cannot be read into the ledger; what was stored before stays."""
+
+
+class CountersError(DataError):
+    """The budgets' counters cannot be read or written now."""
+
+
+class CountersDamaged(CountersError):
+    """The counters' file is damaged."""
+
+
+class CountersOutdated(CountersError):
+    """The caller does not know the newest budgets."""
+
+
+class CountersConflict(CountersError):
+    """Somebody else has done it, or something else, meanwhile."""
 
 
 class StoreError(DataError):

@@ -1,0 +1,48 @@
+"""How budgets stand: what people are shown, and which thresholds were told."""
+
+from data.counters.file import CounterFile
+from data.counters.rows import Crossing, Group
+from data.counters.slices import OTHERS, STANDING, is_full
+
+
+def groups(file: CounterFile, budget: int, oldest: int, limit: int) -> list[Group]:
+    """Counters in which something is spent or taken, the greatest first. Raises CountersError, as all here."""
+    sql = """
+        SELECT value, sum(s) AS spent, sum(l) AS leased FROM (
+            SELECT value, nano AS s, 0 AS l FROM spent WHERE budget = ?1 AND bucket >= ?2
+            UNION ALL SELECT value, 0, nano FROM slices WHERE budget = ?1)
+        GROUP BY value HAVING sum(s) <> 0 OR sum(l) <> 0 ORDER BY sum(s) + sum(l) DESC, value LIMIT ?3"""
+    with file.transaction() as execute:
+        return [Group(*row) for row in execute(sql, (budget, oldest, limit)).fetchall()]
+
+
+def group(file: CounterFile, budget: int, value: str, oldest: int) -> Group:
+    """The counter that a value counts in."""
+    with file.transaction() as execute:
+        found = execute("SELECT 1 FROM counters WHERE budget = ? AND value = ?", (budget, value)).fetchone()
+        counter = value if found or not is_full(execute, budget) else OTHERS
+        return Group(counter, *execute(STANDING, (budget, counter, oldest)).fetchone())
+
+
+def buckets(file: CounterFile, budget: int, value: str, oldest: int) -> list[tuple[int, int]]:
+    """(start, nanodollars) of a counter's buckets, oldest first."""
+    sql = "SELECT bucket, nano FROM spent WHERE budget = ? AND value = ? AND bucket >= ? ORDER BY bucket"
+    with file.transaction() as execute:
+        return execute(sql, (budget, value, oldest)).fetchall()
+
+
+def cross(file: CounterFile, crossing: Crossing, since: int) -> bool:
+    """Note that a threshold was reached; False where that was noted at `since` or later."""
+    sql = """
+        INSERT INTO crossings (budget, value, name, at, used, amount) VALUES (?, ?, ?, ?, ?, ?)
+        ON CONFLICT (budget, value, name) DO UPDATE
+        SET at = excluded.at, used = excluded.used, amount = excluded.amount WHERE at < ?"""
+    with file.transaction() as execute:
+        return execute(sql, (*crossing, since)).rowcount > 0
+
+
+def crossings(file: CounterFile, budget: int, limit: int) -> list[Crossing]:
+    """The newest crossings of a budget."""
+    sql = "SELECT * FROM crossings WHERE budget = ? ORDER BY at DESC, value, name LIMIT ?"
+    with file.transaction() as execute:
+        return [Crossing(*row) for row in execute(sql, (budget, limit)).fetchall()]

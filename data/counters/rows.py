@@ -1,0 +1,92 @@
+"""What is asked of the counters and what they answer. Amounts are nanodollars, times UTC microseconds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Document(NamedTuple):
+    """A budget as this machine knows it: its id, version and JSON text."""
+
+    id: str
+    version: int
+    document: str
+
+
+class Want(NamedTuple):
+    """What a proxy asks of one counter: it gives `back` what it has free and wants at least `need`.
+
+    `oldest`: the first bucket that counts. `limit`: what may be spent. A soft budget gives whatever is left.
+    """
+
+    budget: int
+    value: str
+    back: int
+    need: int
+    oldest: int
+    limit: int
+    hard: bool
+
+
+class Given(NamedTuple):
+    """A counter after a lease: what the proxy has free in it, what is spent, and what all proxies have taken."""
+
+    free: int
+    spent: int
+    leased: int
+    fits: bool
+
+
+class Move(NamedTuple):
+    """That a spool is folded up to record `after` where it was up to `before`."""
+
+    spool: str
+    before: int
+    after: int
+
+
+class Fold(NamedTuple):
+    """What a proxy moves into `spent` of one counter, and by how much its slice changes."""
+
+    budget: int
+    value: str
+    change: int
+    charges: Sequence[tuple[int, int]]  # (bucket, nanodollars)
+    oldest: int
+
+
+class Charge(NamedTuple):
+    """Money that somebody spent; the counter is found from the value."""
+
+    budget: int
+    value: str
+    bucket: int
+    nano: int
+
+
+class Crossing(NamedTuple):
+    """A threshold that was reached: its name, when, what was used and the amount then."""
+
+    budget: int
+    value: str
+    name: str
+    at: int
+    used: int
+    amount: int
+
+
+class Group(NamedTuple):
+    """One counter as it stands."""
+
+    value: str
+    spent: int
+    leased: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What this machine knows of the budgets: their documents, and the counters' numbers by (id, shape)."""
+
+    generation: int
+    documents: tuple[Document, ...]
+    counted: Mapping[tuple[str, str], int]
