@@ -31,6 +31,8 @@ __all__ = ["ANY", "Budget", "Enforcement", "Grant", "Period", "Raise", "Scope", 
 #: A scope's value that stands for each value there is: each has the whole amount for itself.
 ANY: Final = "*"
 _MAX_ENTRIES: Final = 200
+#: A limit of so many nanodollars is none; sums of them fit into 64 bits.
+_MOST: Final = 10**18
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -186,6 +188,11 @@ class Budget(BaseModel):
         return schedule(self.period, self.window, self.time_zone, to_us(self.starts_at) if self.starts_at else 0)
 
     @property
+    def expires_us(self) -> int:
+        """When nothing is left of it, NEVER where that never happens."""
+        return to_us(self.expires_at) if self.expires_at else NEVER
+
+    @property
     def shape(self) -> str:
         """What its counters count; documents that differ in nothing of this share them."""
         counted = [self.scope.kind, self.scope.tag, self.scope.value, self.period]
@@ -197,14 +204,14 @@ class Budget(BaseModel):
 
     def limit(self, at_us: int) -> tuple[int, int]:
         """How many nanodollars may be spent in the period of `at_us`, and until when that surely holds."""
-        until = to_us(self.expires_at) if self.expires_at else NEVER
+        until = self.expires_us
         if at_us >= until:
             return 0, NEVER
         total = nano(self.amount_usd)
         for amount, start, end in self._extras():
             total += amount if start <= at_us < end else 0
             until = min([until, *(edge for edge in (start, end) if edge > at_us)])
-        return total, until
+        return min(total, _MOST), until
 
     def _extras(self) -> list[tuple[int, int, int]]:
         """What is added: (nanodollars, from, until)."""

@@ -144,6 +144,20 @@ class PriceOverride:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetsConfig:
+    """What budgets do where something is not known."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    #: what was spent so far is not known (a lost file, and the store away): refuse calls under hard budgets, or not
+    on_outage: Literal["closed", "open"] = "closed"
+    #: a model without a price under a hard budget: refuse it, or let it through and count nothing
+    unpriced: Literal["refuse", "allow"] = "refuse"
+    #: output tokens of a call that does not limit them
+    assumed_max_output_tokens: Annotated[int, Field(gt=0)] = 128_000
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything, as one value."""
 
@@ -162,6 +176,7 @@ class Config:
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     prices: tuple[PriceOverride, ...] = ()
     otlp: OtlpConfig = field(default_factory=OtlpConfig)
+    budgets: BudgetsConfig = field(default_factory=BudgetsConfig)
 
     @property
     def database(self) -> Path:

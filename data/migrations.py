@@ -15,7 +15,7 @@ from data.database import Database
 from data.derived import IS_DERIVED
 from data.dialect import DIALECT
 from data.protocol import naive_utc
-from data.schema import METADATA, api_keys, derived_ids, schema_migrations, unmerged
+from data.schema import METADATA, api_keys, budgets, derived_ids, schema_migrations, unmerged
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -46,12 +46,17 @@ def _add_keys(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(api_keys, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_budgets(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(budgets, if_not_exists=True).compile(dialect=DIALECT)))
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
     ("0003_add_attempts_columns", _add_attempts_columns),
     ("0004_record_derived_ids", _record_derived_ids),
     ("0005_add_keys", _add_keys),
+    ("0006_add_budgets", _add_budgets),
 )
 
 

@@ -377,6 +377,17 @@ api_keys = Table(
     Column("revoked_at", DateTime),
 )
 
+budgets = Table(
+    "budgets",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("document", String, nullable=False),
+    Column("created_at", DateTime, nullable=False),
+    Column("updated_at", DateTime, nullable=False),
+)
+
 audit_log = Table(
     "audit_log",
     METADATA,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from data.model import Endpoint, LedgerRecord, Outcome, RequestStart, Tokens
 from proxy.record import Ending, Pricer, ledger_record
@@ -46,7 +47,8 @@ def interrupted(start: RequestStart, at_us: int, price: Pricer) -> LedgerRecord:
         error_message="the proxy ended while the request was in flight",
     )
     billing = Billing.UNKNOWN if start.endpoint is Endpoint.OTHER else Billing.COUNTED
-    return ledger_record(start, ending, Usage(tokens=tokens, billing=billing, note=note), price)
+    record = ledger_record(start, ending, Usage(tokens=tokens, billing=billing, note=note), price)
+    return record if start.reserved_usd is None else replace(record, liability_usd=start.reserved_usd)
 
 
 def recover(folder: Path) -> Recovered:
@@ -73,6 +75,11 @@ def decode_record(frame: Frame) -> LedgerRecord | None:
     return _decoded(_ENDS, frame)
 
 
+def decode_start(frame: Frame) -> RequestStart | None:
+    """The start in a START frame; None, with a log line, where it cannot be read."""
+    return _decoded(_STARTS, frame)
+
+
 def _decoded(decoder: msgspec.msgpack.Decoder[T], frame: Frame) -> T | None:
     try:
         return decoder.decode(frame.payload)
@@ -86,7 +93,7 @@ def _apply(frame: Frame, segment: Segment, result: Recovered) -> None:
         case Kind.NEXT:
             result.next_sequence = max(result.next_sequence, frame.number)
         case Kind.START:
-            if (start := _decoded(_STARTS, frame)) is not None:
+            if (start := decode_start(frame)) is not None:
                 result.starts[start.id] = start
         case Kind.END:
             result.next_sequence = max(result.next_sequence, frame.number + 1)

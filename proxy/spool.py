@@ -61,6 +61,7 @@ class Spool:
         self._next = recovered.next_sequence
         self._written = self._durable = recovered.next_sequence - 1
         self._shipped = recovered.shipped
+        self._floor: Callable[[], int] | None = None
         self._flights: dict[str, Segment] = {}
         self._tail: deque[tuple[int, LedgerRecord]] = deque()
         self._waiting: deque[tuple[int, LedgerRecord]] = deque()  # ended, but the disk was full
@@ -115,6 +116,15 @@ class Spool:
     def next_sequence(self) -> int:
         """The number the next record will get."""
         return self._next
+
+    @property
+    def written(self) -> int:
+        """The last record that the file has."""
+        return self._written
+
+    def keep_behind(self, floor: Callable[[], int]) -> None:
+        """Keep segments with records behind `floor()`, though the store may have them; it is asked in any thread."""
+        self._floor = floor
 
     def start(self, start: RequestStart) -> None:
         """Write down that a request is sent on. Raises SpoolFull."""
@@ -177,7 +187,7 @@ class Spool:
                 self._append(Kind.SHIPPED, self._shipped, None)
             except OSError as error:
                 _log.warning("spool: the offset could not be written: %s", error)
-            done = self._log.detach_shipped(self._shipped)
+            done = self._log.detach_shipped(min(self._shipped, self._floor()) if self._floor else self._shipped)
         self._wake()
         remove(done)
 

@@ -13,27 +13,31 @@ def known(file: CounterFile) -> Known:
     """The documents and what is counted. Raises CountersError, as all functions here."""
     with file.transaction() as execute:
         (generation,) = execute("SELECT generation FROM state").fetchone()
-        documents = execute("SELECT id, version, document FROM documents ORDER BY id").fetchall()
+        rows = execute("SELECT id, version, document, learned FROM documents ORDER BY id").fetchall()
         counted = execute("SELECT id, shape, number FROM budgets").fetchall()
-    return Known(generation, tuple(Document(*row) for row in documents), {(key, shape): n for key, shape, n in counted})
+    return Known(
+        generation=generation,
+        documents=tuple(Document(*row[:3]) for row in rows),
+        learned={row[0]: row[3] for row in rows},
+        counted={(key, shape): number for key, shape, number in counted},
+    )
 
 
-def generation(file: CounterFile) -> int:
-    """The number of the documents' newest change."""
+def learn(file: CounterFile, documents: Sequence[tuple[Document, str | None]], now_us: int) -> bool:
+    """Replace the documents, each with the shape of what is to be counted for it, None for nothing.
+
+    What is counted for none of them goes: it would miss what is spent from now on. False: nothing is new.
+    """
     with file.transaction() as execute:
-        return int(execute("SELECT generation FROM state").fetchone()[0])
-
-
-def learn(file: CounterFile, documents: Sequence[tuple[Document, str]]) -> bool:
-    """Replace the documents (each with its shape); what is counted for none of them goes. False: nothing is new."""
-    with file.transaction() as execute:
-        known = set(execute("SELECT id, version, document FROM documents").fetchall())
-        if known == {tuple(document) for document, _ in documents}:
+        rows = execute("SELECT id, version, document, learned FROM documents").fetchall()
+        learned = {Document(*row[:3]): row[3] for row in rows}
+        if learned.keys() == {document for document, _ in documents}:
             return False
         execute("DELETE FROM documents")
         for document, _ in documents:
-            execute("INSERT INTO documents (id, version, document) VALUES (?, ?, ?)", document)
-        _forget(execute, {(document.id, shape) for document, shape in documents})
+            row = (*document, learned.get(document, now_us))
+            execute("INSERT INTO documents (id, version, document, learned) VALUES (?, ?, ?, ?)", row)
+        _forget(execute, {(document.id, shape) for document, shape in documents if shape is not None})
         execute("UPDATE state SET generation = generation + 1")
     return True
 

@@ -16,7 +16,8 @@ _BUSY_S: Final = 0.25
 _LOG_BYTES: Final = 2 * 1024 * 1024
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS state (generation INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS documents (id TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS documents (
+    id TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL, learned INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS budgets (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, shape TEXT NOT NULL, counters INTEGER NOT NULL,
     UNIQUE (id, shape));
@@ -87,6 +88,13 @@ class CounterFile:
                     execute("ROLLBACK")
                 raise
         except (sqlite3.Error, OverflowError) as error:
+            raise _raised(self.path, error) from error
+
+    def generation(self) -> int:
+        """The number of the documents' newest change; waits for nobody. Raises CountersError."""
+        try:
+            return int(self._execute("SELECT generation FROM state").fetchone()[0])
+        except sqlite3.Error as error:
             raise _raised(self.path, error) from error
 
     def sync(self) -> None:

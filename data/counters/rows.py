@@ -85,8 +85,9 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What this machine knows of the budgets: their documents, and the counters' numbers by (id, shape)."""
+    """What this machine knows of the budgets: their documents, since when by id, and numbers by (id, shape)."""
 
     generation: int
     documents: tuple[Document, ...]
+    learned: Mapping[str, int]
     counted: Mapping[tuple[str, str], int]

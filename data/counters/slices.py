@@ -131,8 +131,8 @@ def _room(want: Want, spent: int, leased: int) -> int:
 def _taken(want: Want, given: Given, *, all_fit: bool) -> Given:
     if all_fit:
         free = _chunk(want, _room(want, given.spent, given.leased))
-    else:
-        free = given.free if given.fits else 0
+        return given._replace(free=free, leased=given.leased + free - want.back)
+    free = given.free if given.fits else 0
     return given._replace(free=free, leased=given.leased + free - want.back)
 
 

@@ -1,0 +1,51 @@
+"""What a call gets when it asks for room: a reservation, or a refusal that says why and when to come back."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from proxy.budget.plan import Counter
+
+WARNING_HEADER: Final = "x-claude-proxy-budget-warning"
+
+
+class Why(StrEnum):
+    """Why a call is refused, as machines read it."""
+
+    EXCEEDED = "budget_exceeded"  # the money is gone
+    HELD = "budget_held"  # calls in flight hold what is left
+    UNPRICED = "budget_unpriced"  # nobody knows what the model costs
+    UNKNOWN = "budget_unknown"  # what was spent so far is not known now
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """Room for one call: `nano` nanodollars are held in each counter. `warnings` are for whoever called."""
+
+    counters: tuple[Counter, ...] = ()
+    nano: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the answer says about the budgets."""
+        return {WARNING_HEADER: "; ".join(self.warnings)} if self.warnings else {}
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why there is no room. `retry_after_s`: whole seconds until it is worth asking again.
+
+    `should_retry`: False where only time or a person can help, so that a client need not try at once.
+    """
+
+    why: Why
+    budget: str
+    message: str
+    status: int
+    retry_after_s: int
+    should_retry: bool
+
+
+#: For a call that no budget counts.
+FREE: Final = Reservation()
