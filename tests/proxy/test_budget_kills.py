@@ -1,0 +1,65 @@
+"""`kill -9` of proxies at random instants: never over by the provider's own sum, and nothing of the money is lost.
+
+BUDGET_KILL_SEEDS says for how many seeds (5).
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data.counters import reports
+from tests.conftest import ROOT
+from tests.proxy.budget_caller import LIMIT
+from tests.proxy.budget_worlds import begin_counting, budget, proxy, usd
+
+SEEDS = range(int(os.environ.get("BUDGET_KILL_SEEDS", "5")))
+KILLS = 4
+
+
+def caller(home: Path, name: str, seed: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.proxy.budget_caller", str(home), name, str(seed)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def charged(home: Path) -> int:
+    """The provider's sum."""
+    path = home / "provider"
+    return sum(int(line.split()[1]) for line in path.read_text().splitlines()) if path.exists() else 0
+
+
+def ended_well(process: subprocess.Popen[str]) -> bool:
+    process.communicate()
+    return process.returncode == 0
+
+
+@pytest.mark.parametrize("proxies", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_killed_proxies_never_overspend(home, seed, proxies):
+    begin_counting(home, [budget(amount_usd=usd(LIMIT), period="once")])  # no period ends under the test
+    names = [f"proxy-{n + 1}" for n in range(proxies)]
+    chance = random.Random(seed)
+    running = {name: caller(home, name, chance.randrange(10**6)) for name in names}
+    for _ in range(KILLS):
+        time.sleep(chance.random() * 0.1)
+        name = chance.choice(names)
+        running[name].send_signal(signal.SIGKILL)
+        running[name].communicate()
+        assert charged(home) <= LIMIT
+        running[name] = caller(home, name, chance.randrange(10**6))
+    assert all([ended_well(process) for process in running.values()])
+    spent = charged(home)
+    with proxy(home) as last:
+        (group,) = reports.groups(last.budgets.file, 1, 0, 10)
+    assert group.leased == 0
+    # what was in flight at a kill counts at its worst, and something always was
+    assert spent < group.spent <= LIMIT
+    assert group.spent >= 0.9 * LIMIT
