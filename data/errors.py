@@ -6,10 +6,13 @@ DataError
 ├── NoSuchKey            no virtual key of that name
 ├── UnknownMetric        no metric, dimension, grain or time zone of that name
 ├── ImportFailed         logs of another program cannot be read into the ledger
+├── BudgetFault          a budget's document, or what is wanted of the budget, is at fault
+├── NoSuchBudget         no budget of that name or id
 ├── CountersError        the budgets' counters cannot be read or written now
 │   ├── CountersDamaged  … nor ever: the file is damaged
 │   ├── CountersOutdated the caller does not know the newest budgets
 │   └── CountersConflict somebody else has done it, or something else, meanwhile
+├── ImportFailed         logs of another program cannot be read into the ledger
 └── StoreError
     ├── StoreUnavailable no store answers
     ├── DeadlineExceeded the query ran into its time limit and was ended
@@ -43,6 +46,14 @@ class ImportFailed(DataError):
     """Logs of another program cannot be read into the ledger; what was stored before stays."""
 
 
+class BudgetFault(DataError):
+    """A budget's document has faults, or the budget cannot be changed so; the message names the fields."""
+
+
+class NoSuchBudget(DataError):
+    """No budget has that name or id."""
+
+
 class CountersError(DataError):
     """The budgets' counters cannot be read or written now."""
 
@@ -57,6 +68,10 @@ class CountersOutdated(CountersError):
 
 class CountersConflict(CountersError):
     """Somebody else has done it, or something else, meanwhile."""
+
+
+class ImportFailed(DataError):
+    """Logs of another program cannot be read into the ledger; what was stored before stays."""
 
 
 class StoreError(DataError):

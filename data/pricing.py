@@ -7,7 +7,7 @@ have a price of their own, and a model no list knows is unpriced, never free.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -17,6 +17,7 @@ import genai_prices
 from genai_prices import data_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices, TimeOfDateConstraint
 
+from data.ceilings import Ceiling, ceilings
 from data.config import PriceOverride
 from data.model import Protocol, Tokens
 from data.rates import UNPRICED, Priced, Rates, RateTable
@@ -37,6 +38,7 @@ US_FACTOR = Decimal("1.1")
 _USUAL = frozenset({"", "standard", "default", "auto", "batch"})
 
 _MILLION = Decimal(1_000_000)
+_DAY, _HALF_AN_HOUR = timedelta(days=1), timedelta(minutes=30)
 _FREE = Decimal(0)
 _VENDORS: dict[str, str] = {Protocol.ANTHROPIC: "anthropic", Protocol.OPENAI: "openai", Protocol.GEMINI: "google"}
 _CACHE_SIZE = 4096
@@ -60,6 +62,8 @@ class PriceBook:
     def __init__(self, overrides: Sequence[PriceOverride] = ()) -> None:
         self.overrides = tuple(overrides)
         self._table = lru_cache(_CACHE_SIZE)(self._look_up)
+        self._ceilings = lru_cache(_CACHE_SIZE)(self._look_up_ceilings)
+        self.window = lru_cache(_CACHE_SIZE)(_window)
 
     def price(
         self,
@@ -82,6 +86,35 @@ class PriceBook:
         if isinstance(table, RateTable):
             return table.price(tokens)
         return _rate_table(table, at, wanted).price(tokens)
+
+    def ceilings(
+        self,
+        *,
+        provider: str,
+        model: str,
+        at: datetime,
+        protocol: str = "",
+        service_tier: str = "",
+        speed: str = "",
+        inference_geo: str = "",
+    ) -> tuple[Ceiling, ...]:
+        """The dearest rates that a call may come to which is sent `at`; nothing for an unpriced model.
+
+        It may end on the next day, at any hour, and be served in the usual tier where another was asked for.
+        """
+        day = at.astimezone(UTC).date()
+        return self._ceilings(_Wanted(provider, protocol, model, service_tier, speed, inference_geo, day))
+
+    def _look_up_ceilings(self, wanted: "_Wanted") -> tuple[Ceiling, ...]:
+        tables = list[RateTable]()
+        for tier in _may_serve(wanted.service_tier):
+            for day in (wanted.day, wanted.day + _DAY):
+                asked = wanted._replace(service_tier=tier, day=day)
+                table = self._table(asked)
+                if table is None:
+                    return ()
+                tables += [table] if isinstance(table, RateTable) else _every_hour(table, asked)
+        return ceilings(tables)
 
     def _look_up(self, wanted: "_Wanted") -> "RateTable | _Listed | None":
         """A day's rate table; the list's entry itself where its price depends on the hour; None: unpriced."""
@@ -196,6 +229,27 @@ def _depends_on_hour(model: ModelInfo) -> bool:
     conditions = [] if isinstance(model.prices, ModelPrice) else [c.constraint for c in model.prices]
     conditions += [v.constraint for v in model.price_variants or ()]
     return any(isinstance(c, TimeOfDateConstraint) for c in conditions)
+
+
+def _may_serve(service_tier: str) -> tuple[str, ...]:
+    """The tiers a call may be served in that asks for one."""
+    match service_tier:
+        case "batch":
+            return ("batch",)
+        case "auto":
+            return ("", "priority")
+    return ("", service_tier) if service_tier else ("",)
+
+
+def _every_hour(listed: _Listed, wanted: _Wanted) -> list[RateTable]:
+    midnight = datetime.combine(wanted.day, time(), UTC)
+    return [_rate_table(listed, midnight + n * _HALF_AN_HOUR, wanted) for n in range(48)]
+
+
+def _window(provider: str, protocol: str, model: str) -> int | None:
+    """How many tokens the model takes at once, as the price list has it; None where it does not say."""
+    listed = _listed(provider, protocol, model)
+    return None if listed is None else listed.model.context_window
 
 
 def _rate_table(listed: _Listed, at: datetime, wanted: _Wanted) -> RateTable:

@@ -1,0 +1,75 @@
+"""What calls may cost at the places they may be sent to: their demand at the prices of the day."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from data.model import Endpoint
+from data.pricing import PriceBook
+from proxy.budget.demand import Demand, Limits, demand
+from proxy.budget.worst_case import Worst, worst_case
+
+_MAX_MODEL: Final = 200
+
+
+class _Call(msgspec.Struct):
+    model: str = ""
+    max_tokens: int = 0
+
+
+class _Item(msgspec.Struct):
+    params: msgspec.Raw = msgspec.Raw()
+
+
+class _Batch(msgspec.Struct):
+    requests: list[_Item] = []
+
+
+_BATCH: Final = msgspec.json.Decoder(_Batch)
+_CALL: Final = msgspec.json.Decoder(_Call)
+_UNKNOWN: Final = Worst(None, 0, None)
+
+
+class Appraiser:
+    """Knows the prices. `assumed_output`: output tokens of a call that does not limit them."""
+
+    def __init__(self, prices: PriceBook, assumed_output: int) -> None:
+        self._prices = prices
+        self._assumed_output = assumed_output
+
+    def worst(self, asked: Demand, *, provider: str, protocol: str, model: str, now_s: float) -> Worst:
+        """Return the most a call may cost at one place. `protocol` is the provider's."""
+        if not asked.bills:
+            return Worst()
+        rates = self._prices.ceilings(
+            provider=provider,
+            protocol=protocol,
+            model=model,
+            at=datetime.fromtimestamp(now_s, UTC),
+            service_tier=asked.service_tier,
+            speed=asked.speed,
+            inference_geo=asked.inference_geo,
+        )
+        window = self._prices.window(provider, protocol, model) if asked.open_ended else None
+        return worst_case(asked, rates, window, self._assumed_output)
+
+    def batch(self, body: bytes, *, provider: str, protocol: str, now_s: float) -> Worst:
+        """Return the most that all calls of a new batch may cost together; unknown where it cannot be read.
+
+        A batch is charged call by call when its results are fetched. This is for asking whether there is room for it
+        when it is made: nothing stays held.
+        """
+        try:
+            items = [(item.params, _CALL.decode(item.params)) for item in _BATCH.decode(body).requests]
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
+            return _UNKNOWN
+        total = 0
+        for params, call in items:
+            limits = Limits(max_tokens=max(call.max_tokens, 0), service_tier="batch")
+            asked = demand(bytes(params), Endpoint.MESSAGES, limits)
+            worst = self.worst(asked, provider=provider, protocol=protocol, model=call.model[:_MAX_MODEL], now_s=now_s)
+            if worst.nano is None:
+                return _UNKNOWN
+            total += worst.nano
+        return Worst(total)
