@@ -7,7 +7,16 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from data.errors import ConflictError, DataError, KeyFault, NoSuchKey, StoreError, StoreUnavailable
+from data.errors import (
+    ConflictError,
+    CountersError,
+    DataError,
+    KeyFault,
+    NoSuchBudget,
+    NoSuchKey,
+    StoreError,
+    StoreUnavailable,
+)
 from proxy.call import read_body
 from proxy.errors import BodyTooLarge, ClientGone
 from proxy.refusals import problem
@@ -72,10 +81,12 @@ def with_problems(handler: Handler) -> Handler:
 
 _STATUSES: Final[tuple[tuple[type[DataError], int], ...]] = (
     (NoSuchKey, 404),
+    (NoSuchBudget, 404),
     (ConflictError, 409),
     (KeyFault, 400),
     (StoreUnavailable, 503),
     (StoreError, 503),
+    (CountersError, 503),
     (DataError, 400),
 )
 _TITLES: Final = {

@@ -6,50 +6,66 @@ its pages, what is referred to (a file, a cached content, an earlier answer) by 
 provider runs brings pages of its own, which the model is given again each time it goes on.
 """
 
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
 from data.model import Endpoint
-from proxy.budget.media import media_of
+from proxy.budget.body import ABSENT, Body, Inline, Part, Thinking, Tool, is_any, read_body, size_of
 
 #: What providers add to a call, and to one with tools, that the body does not show.
 _FRAME_TOKENS: Final = 64
 _TOOLS_TOKENS: Final = 1_000
+#: Tokens of one image at the most. Anthropic's largest is some 4,800, Gemini's some 4,400; OpenAI charges its small
+#: models up to 48,169 for one (2,833 and 5,667 for each of eight tiles).
+_IMAGE_TOKENS: Final = 50_000
 #: How often a tool that the provider runs is used where the call does not say.
 _ASSUMED_USES: Final = 10
 _MOST_USES: Final = 1_000
 #: Bytes of text a token, for what a call is likely to be rather than at its worst.
 _LIKELY_BYTES: Final = 3
 #: What bills nothing by itself.
-_FREE: Final = frozenset({Endpoint.COUNT_TOKENS, Endpoint.COUNT_GEMINI_TOKENS, Endpoint.MODELS, Endpoint.FILES})
-_NO_OUTPUT: Final = frozenset({Endpoint.EMBEDDINGS})
-#: In the names and keys of tools that providers run; a schema that has one of them makes the call look dearer.
-_RUN_BY_PROVIDERS: Final = (
-    b"_20",  # Anthropic's have a date: web_search_20250305
-    b'"mcp',
-    b'"web_search',
-    b'"file_search',
-    b'"code_interpreter',
-    b'"image_generation',
-    b'"googleSearch',
-    b'"google_search',
-    b'"urlContext',
-    b'"url_context',
-    b'"codeExecution',
-    b'"code_execution',
-    b'"googleMaps',
-    b'"google_maps',
-    b'"fileSearch',
+_FREE: Final = frozenset(
+    {
+        Endpoint.COUNT_TOKENS,
+        Endpoint.COUNT_GEMINI_TOKENS,
+        Endpoint.MODELS,
+        Endpoint.FILES,
+        Endpoint.BATCHES,
+        Endpoint.BATCH_RESULT,
+    }
 )
+#: Tools by type that the caller runs; Anthropic's own have a date behind these names (bash_20250124).
+_RUN_BY_CALLERS: Final = ("", "custom", "function")
+_DATED_OF_CALLERS: Final = ("bash_", "text_editor_", "computer_", "memory_")
+_TEXTS: Final = frozenset({"text", "tool_result", "tool_use", "thinking", "input_text", "output_text"})
+_IMAGES: Final = frozenset({"image", "image_url", "input_image"})
+_DOCUMENTS: Final = frozenset({"document", "file", "input_file"})
+_ELSEWHERE: Final = frozenset({"container_upload", "item_reference"})
+#: A second of sound is 32 tokens and one of film some 300, which is less than their bytes.
+_BOUND_BY_BYTES: Final = ("audio/", "video/", "text/")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What is known of a body already (see `proxy.request.RequestFacts`); 0 and '' where it does not say."""
+
+    max_tokens: int = 0
+    answers: int = 1
+    service_tier: str = ""
+    speed: str = ""
+    inference_geo: str = ""
+    readable: bool = True
 
 
 class Demand(msgspec.Struct, frozen=True):
     """What a call asks for at the most.
 
     `open_ended`: something in it is as long as the model's window may be. `output_tokens`: of all answers together;
-    None: the call does not limit them. `turns`: how often the model goes on with what a tool brought.
-    `hidden_tokens`: output that a stream does not show.
+    None: the call does not limit them. `turns`: how often the model is asked, with what its tools have brought.
+    `hidden_tokens`: output that a stream does not show; None: all of it may be.
     """
 
     bills: bool = True
@@ -68,142 +84,177 @@ class Demand(msgspec.Struct, frozen=True):
     inference_geo: str = ""
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """What is known of a body already (see `proxy.request.RequestFacts`); 0 and '' where it does not say."""
+class _Found:
+    """What is found in the parts of messages."""
 
-    max_tokens: int = 0
-    answers: int = 1
-    service_tier: str = ""
-    speed: str = ""
-    inference_geo: str = ""
-    readable: bool = True
+    __slots__ = ("data_bytes", "images", "open_ended", "writes_1h", "writes_5m")
 
+    def __init__(self) -> None:
+        self.data_bytes = 0
+        self.images = 0
+        self.open_ended = False
+        self.writes_5m = False
+        self.writes_1h = False
 
-class _Top(msgspec.Struct):
-    """The parts of a body, as they stand there, that change what it may cost."""
-
-    tools: msgspec.Raw = msgspec.Raw()
-    thinking: msgspec.Raw = msgspec.Raw()
-    mcp_servers: msgspec.Raw = msgspec.Raw()
-    max_tool_calls: msgspec.Raw = msgspec.Raw()
-    web_search_options: msgspec.Raw = msgspec.Raw()
-    prediction: msgspec.Raw = msgspec.Raw()
-    # what lies at the provider
-    previous_response_id: msgspec.Raw = msgspec.Raw()
-    conversation: msgspec.Raw = msgspec.Raw()
-    prompt: msgspec.Raw = msgspec.Raw()
-    container: msgspec.Raw = msgspec.Raw()
-    cached_content: msgspec.Raw = msgspec.field(name="cachedContent", default=msgspec.Raw())
-    cached_content_snake: msgspec.Raw = msgspec.field(name="cached_content", default=msgspec.Raw())
-
-
-class _Thinking(msgspec.Struct):
-    type: str = ""
-    budget_tokens: int = 0
-
-
-class _Tool(msgspec.Struct):
-    max_uses: int = 0
-
-
-_TOP: Final = msgspec.json.Decoder(_Top)
-_THINKING: Final = msgspec.json.Decoder(_Thinking)
-_TOOL_LIST: Final = msgspec.json.Decoder(list[_Tool])
-_NUMBER: Final = msgspec.json.Decoder(int)
-_BAD: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
-_NOTHING: Final = frozenset({b"", b"null", b"[]", b"{}", b'""', b"false"})
+    def cached(self, control: Raw) -> None:
+        """Take note of what is to be written to a cache, and for how long."""
+        if is_any(control):
+            said = bytes(control)
+            self.writes_5m = True
+            self.writes_1h |= (b"ttl" in said or b"\\" in said) and b'"5m"' not in said
 
 
 def demand(body: bytes, endpoint: Endpoint, limits: Limits) -> Demand:
-    """Return what `body` (decoded, '' for none) asks for at the most."""
-    if endpoint in _FREE or endpoint is Endpoint.BATCHES or (endpoint is Endpoint.OTHER and not body):
+    """Return what `body` (decoded; '' for none) asks for at the most."""
+    if endpoint in _FREE or (endpoint is Endpoint.OTHER and not body):
         return Demand(bills=False)
-    output = 0 if endpoint in _NO_OUTPUT else (limits.max_tokens * limits.answers or None)
-    read = Demand(
+    embeds = endpoint is Endpoint.EMBEDDINGS
+    output = 0 if embeds else (limits.max_tokens * limits.answers or None)
+    read = read_body(body) if limits.readable else None
+    return _unread(body, output, limits) if read is None else _measured(body, output, limits, read)
+
+
+def _unread(body: bytes, output: int | None, limits: Limits) -> Demand:
+    """A body that cannot be read may hold anything."""
+    return Demand(
         input_tokens=len(body) + _FRAME_TOKENS,
         likely_input_tokens=len(body) // _LIKELY_BYTES,
+        open_ended=True,
         output_tokens=output,
         answers=limits.answers,
+        writes_5m=True,
+        writes_1h=True,
+        hidden_tokens=None,
         service_tier=limits.service_tier,
         speed=limits.speed,
         inference_geo=limits.inference_geo,
     )
-    top = _top(body) if limits.readable else None
-    if top is None:  # it says nothing that can be relied on
-        changed = {"open_ended": True, "hidden_tokens": None, "writes_5m": True, "writes_1h": True}
-        return msgspec.structs.replace(read, **changed)
-    return _measured(read, body, top)
 
 
-def _measured(read: Demand, body: bytes, top: _Top) -> Demand:
-    media = media_of(body)
-    uses = _uses(top)
-    caches = b'"cache_control"' in body or media.doubtful
-    return msgspec.structs.replace(
-        read,
-        input_tokens=read.input_tokens - media.data_bytes + media.tokens + (_TOOLS_TOKENS if _is_any(top.tools) else 0),
-        likely_input_tokens=max(read.likely_input_tokens - media.data_bytes // _LIKELY_BYTES, 0),
-        open_ended=media.open_ended or _lies_elsewhere(top),
-        output_tokens=_with_prediction(read.output_tokens, top),
+def _measured(body: bytes, output: int | None, limits: Limits, read: Body) -> Demand:
+    found = _found(read)
+    uses = _uses(read)
+    text = max(len(body) - found.data_bytes, 0)
+    tools = _TOOLS_TOKENS if read.tools else 0
+    if output is not None and is_any(read.prediction):
+        output += size_of(read.prediction)  # what is rejected of a prediction is charged as output
+    return Demand(
+        input_tokens=text + found.images * _IMAGE_TOKENS + tools + _FRAME_TOKENS,
+        likely_input_tokens=text // _LIKELY_BYTES,
+        open_ended=found.open_ended or _lies_elsewhere(read),
+        output_tokens=output,
+        answers=limits.answers,
         turns=1 + uses,
         tool_units=uses,
-        writes_5m=caches or uses > 0,
-        writes_1h=caches and (b'"1h"' in body or media.doubtful),
-        hidden_tokens=_hidden(top.thinking),
+        writes_5m=found.writes_5m or uses > 0,
+        writes_1h=found.writes_1h,
+        hidden_tokens=_hidden(read.thinking) if read.thinking else 0,
+        service_tier=limits.service_tier,
+        speed=limits.speed,
+        inference_geo=limits.inference_geo,
     )
 
 
-def _top(body: bytes) -> _Top | None:
-    try:
-        return _TOP.decode(body)
-    except _BAD:
-        return None
+def _found(read: Body) -> _Found:
+    found = _Found()
+    found.cached(read.cache_control)
+    for tool in read.tools or ():
+        if tool.cache_control is not ABSENT:
+            found.cached(tool.cache_control)
+    for parts in (read.messages, read.input, read.contents, read.system, read.instruction, read.instruction_snake):
+        if parts is not None and not isinstance(parts, str):
+            _look(parts, found)
+    return found
 
 
-def _uses(top: _Top) -> int:
+def _look(parts: "Part | Iterable[object]", found: _Found) -> None:
+    for part in (parts,) if isinstance(parts, Part) else parts:
+        if not isinstance(part, Part):
+            continue
+        if part.cache_control is not ABSENT:
+            found.cached(part.cache_control)
+        if part.type not in _TEXTS:
+            _weigh(part, found)
+        sourced = None if part.source is None else part.source.content
+        for each in (part.content, part.output, part.parts, sourced, part.response, part.response_snake):
+            if each is not None and not isinstance(each, str):
+                _look(each, found)
+
+
+def _weigh(part: Part, found: _Found) -> None:
+    """Take off the bytes that are not text, and add what they count as."""
+    if part.type in _IMAGES:
+        found.images += 1
+        if part.source is not None and part.source.type == "base64":
+            found.data_bytes += size_of(part.source.data)
+        elif b'"data:' in memoryview(part.image_url)[:64].tobytes():
+            found.data_bytes += size_of(part.image_url)
+    elif part.type in _DOCUMENTS:
+        _weigh_document(part, found)
+    elif part.type in _ELSEWHERE or is_any(part.file_data) or is_any(part.file_data_camel):
+        found.open_ended = True
+    if (inline := part.inline or part.inline_snake) is not None:
+        _weigh_inline(inline, found)
+
+
+def _weigh_document(part: Part, found: _Found) -> None:
+    if part.source is not None and part.source.type in {"text", "content"}:
+        return
+    found.open_ended = True
+    if part.source is not None and part.source.type == "base64":
+        found.data_bytes += size_of(part.source.data)
+    if part.file is not None:
+        found.data_bytes += size_of(part.file.file_data)
+    elif part.type == "input_file":
+        found.data_bytes += size_of(part.file_data)
+
+
+def _weigh_inline(inline: Inline, found: _Found) -> None:
+    kind = inline.mime_type or inline.mime_type_snake
+    if kind.startswith("image/"):
+        found.images += 1
+        found.data_bytes += size_of(inline.data)
+    elif not kind.startswith(_BOUND_BY_BYTES):
+        found.open_ended = True
+
+
+def _uses(read: Body) -> int:
     """How often the provider runs a tool for this call, at the most."""
-    tools = bytes(top.tools)
-    run = tools and any(name in tools for name in _RUN_BY_PROVIDERS)
-    if not (run or _is_any(top.mcp_servers) or _is_any(top.web_search_options)):
+    run = [tool for tool in read.tools or () if tool.type or read.contents is not None]
+    run = [tool for tool in run if _runs_at_provider(tool)]
+    if not (run or is_any(read.mcp_servers) or is_any(read.web_search_options)):
         return 0
-    if limit := _number(top.max_tool_calls):
-        return min(limit, _MOST_USES)
-    try:
-        limits = [tool.max_uses for tool in _TOOL_LIST.decode(tools)] if tools else []
-    except _BAD:
-        limits = []
-    stated = sum(limit for limit in limits if limit > 0)
-    return min(stated or _ASSUMED_USES, _MOST_USES)
+    if read.max_tool_calls is not None and read.max_tool_calls > 0:
+        return min(read.max_tool_calls, _MOST_USES)
+    stated = [tool.max_uses if tool.max_uses and tool.max_uses > 0 else _ASSUMED_USES for tool in run]
+    return min(sum(stated) or _ASSUMED_USES, _MOST_USES)
 
 
-def _lies_elsewhere(top: _Top) -> bool:
-    stored = (top.previous_response_id, top.conversation, top.prompt, top.cached_content, top.cached_content_snake)
-    return any(_is_any(part) for part in (*stored, top.container))
+def _runs_at_provider(tool: Tool) -> bool:
+    if tool.type:
+        return tool.type not in _RUN_BY_CALLERS and not tool.type.startswith(_DATED_OF_CALLERS)
+    return any(named is not ABSENT for named in _OF_GEMINI(tool))
 
 
-def _with_prediction(output: int | None, top: _Top) -> int | None:
-    """Rejected tokens of a predicted output are charged as output."""
-    return output + len(bytes(top.prediction)) if output is not None and _is_any(top.prediction) else output
+def _lies_elsewhere(read: Body) -> bool:
+    return (
+        is_any(read.previous_response_id)
+        or is_any(read.conversation)
+        or is_any(read.container)
+        or is_any(read.cached_content)
+        or is_any(read.cached_content_snake)
+        # a stored prompt is an object; a text there is the prompt itself
+        or memoryview(read.prompt)[:1].tobytes() == b"{"
+    )
 
 
-def _hidden(thinking: msgspec.Raw) -> int | None:
+def _hidden(thinking: Thinking) -> int | None:
     """How much a call may think without showing it; None: as much as it may answer."""
-    if not _is_any(thinking):
+    if thinking.type == "disabled":
         return 0
-    try:
-        asked = _THINKING.decode(thinking)
-    except _BAD:
-        return None
-    if asked.type == "disabled":
-        return 0
-    return asked.budget_tokens if asked.type == "enabled" and asked.budget_tokens > 0 else None
+    return thinking.budget_tokens if thinking.type == "enabled" and thinking.budget_tokens > 0 else None
 
 
-def _is_any(raw: msgspec.Raw) -> bool:
-    size = memoryview(raw).nbytes
-    return size > 0 and (size > 8 or bytes(raw).strip() not in _NOTHING)
-
-
-def _number(raw: msgspec.Raw) -> int:
-    value = bytes(raw) if 0 < memoryview(raw).nbytes <= 20 else b""
-    return _NUMBER.decode(value) if value.isdigit() else 0
+_OF_GEMINI: Final = attrgetter(
+    *(name for name in Tool.__struct_fields__ if name not in {"type", "max_uses", "cache_control"})
+)
