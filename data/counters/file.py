@@ -130,11 +130,14 @@ def _check(execute: Execute, generation: int) -> None:
 def _connected(path: Path) -> sqlite3.Connection:
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     try:
-        _prepare(connection)
+        connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare(connection)
+        except sqlite3.Error:
+            connection.close()
+            raise
     except sqlite3.Error as error:
-        connection.close()
         raise _raised(path, error) from error
     return connection
 

@@ -166,20 +166,18 @@ class Budgets:
             return self.reserve(start, worst, now_us / 1e6)
         except CountersError as error:
             self._fails(error)
-            return self._without_file(match, worst)
+            return self._without_file(self._holdings, match, worst)
         if shortages:
             return self._refused(shortages, now_us)
         if match.soft:
             warnings += tuple(refuse.warning(counter) for counter in match.soft if counter.used_up)
         return Reservation(match.counters, worst, warnings)
 
-    def _without_file(self, match: Match, worst: int) -> Reservation | Refusal:
+    def _without_file(self, holdings: Holdings, match: Match, worst: int) -> Reservation | Refusal:
         """There is no asking for room: refuse, or let through what will be counted when there is."""
         if match.hard is not None and self.settings.on_outage == "closed":
             return refuse.unknown(match.hard, self.file_trouble)
-        for counter in match.counters:
-            counter.free -= worst
-            counter.held += worst
+        holdings.take_anyway(match.counters, worst)
         plans = dict.fromkeys(counter.plan for counter in match.counters)
         return Reservation(match.counters, worst, tuple(refuse.unknown_warning(plan) for plan in plans))
 
@@ -210,14 +208,15 @@ class Budgets:
     def _fold(self, holdings: Holdings, file: CounterFile, now_us: int) -> None:
         for _ in range(_MAX_FOLDS):
             try:
-                changed = holdings.fold(now_us)
+                holdings.fold(now_us)
             except CountersOutdated:
                 holdings.reload()
                 continue
-            for counter in changed:
-                self._tell(file, counter, now_us)
             if not holdings.more:
-                return
+                break
+        for counter in list(holdings.changed):
+            self._tell(file, counter, now_us)
+            del holdings.changed[counter]
 
     def _tell(self, file: CounterFile, counter: Counter, now_us: int) -> None:
         """Log which thresholds were reached, each once in a period, whoever of this home's proxies sees it first."""

@@ -63,6 +63,7 @@ class Holdings:
         self.faults: tuple[str, ...] = ()
         self.folded = folded
         self.more = False  # whether the last fold left some for another one
+        self.changed: dict[Counter, None] = {}  # counters that folds have changed; whoever looks at them empties it
         self._file = file
         self._spool = spool
         self.generation = 0
@@ -78,8 +79,9 @@ class Holdings:
         self.generation = known.generation
         self.plans = Plans(self._compiled.plans)
         self.faults = self._compiled.faults
-        kept = {id(plan) for plan in self.plans.all}
-        self._holding = {counter for counter in self._holding if id(counter.plan) in kept}
+        kept = set(self.plans.all)
+        self._holding = {counter for counter in self._holding if counter.plan in kept}
+        self.changed = {counter: None for counter in self.changed if counter.plan in kept}
         self._ended = [self._counted_anew(ended) for ended in self._ended]
 
     def outdated(self) -> bool:
@@ -93,7 +95,7 @@ class Holdings:
         """
         for counter in counters:
             if counter.free < worst or now_us >= counter.until_us:
-                if shortages := self._lease(counters, worst, now_us):
+                if shortages := self._room_made(counters, worst, now_us):
                     return shortages
                 break
         for counter in counters:
@@ -101,6 +103,13 @@ class Holdings:
             counter.held += worst
             counter.asked_us = now_us
         return []
+
+    def take_anyway(self, counters: Iterable[Counter], worst: int) -> None:
+        """Hold `worst` in every counter without asking whether there is room."""
+        for counter in counters:
+            counter.free -= worst
+            counter.held += worst
+            self._holding.add(counter)
 
     def settle(self, reservation: Reservation, record: LedgerRecord, sequence: int) -> None:
         """Let go of what was held for a call, and count what it cost."""
@@ -127,8 +136,8 @@ class Holdings:
             counter.held -= reservation.nano
             counter.free += reservation.nano
 
-    def fold(self, now_us: int) -> list[Counter]:
-        """Move what has ended into the file, and give back what nobody uses; the counters that changed.
+    def fold(self, now_us: int) -> None:
+        """Move what has ended into the file, and give back what nobody uses.
 
         Raises CountersOutdated as well, and then nothing was done.
         """
@@ -144,7 +153,7 @@ class Holdings:
         backs = {counter: back for counter in self._holding if (back := _back(counter, now_us))}
         changed = list(dict.fromkeys([*charges, *backs]))
         if not changed and last == self.folded:
-            return []
+            return
         folds = [_fold(counter, charges.get(counter, {}), backs.get(counter, 0), now_us) for counter in changed]
         move = Move(self._spool.spool_id, self.folded, last)
         standings = slices.fold(self._file, move, folds, self.generation)
@@ -154,7 +163,7 @@ class Holdings:
             counter.free -= backs.get(counter, 0)
             counter.spent, counter.leased = spent, leased
         self._holding = {counter for counter in self._holding if not counter.empty}
-        return changed
+        self.changed.update(dict.fromkeys(charges))
 
     def give_all_back(self, now_us: int) -> None:
         """Give back all that no call holds; used at the end."""
@@ -165,6 +174,14 @@ class Holdings:
     def forget(self, before_us: int) -> None:
         """Drop from memory what nobody has asked for since."""
         self.plans.forget(before_us)
+
+    def _room_made(self, counters: tuple[Counter, ...], worst: int, now_us: int) -> list[Shortage]:
+        shortages = self._lease(counters, worst, now_us)
+        if any(shortage.counter.settled for shortage in shortages):
+            # what ended in a period that is over counts as taken until it is folded
+            self.fold(now_us)
+            return self._lease(counters, worst, now_us)
+        return shortages
 
     def _lease(self, counters: Iterable[Counter], worst: int, now_us: int) -> list[Shortage]:
         lacking = [c for c in counters if c.free < worst or now_us >= c.until_us]

@@ -17,7 +17,7 @@ def counted(record: LedgerRecord) -> int:
     What was not paid through this gateway (imported, made up) is not counted.
     """
     usd = record.cost_usd if record.liability_usd is None else record.liability_usd
-    if usd is None or record.source is not Source.LIVE:
+    if usd is None or record.source != Source.LIVE:
         return 0
     return min(max(nano(usd), 0), MOST_NANO)
 

@@ -49,7 +49,7 @@ async def fold(at: Proxy) -> None:
 async def main(home: Path, name: str, seed: int) -> None:
     at = Proxy(home, name)
     provider = os.open(home / "provider", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    print("ready", flush=True)
+    os.write(1, b"ready\n")
     chance, tasks = random.Random(seed), Tasks()
     tasks.start(fold(at), name="fold")
     async with asyncio.TaskGroup() as callers:

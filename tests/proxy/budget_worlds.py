@@ -1,4 +1,4 @@
-"""Callers that reserve, spend and settle against real budgets, a real spool and a real file; and a provider that adds up."""
+"""Callers that reserve, spend and settle with real budgets, a real spool and a real file; a provider that adds up."""
 
 import random
 from collections.abc import Iterator, Sequence

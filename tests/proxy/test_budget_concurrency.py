@@ -7,7 +7,7 @@ import pytest
 from data.budgets import Budget
 from data.counters import reports
 from proxy.budget.reservation import Refusal, Reservation
-from tests.proxy.budget_worlds import DOLLAR, NOON, SECOND, Caller, Provider, Proxy, begin_counting, budget, proxy
+from tests.proxy.budget_worlds import DOLLAR, NOON, Caller, Provider, Proxy, begin_counting, budget, proxy
 from tests.proxy.spool_samples import started
 
 CALLERS = 64

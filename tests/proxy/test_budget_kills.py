@@ -55,7 +55,7 @@ def test_killed_proxies_never_overspend(home, seed, proxies):
         running[name].communicate()
         assert charged(home) <= LIMIT
         running[name] = caller(home, name, chance.randrange(10**6))
-    assert all([ended_well(process) for process in running.values()])
+    assert {ended_well(process) for process in running.values()} == {True}
     spent = charged(home)
     with proxy(home) as last:
         (group,) = reports.groups(last.budgets.file, 1, 0, 10)
