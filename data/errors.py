@@ -70,10 +70,6 @@ class CountersConflict(CountersError):
     """Somebody else has done it, or something else, meanwhile."""
 
 
-class ImportFailed(DataError):
-    """Logs of another program cannot be read into the ledger; what was stored before stays."""
-
-
 class StoreError(DataError):
     """Base of the store's errors."""
 

@@ -3,12 +3,15 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from time import perf_counter, time_ns
 from typing import Protocol as Shape
 
+import msgspec
+
 from data.model import Endpoint, LedgerRecord, Outcome, RequestStart
 from proxy.in_flight import Phase
-from proxy.record import Ending, Pricer, cost_of, row
+from proxy.record import Cost, Ending, Pricer, cost_of, row
 from proxy.secrets import scrubbed
 from proxy.tee import Tee
 from proxy.usage import UNREADABLE_ANSWER, is_unexpected
@@ -58,6 +61,30 @@ class Fault:
         return self.outcome in {Outcome.ERROR, Outcome.PARTIAL, Outcome.TIMEOUT} and not ours
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """How an attempt ended: the provider's status (0 for none), the row's error class, and when (UTC microseconds)."""
+
+    status: int
+    fault: str
+    at_us: int
+
+
+class Hold(Shape):
+    """What budgets hold for an attempt; `proxy.purse.Hold` is one."""
+
+    def liability(self, start: RequestStart, told: Usage, cost: Cost, ended: Ended) -> Decimal | None:
+        """Return what budgets count where that is not the cost; `told` is without estimates from the request."""
+        ...
+
+    def settle(self, record: LedgerRecord, sequence: int) -> None:
+        """Count it: its row has this number."""
+        ...
+
+    def release(self) -> None:
+        """Let go of it: no row was written."""
+        ...
+
+
 class Account:
     """Times and counts one call. `close` may be called again: only the first time counts."""
 
@@ -69,6 +96,7 @@ class Account:
         self.start = start
         self._books = books
         self._price = price
+        self.hold: Hold | None = None
         self._arrived = arrived
         self._sent = self._last_byte = 0.0
         self._status = self._bytes = 0
@@ -137,11 +165,23 @@ class Account:
         self.fault = fault
         self.tokens = usage.all_tokens.input + usage.all_tokens.output
         record = self._record(usage, fault)
-        for tell in (self._books.ledger.end, self._books.closed):
-            try:
-                tell(record)
-            except Exception:  # noqa: BLE001 - the answer must not suffer from its bookkeeping
-                _log.exception("a call could not be accounted for", extra={"record": record.id})
+        try:
+            self._write(record)
+        except Exception:  # noqa: BLE001 - the answer must not suffer from its bookkeeping
+            _log.exception("a call could not be accounted for", extra={"record": record.id})
+
+    def _write(self, record: LedgerRecord) -> None:
+        hold = self.hold
+        try:
+            sequence = self._books.ledger.end(record)
+        except Exception:
+            if hold is not None:
+                hold.release()
+            raise
+        finally:
+            self._books.closed(record)
+        if hold is not None:
+            hold.settle(record, sequence)
 
     def _fault_in_answer(self, usage: Usage) -> Fault | None:
         if is_unexpected(self._status) and self.start.endpoint is not Endpoint.MODELS:
@@ -162,7 +202,7 @@ class Account:
         return None if whole and not fault.final else fault
 
     def _record(self, usage: Usage, fault: Fault | None) -> LedgerRecord:
-        billed = fault is None or fault.billed
+        billed, told = fault is None or fault.billed, usage
         usage = with_estimated_input(usage, self.start.estimated_input_tokens) if billed else usage
         ended_at = max(time_ns() // 1000, self.start.started_at)
         cost = cost_of(self.start, usage, self._price, at_us=ended_at, billed=billed)
@@ -179,7 +219,11 @@ class Account:
             error_class=fault.error_class if fault else "",
             error_message=fault.message if fault else "",
         )
-        return scrubbed(row(self.start, ending, usage, cost), self._secrets)
+        liability = None
+        if self.hold is not None:
+            ended = Ended(self._status, fault.error_class if fault else "", ended_at)
+            liability = self.hold.liability(self.start, told, cost, ended)
+        return scrubbed(row(self.start, ending, usage, cost, liability), self._secrets)
 
     def _overhead(self, now: float) -> float:
         """Seconds this proxy added: before the request left, and after the answer's last byte."""

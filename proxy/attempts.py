@@ -11,21 +11,25 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from data.model import Endpoint, RequestStart
+from data.model import Endpoint, Protocol, RequestStart
 from data.tasks import Tasks
 from proxy.account import Account, Books
 from proxy.admission.gate import Admitted, Gate
 from proxy.batches import Batches
 from proxy.breaker import Breaker
+from proxy.budget.budgets import Budgets
+from proxy.budget.money import usd
+from proxy.budget.reservation import Refusal
 from proxy.call import Call
 from proxy.errors import UnreadableBody, Untranslatable
 from proxy.exchange import Exchange
 from proxy.failure import COUNTS_AGAINST_PLACE, FailureKind, kind_of
 from proxy.held import Failed
 from proxy.journey import Journey, Rotation, Setback, Step
+from proxy.purse import Hold, Purse
 from proxy.refusals import refusal
 from proxy.retry_after import may_be_retried, retry_after_s
-from proxy.routing import Plan
+from proxy.routing import Candidate, Plan
 from proxy.secrets import scrubbed, secrets_of
 from proxy.sending import Sending, counted, outgoing
 from proxy.served_by import served_by
@@ -45,6 +49,7 @@ class Means:
     books: Books
     batches: Batches
     gate: Gate
+    budgets: Budgets
     tasks: Tasks
     begun: Callable[[RequestStart, Account], None]
     breaker: Breaker
@@ -59,11 +64,14 @@ class Attempts:
         self.admitted = admitted
         self.used_tokens = 0  # of all attempts so far
         self._call = call
+        self._plan = plan
         self._means = means
         self._standing = standing
         self._clock = asyncio.get_running_loop().time
         self._exchange: Exchange | None = None
         self._gone = False
+        self._last: Failed | None = None
+        self._purse: Purse | None = None
         self._journey = Journey(
             plan,
             means.breaker,
@@ -72,6 +80,7 @@ class Attempts:
             session=call.who.session,
             caller=call.who.key,
             longest_wait_s=standing.config.proxy.retry_wait_s,
+            worst=self._worst,
         )
 
     def client_gone(self) -> None:
@@ -80,8 +89,17 @@ class Attempts:
         if self._exchange is not None:
             self._exchange.client_gone()
 
+    async def _appraise(self) -> None:
+        """Work out what the call may cost where its route has a cap."""
+        if self._plan.cap_usd is not None or self._plan.cap_factor is not None:
+            self._purse = await Purse.of(self._call, self._means.budgets, self._standing.appraiser)
+
+    def _worst(self, candidate: Candidate) -> int | None:
+        return None if self._purse is None else self._purse.worst(candidate, time()).nano
+
     async def run(self) -> web.StreamResponse:
         """Return the client's answer."""
+        await self._appraise()
         step = self._journey.first(self._clock())
         if step is None:
             wait_s = self._journey.retry_in_s(self._clock())
@@ -93,6 +111,7 @@ class Attempts:
             ended = await self._attempt(step)
             if not isinstance(ended, Failed):
                 return ended
+            self._last = ended
             following = None if self._gone else self._journey.after(step, self._setback(step, ended), self._clock())
             if following is None:
                 return ended.answer
@@ -114,12 +133,21 @@ class Attempts:
             return refusal(call.protocol, 400, f"{error}.", code="cannot_be_sent")
         if call.asked.batch:
             out = replace(out, results=means.batches.reader(start, call.asked.batch, secrets))
+        hold = await self._hold(start, step)
+        if isinstance(hold, Refusal):
+            return self._last.answer if self._last is not None else no_room(call.protocol, hold)
+        if hold is not None and hold.reservation.counters:
+            start = replace(start, reserved_usd=usd(hold.reservation.nano))
+            out = replace(out, marks={**out.marks, **hold.reservation.headers})
         try:
             means.books.ledger.start(start)
         except Exception as error:  # noqa: BLE001 - whatever it is, what is not written down is not sent on
+            if hold is not None:
+                hold.release()
             return self._ledger_fails(error)
         means.trouble = ""
         account = Account(start, means.books, self._standing.prices.price, call.arrived, secrets)
+        account.hold = hold
         means.begun(start, account)
         drains = self._standing.config.proxy.on_disconnect == "drain"
         self._exchange = Exchange(call.request, account, out, drains=drains)
@@ -132,6 +160,17 @@ class Attempts:
         if not isinstance(ended, Failed):
             self._report(step, account)
         return ended
+
+    async def _hold(self, start: RequestStart, step: Step) -> Hold | Refusal | None:
+        """Hold the attempt's worst case; None where no budget is kept."""
+        budgets, standing, candidate = self._means.budgets, self._standing, step.candidate
+        if not budgets.active:
+            return None
+        if self._purse is None:
+            self._purse = await Purse.of(self._call, budgets, standing.appraiser)
+        if start.endpoint is Endpoint.BATCHES and self._call.request.method == "POST":
+            return self._purse.room_for_batch(start, candidate, time())
+        return self._purse.hold(start, candidate, standing.prices.price, time())
 
     def _marks(self, start: RequestStart) -> dict[str, str]:
         quotas = self.admitted.headers(self._call.protocol, time())
@@ -170,6 +209,13 @@ class Attempts:
                 breaker.failed(step.place, now)
             case _:
                 breaker.succeeded(step.place)
+
+
+def no_room(protocol: Protocol, why: Refusal) -> web.Response:
+    """Return the answer to a call that its budgets have no room for."""
+    answer = refusal(protocol, why.status, why.message, code=why.why, retry_after_s=why.retry_after_s)
+    answer.headers["x-should-retry"] = "true" if why.should_retry else "false"
+    return answer
 
 
 def estimated_count(tokens: int) -> web.Response:

@@ -31,6 +31,7 @@ class Condition:
     spool_trouble: str
     providers: int
     stopping: bool
+    budget_trouble: str = ""
 
 
 def checks(condition: Condition) -> dict[str, Check]:
@@ -39,6 +40,7 @@ def checks(condition: Condition) -> dict[str, Check]:
         "store": _store(condition),
         "spool": _spool(condition),
         "providers": _providers(condition),
+        "budgets": _budgets(condition),
         "taking_calls": _taking(condition),
     }
 
@@ -63,6 +65,12 @@ def _spool(condition: Condition) -> Check:
     if condition.spool_bytes > condition.spool_warn_bytes:
         return Check(Status.DEGRADED, f"{size}; the limit for a warning is {condition.spool_warn_bytes} bytes.")
     return Check(Status.OK, f"{size}.")
+
+
+def _budgets(condition: Condition) -> Check:
+    if condition.budget_trouble:
+        return Check(Status.DEGRADED, f"Budgets cannot be kept as they should: {condition.budget_trouble}.")
+    return Check(Status.OK, "Budgets are kept.")
 
 
 def _providers(condition: Condition) -> Check:

@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,28 +19,19 @@ from data.config import Config
 from data.http_server import PlainRunner
 from data.model import LedgerRecord, RequestStart, Tokens
 from data.pricing import PriceBook
-from data.queries.keys import KeyStore
 from data.records import record_table
 from data.tasks import Tasks
-from proxy.account import Books
 from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
 from proxy.admission.keys import KeyRing
-from proxy.attempts import Means
-from proxy.batches import Batches
-from proxy.breaker import Breaker
+from proxy.assembly import ConfigurationStore, Works, assembled
+from proxy.budget.budgets import Budgets
+from proxy.budget.keeper import Keeper
+from proxy.budget.upkeep import Upkeep, now_us
 from proxy.forward import Forwarder
 from proxy.guard import Access
-from proxy.health import Condition
-from proxy.journey import Rotation
-from proxy.keys_api import KeysApi
-from proxy.keys_api import routes as keys_routes
 from proxy.lazy_store import LazyStore
 from proxy.live import Live
-from proxy.live_socket import LiveSocket
-from proxy.metrics import Metrics, Readings
-from proxy.monitor import Monitor, Sources
-from proxy.provider_health import Circuits
 from proxy.recovery import interrupted
 from proxy.seen_results import SeenResults
 from proxy.server import Parts, make_app
@@ -49,8 +40,6 @@ from proxy.spool import Spool, SpoolBusy
 from proxy.standing import Standing, fixed_changes
 from proxy.store_watch import Pinged, StoreWatch
 from proxy.whole_request import WholeRequest
-from proxy.worker_api import WorkerApi
-from proxy.worker_socket import WorkerSocket
 
 #: Providers' headers (content policies, cookies) and callers' (long beta lists) may be long.
 _MAX_HEADER_BYTES = 64 * 1024
@@ -63,7 +52,7 @@ _LOOK_S = 0.05
 _log = logging.getLogger(__name__)
 
 
-class LedgerStore(RecordStore, Pinged, KeyStore, Shape):
+class LedgerStore(RecordStore, Pinged, ConfigurationStore, Shape):
     """The part of `data.store.Store` that the proxy uses."""
 
 
@@ -78,6 +67,7 @@ class Proxy:
     spool: Spool
     shipper: Shipper
     gate: Gate
+    budgets: Budgets
 
     def reload(self, config: Config) -> list[str]:
         """Serve new calls by `config`; those in flight end by the old one. Return what needs a new start to change."""
@@ -88,24 +78,9 @@ class Proxy:
         standing = Standing.of(dataclasses.replace(config, home=old.home, proxy=proxy))
         self.forwarder.standing = standing
         self.gate.config = standing.config.keys
+        self.budgets.settings = standing.config.budgets
         self.parts.monitor.config = standing.config
         return kept
-
-
-@dataclass(frozen=True, slots=True)
-class Works:
-    """What the parts are made from. `store_trouble` is read when somebody asks; '' while the store answers."""
-
-    standing: Standing
-    spool: Spool
-    session: aiohttp.ClientSession
-    tasks: Tasks
-    live: Live
-    seen_results: SeenResults
-    gate: Gate
-    key_watch: KeyWatch
-    admin: LazyStore[LedgerStore]
-    store_trouble: Callable[[], str]
 
 
 @asynccontextmanager
@@ -125,6 +100,10 @@ async def running(
         shipper, watch = Shipper(spool, connect), StoreWatch(connect)
         stack.callback(watch.close)
         stack.callback(shipper.close)
+        keeper = Keeper(config.home, spool.spool_id, connect)
+        stack.callback(keeper.close)
+        budgets = Budgets.open(keeper, spool, config.budgets)
+        stack.callback(lambda: budgets.close(now_us()))
         tasks = Tasks()
         stack.push_async_callback(tasks.stop)
         session = await stack.enter_async_context(client_session(config))
@@ -137,21 +116,24 @@ async def running(
         key_watch = KeyWatch(ring, config.home / "keys.json", admin.get)
         key_watch.read_copy()
         gate = Gate(ring, config.keys)
+        upkeep = Upkeep(budgets, keeper)
 
         def trouble() -> str:
             return shipper.last_error or watch.trouble
 
         works = Works(
-            standing,
-            spool,
-            session,
-            tasks,
-            live,
-            seen,
-            gate,
-            key_watch,
-            admin,
-            trouble,
+            standing=standing,
+            spool=spool,
+            session=session,
+            tasks=tasks,
+            live=live,
+            seen_results=seen,
+            gate=gate,
+            key_watch=key_watch,
+            budgets=budgets,
+            upkeep=upkeep,
+            store=admin.get,
+            store_trouble=trouble,
         )
         parts = assembled(works)
         runner = _runner(make_app(parts, lambda: _access(parts.forwarder.standing.config)))
@@ -163,8 +145,9 @@ async def running(
         tasks.start(shipper.run(), name="shipper")
         tasks.start(watch.run(), name="store watch")
         tasks.start(key_watch.run(), name="keys")
+        tasks.start(upkeep.run(), name="budgets")
         tasks.start(parts.live_socket.run(), name="live")
-        yield Proxy(url, parts, parts.forwarder, live, spool, shipper, gate)
+        yield Proxy(url, parts, parts.forwarder, live, spool, shipper, gate, budgets)
 
 
 def _warm(prices: PriceBook) -> None:
@@ -208,66 +191,6 @@ def client_session(config: Config) -> aiohttp.ClientSession:
         request_class=WholeRequest,
         max_line_size=_MAX_HEADER_BYTES,
         max_field_size=_MAX_HEADER_BYTES,
-    )
-
-
-def assembled(works: Works) -> Parts:
-    """Return what answers requests."""
-    config, spool, live = works.standing.config, works.spool, works.live
-    metrics = Metrics(
-        Readings(
-            in_flight=lambda: live.in_flight,
-            spool_bytes=lambda: spool.backlog().bytes,
-            spool_records=lambda: spool.backlog().records,
-            store_up=lambda: not works.store_trouble(),
-        )
-    )
-
-    def closed(record: LedgerRecord) -> None:
-        live.ended(record, time.time())
-        metrics.count(record)
-
-    def answered(start: RequestStart, headers: Mapping[str, str]) -> None:
-        live.limits.seen(start.provider, start.credential or start.key, headers, time.time())
-
-    def write_result(record: LedgerRecord) -> None:
-        spool.end(record)
-        closed(record)
-
-    breaker = Breaker(config.breaker)
-    live.circuits = lambda: _circuits(breaker)
-    means = Means(
-        session=works.session,
-        books=Books(spool, closed, answered),
-        batches=Batches(works.seen_results, works.standing.prices.price, write_result),
-        gate=works.gate,
-        tasks=works.tasks,
-        begun=live.begun,
-        breaker=breaker,
-        rotation=Rotation(),
-    )
-    forwarder = Forwarder(means, works.standing)
-    monitor = Monitor(config, live, metrics, Sources(lambda: _condition(works, forwarder), spool.backlog))
-    worker = WorkerApi(works.session, config.worker)
-    api = keys_routes(KeysApi(works.key_watch, works.admin.get))
-    return Parts(forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker), api)
-
-
-def _circuits(breaker: Breaker) -> Circuits:
-    snapshot = breaker.snapshot(asyncio.get_running_loop().time())
-    return {(place.provider, place.model, place.credential): state for place, state in snapshot.items()}
-
-
-def _condition(works: Works, forwarder: Forwarder) -> Condition:
-    backlog, config = works.spool.backlog(), forwarder.standing.config
-    return Condition(
-        store_trouble=works.store_trouble(),
-        spool_bytes=backlog.bytes,
-        spool_records=backlog.records,
-        spool_warn_bytes=config.proxy.spool_warn_bytes,
-        spool_trouble=forwarder.ledger_trouble,
-        providers=len(config.providers),
-        stopping=forwarder.stopping,
     )
 
 

@@ -79,8 +79,10 @@ def ledger_record(start: RequestStart, ending: Ending, usage: Usage, price: Pric
     return row(start, ending, usage, cost_of(start, usage, price, at_us=ending.ended_at, billed=ending.billed))
 
 
-def row(start: RequestStart, ending: Ending, usage: Usage, cost: Cost) -> LedgerRecord:
-    """Return the row of a call whose cost is known."""
+def row(
+    start: RequestStart, ending: Ending, usage: Usage, cost: Cost, liability_usd: Decimal | None = None
+) -> LedgerRecord:
+    """Return the row of a call whose cost is known; `liability_usd`: what budgets count where that is not the cost."""
     tokens = usage.all_tokens
     return LedgerRecord(
         id=start.id,
@@ -118,6 +120,7 @@ def row(start: RequestStart, ending: Ending, usage: Usage, cost: Cost) -> Ledger
         reasoning_tokens=tokens.reasoning,
         tool_units=tokens.tool_units,
         cost_usd=cost.usd,
+        liability_usd=liability_usd,
         cost_status=cost.status,
         cost_note=clean(cost.note, 300),
         price_source=cost.source,

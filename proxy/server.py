@@ -46,7 +46,7 @@ def make_app(parts: Parts, access: Callable[[], Access]) -> web.Application:
     for path in dict.fromkeys(route.path for route in document.routes):
         app.router.add_route("*", path, guarded(partial(_other_method, document.routes), access))
     app.router.add_get("/ws/notifications", guarded(parts.worker_socket.handle, access))
-    for owned in ("/api/system/", "/api/keys"):
+    for owned in ("/api/system/", "/api/keys", "/api/budget/"):
         app.router.add_route("*", f"{owned}{{rest:.*}}", guarded(not_found, access))
     app.router.add_route("*", "/api/{rest:.*}", guarded(parts.worker_api.handle, access))
     app.router.add_route("*", "/ws/{rest:.*}", not_found)

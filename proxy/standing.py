@@ -6,6 +6,7 @@ from typing import Self
 
 from data.config import Config, ProviderConfig
 from data.pricing import PriceBook
+from proxy.budget.appraisal import Appraiser
 from proxy.routing import Router
 from proxy.time_limits import TimeLimits, time_limits
 
@@ -18,6 +19,7 @@ class Standing:
     router: Router
     prices: PriceBook
     limits: TimeLimits
+    appraiser: Appraiser
 
     @classmethod
     def of(cls, config: Config) -> Self:
@@ -29,8 +31,9 @@ class Standing:
             idle_s=proxy.idle_timeout_s,
             total_s=proxy.total_timeout_s,
         )
+        prices = PriceBook(config.prices)
         router = Router(config.providers, config.routes, limits=limits, aliases=config.aliases, tiers=config.tiers)
-        return cls(config, router, PriceBook(config.prices), limits)
+        return cls(config, router, prices, limits, Appraiser(prices, config.budgets.assumed_max_output_tokens))
 
     @property
     def providers(self) -> Mapping[str, ProviderConfig]:

@@ -79,7 +79,7 @@ def auditing(entry_id: str, row: BudgetRow, *, actor: str, action: str, at: date
     """The audit log's line of a change."""
     detail = json.dumps({"name": row.name, "version": row.version})
     sql = (
-        "INSERT INTO audit_log (id, \"at\", actor, action, object_kind, object_id, detail) "
+        'INSERT INTO audit_log (id, "at", actor, action, object_kind, object_id, detail) '
         "VALUES (?, ?, ?, ?, 'budget', ?, ?)"
     )
     return Change(sql, wire([entry_id, naive_utc(at), actor, action, row.id, detail]), 1)

@@ -15,7 +15,7 @@ _LISTED: Final = ", ".join(_COLUMNS)
 class KeyStore(Protocol):
     """A connection that answers with plain rows and takes changes; `data.connection.Connection` is one."""
 
-    def rows(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
+    def rows(self, sql: str, params: Sequence[object] = (), *, max_rows: int = ...) -> list[dict[str, Any]]:
         """The answer to a SELECT."""
         ...
 

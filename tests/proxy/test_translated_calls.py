@@ -191,6 +191,7 @@ async def test_a_stream_that_breaks_off_ends_with_an_error(home: Path):
                     read += chunk
             except Exception:  # noqa: BLE001 - how it breaks off is not what is asked here
                 pass
+            got.close()
             await until(lambda: len(proxy.records) == 1)
     assert b"event: error" in read
     assert b"message_stop" not in read

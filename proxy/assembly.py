@@ -1,0 +1,127 @@
+"""What answers requests, put together from what a running proxy has."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol as Shape
+
+import aiohttp
+
+from data.budget_changes import BudgetStore
+from data.model import LedgerRecord, RequestStart
+from data.queries.keys import KeyStore
+from data.tasks import Tasks
+from proxy.account import Books
+from proxy.admission.gate import Gate
+from proxy.admission.key_watch import KeyWatch
+from proxy.attempts import Means
+from proxy.batches import Batches
+from proxy.breaker import Breaker
+from proxy.budget.budgets import Budgets
+from proxy.budget.upkeep import Upkeep
+from proxy.budgets_api import BudgetsApi
+from proxy.budgets_api import routes as budget_routes
+from proxy.forward import Forwarder
+from proxy.health import Condition
+from proxy.journey import Rotation
+from proxy.keys_api import KeysApi
+from proxy.keys_api import routes as keys_routes
+from proxy.live import Live
+from proxy.live_socket import LiveSocket
+from proxy.metrics import Metrics, Readings
+from proxy.monitor import Monitor, Sources
+from proxy.provider_health import Circuits
+from proxy.seen_results import SeenResults
+from proxy.server import Parts
+from proxy.spool import Spool
+from proxy.standing import Standing
+from proxy.worker_api import WorkerApi
+from proxy.worker_socket import WorkerSocket
+
+
+class ConfigurationStore(KeyStore, BudgetStore, Shape):
+    """The part of `data.store.Store` that keeps keys and budgets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Works:
+    """What the parts are made from. `store_trouble` is read when somebody asks; '' while the store answers."""
+
+    standing: Standing
+    spool: Spool
+    session: aiohttp.ClientSession
+    tasks: Tasks
+    live: Live
+    seen_results: SeenResults
+    gate: Gate
+    key_watch: KeyWatch
+    budgets: Budgets
+    upkeep: Upkeep
+    store: Callable[[], ConfigurationStore]
+    store_trouble: Callable[[], str]
+
+
+def assembled(works: Works) -> Parts:
+    """Return what answers requests."""
+    config, spool, live = works.standing.config, works.spool, works.live
+    metrics = Metrics(
+        Readings(
+            in_flight=lambda: live.in_flight,
+            spool_bytes=lambda: spool.backlog().bytes,
+            spool_records=lambda: spool.backlog().records,
+            store_up=lambda: not works.store_trouble(),
+        )
+    )
+
+    def closed(record: LedgerRecord) -> None:
+        live.ended(record, time.time())
+        metrics.count(record)
+
+    def answered(start: RequestStart, headers: Mapping[str, str]) -> None:
+        live.limits.seen(start.provider, start.credential or start.key, headers, time.time())
+
+    def write_result(record: LedgerRecord) -> None:
+        spool.end(record)
+        closed(record)
+
+    breaker = Breaker(config.breaker)
+    live.circuits = lambda: _circuits(breaker)
+    means = Means(
+        session=works.session,
+        books=Books(spool, closed, answered),
+        batches=Batches(works.seen_results, works.standing.prices.price, write_result),
+        gate=works.gate,
+        budgets=works.budgets,
+        tasks=works.tasks,
+        begun=live.begun,
+        breaker=breaker,
+        rotation=Rotation(),
+    )
+    forwarder = Forwarder(means, works.standing)
+    monitor = Monitor(config, live, metrics, Sources(lambda: _condition(works, forwarder), spool.backlog))
+    worker = WorkerApi(works.session, config.worker)
+    api = (
+        *keys_routes(KeysApi(works.key_watch, works.store)),
+        *budget_routes(BudgetsApi(works.budgets, works.upkeep, works.store)),
+    )
+    return Parts(forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker), api)
+
+
+def _circuits(breaker: Breaker) -> Circuits:
+    snapshot = breaker.snapshot(asyncio.get_running_loop().time())
+    return {(place.provider, place.model, place.credential): state for place, state in snapshot.items()}
+
+
+def _condition(works: Works, forwarder: Forwarder) -> Condition:
+    backlog, config = works.spool.backlog(), forwarder.standing.config
+    return Condition(
+        store_trouble=works.store_trouble(),
+        spool_bytes=backlog.bytes,
+        spool_records=backlog.records,
+        spool_warn_bytes=config.proxy.spool_warn_bytes,
+        spool_trouble=forwarder.ledger_trouble,
+        budget_trouble=works.budgets.trouble,
+        providers=len(config.providers),
+        stopping=forwarder.stopping,
+    )
