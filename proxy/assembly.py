@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from typing import Protocol as Shape
 
 import aiohttp
@@ -12,6 +13,7 @@ from data.budget_changes import BudgetStore
 from data.model import LedgerRecord, RequestStart
 from data.queries.keys import KeyStore
 from data.tasks import Tasks
+from proxy import genai
 from proxy.account import Books
 from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
@@ -29,9 +31,11 @@ from proxy.keys_api import KeysApi
 from proxy.keys_api import routes as keys_routes
 from proxy.live import Live
 from proxy.live_socket import LiveSocket
-from proxy.metrics import Metrics, Readings
-from proxy.monitor import Monitor, Sources
+from proxy.metrics import Metrics
+from proxy.monitor import Monitor, Sources, program_version
+from proxy.otlp_push import OtlpPush
 from proxy.provider_health import Circuits
+from proxy.readings import Readings
 from proxy.seen_results import SeenResults
 from proxy.server import Parts
 from proxy.spool import Spool
@@ -65,13 +69,20 @@ class Works:
 def assembled(works: Works) -> Parts:
     """Return what answers requests."""
     config, spool, live = works.standing.config, works.spool, works.live
+    breaker, listening = Breaker(config.breaker), LiveSocket(live)
+    live.watch_circuits(lambda: _circuits(breaker))
     metrics = Metrics(
         Readings(
             in_flight=lambda: live.in_flight,
             spool_bytes=lambda: spool.backlog().bytes,
             spool_records=lambda: spool.backlog().records,
             store_up=lambda: not works.store_trouble(),
-        )
+            listeners=lambda: listening.listeners,
+            dropped_listeners=lambda: listening.dropped,
+            circuits=live.circuits,
+            limits=live.limits.gauges,
+        ),
+        lambda name: genai.provider_name(name, getattr(config.providers.get(name), "base_url", "")),
     )
 
     def closed(record: LedgerRecord) -> None:
@@ -85,8 +96,6 @@ def assembled(works: Works) -> Parts:
         spool.end(record)
         closed(record)
 
-    breaker = Breaker(config.breaker)
-    live.circuits = lambda: _circuits(breaker)
     means = Means(
         session=works.session,
         books=Books(spool, closed, answered),
@@ -99,13 +108,24 @@ def assembled(works: Works) -> Parts:
         rotation=Rotation(),
     )
     forwarder = Forwarder(means, works.standing)
-    monitor = Monitor(config, live, metrics, Sources(lambda: _condition(works, forwarder), spool.backlog))
+    sources = Sources(lambda: _condition(works, forwarder), spool.backlog, _telemetry(works, metrics))
+    monitor = Monitor(config, live, metrics, sources)
     worker = WorkerApi(works.session, config.worker)
     api = (
         *keys_routes(KeysApi(works.key_watch, works.store)),
         *budget_routes(BudgetsApi(works.budgets, works.upkeep, works.store)),
     )
-    return Parts(forwarder, monitor, LiveSocket(live), worker, WorkerSocket(works.session, worker), api)
+    return Parts(forwarder, monitor, listening, worker, WorkerSocket(works.session, worker), api)
+
+
+def _telemetry(works: Works, metrics: Metrics) -> Callable[[], Mapping[str, Any]]:
+    """Begin to push metrics where that is configured; return how it goes. Raises TelemetryUnavailable."""
+    config = works.standing.config
+    if not config.otlp.endpoint:
+        return dict
+    push = OtlpPush(config.otlp, metrics.genai, program_version())
+    works.tasks.start(push.run(), name="telemetry")
+    return push.status
 
 
 def _circuits(breaker: Breaker) -> Circuits:

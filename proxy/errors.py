@@ -3,6 +3,7 @@
 ProxyError
 ├── BodyTooLarge      the request's body is over the limit
 ├── ClientGone        the client hung up before its request was complete
+├── TelemetryUnavailable  metrics are to be pushed, and what that needs is not installed
 ├── UnexpectedStatus  a provider answered with a status that cannot be passed on
 ├── UnreadableBody    a coded body cannot be decoded for reading
 └── Untranslatable    a request asks for what the provider's protocol has no counterpart of
@@ -19,6 +20,10 @@ class BodyTooLarge(ProxyError):
 
 class ClientGone(ProxyError):
     """The client hung up before its request was complete."""
+
+
+class TelemetryUnavailable(ProxyError):
+    """Metrics are to be pushed, and the optional package that makes OTLP messages is not installed."""
 
 
 class UnexpectedStatus(ProxyError):

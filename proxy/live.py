@@ -47,12 +47,12 @@ def _no_circuits() -> Circuits:
 class Live:
     """The live counters. Use it from the event loop; `now_s` is seconds since the epoch.
 
-    `circuits` and `limits` say what is known of the providers' health besides how calls ended.
+    `limits` is told what answers say of the providers' own limits.
     """
 
     def __init__(self, now_s: float) -> None:
-        self.circuits: Callable[[], Circuits] = _no_circuits
         self.limits = ProviderLimits()
+        self._circuits: Callable[[], Circuits] = _no_circuits
         self._since = now_s
         self._by_provider: dict[str, Window] = {}
         self._calls = InFlight()
@@ -72,6 +72,14 @@ class Live:
     def newest(self) -> int:
         """The number of the newest feed item; numbers count from 1."""
         return self._ended
+
+    def watch_circuits(self, circuits: Callable[[], Circuits]) -> None:
+        """Ask `circuits` for the breaker's state from now on."""
+        self._circuits = circuits
+
+    def circuits(self) -> Circuits:
+        """Return the breaker's state."""
+        return self._circuits()
 
     def begun(self, start: RequestStart, watched: Watched | None = None) -> None:
         """An attempt begins; `watched` says how far it is whenever somebody looks."""

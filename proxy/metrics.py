@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
-from data.model import Endpoint, LedgerRecord
+from data.model import LedgerRecord
+from proxy import genai
+from proxy.readings import Readings, ReadingsCollector
 from proxy.tally import Count, Series, Tallies, Tally
 
 TOKEN_BUCKETS = tuple(float(4**power) for power in range(14))
@@ -15,11 +17,11 @@ TTFT_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75
 OVERHEAD_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0)
 #: Clients name models, so their number must be bounded; what is beyond counts as "other".
 MAX_MODELS = 500
+#: Kinds of calls that are told apart by models and errors: of pairs of models there could be very many.
+MAX_KINDS = 2000
 #: Providers name errors.
 MAX_ERRORS = 50
 _OTHER = "other"
-#: What OpenTelemetry calls a chat; it has names of its own for `embeddings` and `generate_content`.
-_CHATS = frozenset({Endpoint.MESSAGES, Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.BATCH_RESULT})
 _CALL = ("provider", "endpoint", "outcome", "status")
 _MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model")
 
@@ -41,24 +43,20 @@ class _Children:
     unpriced: Count
 
 
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """What is read when somebody scrapes: functions that return the present value."""
-
-    in_flight: Callable[[], float]
-    spool_bytes: Callable[[], float]
-    spool_records: Callable[[], float]
-    store_up: Callable[[], float]
-
-
 class Metrics:
-    """The proxy's registry. Counting a call touches prepared time series only."""
+    """The proxy's registry. Counting a call touches prepared time series only.
 
-    def __init__(self, readings: Readings) -> None:
+    `provider_name` gives OpenTelemetry's name of a configured provider.
+    """
+
+    def __init__(self, readings: Readings, provider_name: Callable[[str], str] = genai.provider_name) -> None:
         self.registry = CollectorRegistry()
+        self._provider_name = provider_name
         self._children: dict[_Kind, _Children] = {}
         self._models: set[str] = set()
         self._errors: set[str] = set()
+        self._codes: set[str] = set()
+        self._refusals = _counts("claude_proxy_refusals", "Calls refused by the proxy itself", "code")
         self._requests = _counts("claude_proxy_requests", "Calls that ended", *_CALL)
         self._cost = _counts("claude_proxy_cost_usd", "Money spent, US dollars", "provider", "model")
         self._unpriced = _counts("claude_proxy_unpriced", "Calls without a known price", "provider", "model")
@@ -74,12 +72,14 @@ class Metrics:
         overheads = _tallies("claude_proxy_overhead_seconds", "Seconds the proxy itself added", OVERHEAD_BUCKETS)
         self._overhead = overheads.at()
         self.registry.register(
-            Tallies((self._requests, self._cost, self._unpriced), (self._tokens, self._duration, self._ttft, overheads))
+            Tallies((self._requests, self._cost, self._unpriced, self._refusals), (*self.genai, overheads))
         )
-        self._gauge("claude_proxy_in_flight", "Calls in flight", readings.in_flight)
-        self._gauge("claude_proxy_spool_bytes", "Bytes the store does not have yet", readings.spool_bytes)
-        self._gauge("claude_proxy_spool_records", "Records the store does not have yet", readings.spool_records)
-        self._gauge("claude_proxy_store_up", "1 while the store answers", readings.store_up)
+        self.registry.register(ReadingsCollector(readings))
+
+    @property
+    def genai(self) -> tuple[Series[Tally], ...]:
+        """The histograms of OpenTelemetry's GenAI convention."""
+        return (self._tokens, self._duration, self._ttft)
 
     def count(self, record: LedgerRecord) -> None:
         """Count one ended call."""
@@ -94,7 +94,7 @@ class Metrics:
         )
         children = self._children.get(key)
         if children is None:
-            children = self._children[key] = self._prepare(key)
+            children = self._new(key)
         children.requests.add(1)
         if record.duration_ms:  # how long a result of a batch took, nobody knows
             children.duration.observe(record.duration_ms / 1000)
@@ -107,14 +107,26 @@ class Metrics:
         else:
             children.cost.add(float(record.cost_usd))
 
+    def refused(self, code: str) -> None:
+        """Count a call that the proxy itself refused; `code` says why (the header `x-claude-proxy-error`)."""
+        self._refusals.at(_bounded(self._codes, code, MAX_ERRORS)).add(1)
+
     def text(self) -> bytes:
         """Return all of it in Prometheus' text format."""
         return generate_latest(self.registry)
 
+    def _new(self, key: _Kind) -> _Children:
+        if len(self._children) >= MAX_KINDS:
+            provider, endpoint, _, _, outcome, status, error = key
+            key = (provider, endpoint, _OTHER, _OTHER, outcome, status, _OTHER if error else "")
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = self._prepare(key)
+        return children
+
     def _prepare(self, key: _Kind) -> _Children:
         provider, endpoint, asked, model, outcome, status, error = key
-        operation = "chat" if endpoint in _CHATS else endpoint
-        labels = (operation, provider, asked, model)
+        labels = (genai.operation_name(endpoint), self._provider_name(provider), asked, model)
         return _Children(
             requests=self._requests.at(provider, endpoint, outcome, status),
             duration=self._duration.at(*labels, error),
@@ -124,9 +136,6 @@ class Metrics:
             cost=self._cost.at(provider, model),
             unpriced=self._unpriced.at(provider, model),
         )
-
-    def _gauge(self, name: str, text: str, reading: Callable[[], float]) -> None:
-        Gauge(name, text, registry=self.registry).set_function(reading)
 
 
 def _bounded(known: set[str], name: str, most: int) -> str:

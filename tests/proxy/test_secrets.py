@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from proxy.metrics import MAX_ERRORS, Metrics, Readings
+from proxy.metrics import MAX_ERRORS, Metrics
+from proxy.readings import Readings
 from proxy.secrets import MASK, error_class, masked, scrubbed, secrets_of
 from tests.proxy.gateway import answer, chunked, client, gateway, provider
 from tests.proxy.samples import EVENTS, MESSAGES, STREAMED
