@@ -15,7 +15,7 @@ from data.errors import ConfigError
 from data.lean import without_pandas
 from data.settings import load
 from proxy.errors import ProxyError
-from proxy.logs import configure
+from proxy.logs import configure, set_level
 from proxy.program import Proxy, running
 
 try:
@@ -72,6 +72,7 @@ def main() -> int:
     number = parser.parse_args().fd
     try:
         config = load()
+        set_level(config.proxy.log_level)
         shared = None if number is None else socket.socket(fileno=number)
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(serve(config, shared))

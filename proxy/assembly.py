@@ -1,6 +1,7 @@
 """What answers requests, put together from what a running proxy has."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from data.model import LedgerRecord, RequestStart
 from data.queries.keys import KeyStore
 from data.tasks import Tasks
 from proxy import genai
+from proxy.access_log import AccessLog
 from proxy.account import Books
 from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
@@ -85,9 +87,13 @@ def assembled(works: Works) -> Parts:
         lambda name: genai.provider_name(name, getattr(config.providers.get(name), "base_url", "")),
     )
 
+    access_log = _access_log(works)
+
     def closed(record: LedgerRecord) -> None:
         live.ended(record, time.time())
         metrics.count(record)
+        if access_log is not None:
+            access_log.ended(record)
 
     def answered(start: RequestStart, headers: Mapping[str, str]) -> None:
         live.limits.seen(start.provider, start.credential or start.key, headers, time.time())
@@ -116,6 +122,14 @@ def assembled(works: Works) -> Parts:
         *budget_routes(BudgetsApi(works.budgets, works.upkeep, works.store)),
     )
     return Parts(forwarder, monitor, listening, worker, WorkerSocket(works.session, worker), api)
+
+
+def _access_log(works: Works) -> AccessLog | None:
+    if not works.standing.config.proxy.access_log:
+        return None
+    log = AccessLog(sys.stderr)
+    works.tasks.start(log.run(), name="access log")
+    return log
 
 
 def _telemetry(works: Works, metrics: Metrics) -> Callable[[], Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from proxy.call import Call, facts_of, read_body
 from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone
 from proxy.headers import unsendable_header
+from proxy.logs import CALL
 from proxy.refusals import refusal, refused
 from proxy.standing import Standing
 from proxy.usage import estimate_tokens
@@ -85,9 +86,12 @@ class Forwarder:
             admitted.end(0, time())
             return refusal(asked.protocol, 404, _nobody(call, standing), code="no_provider")
         attempts = Attempts(call, plan, self._means, standing, admitted)
-        if standing.config.proxy.on_disconnect == "drain":
-            return await self._detached(attempts)
-        return await self._run(attempts)
+        called = CALL.set(call.request_id)
+        try:
+            drains = standing.config.proxy.on_disconnect == "drain"
+            return await (self._detached(attempts) if drains else self._run(attempts))
+        finally:
+            CALL.reset(called)
 
     def _admit(self, call: Call) -> Admitted | Refused:
         request, tokens = call.request, estimate_tokens(len(call.body))

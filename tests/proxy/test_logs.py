@@ -1,10 +1,21 @@
 """Log lines."""
 
+import asyncio
+import io
 import json
 import logging
 import sys
+from decimal import Decimal
+from pathlib import Path
 
-from proxy.logs import JsonLines
+import pytest
+
+from proxy import access_log
+from proxy.access_log import AccessLog
+from proxy.logs import CALL, JsonLines
+from tests.proxy.gateway import answer, client, gateway, provider, until
+from tests.proxy.samples import MESSAGE, MESSAGES
+from tests.proxy.test_live import record
 
 
 def line(**more: object) -> dict[str, str]:
@@ -32,3 +43,66 @@ def test_an_error_is_told_in_the_same_line():
         int("bad\nthing")
     except ValueError:
         assert "ValueError: invalid literal" in line(exc_info=sys.exc_info())["error"]
+
+
+def test_every_line_of_a_call_carries_its_request_id():
+    assert "request_id" not in line()
+    called = CALL.set("r-1")
+    try:
+        assert line()["request_id"] == "r-1"
+        assert line(request_id="another")["request_id"] == "another"
+    finally:
+        CALL.reset(called)
+    assert "request_id" not in line()
+
+
+async def test_a_fault_inside_a_call_is_logged_with_the_request_id_that_the_client_was_told(tmp_path: Path):
+    lines: list[dict[str, str]] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(json.loads(JsonLines().format(record)))
+
+    async with provider(answer(MESSAGE)) as (url, _), gateway(tmp_path, url) as proxy, client() as c:
+
+        def fails(_record: object) -> int:
+            raise OSError("disk full")
+
+        proxy.proxy.forwarder._means.books.ledger.end = fails  # type: ignore[method-assign, assignment]
+        logging.getLogger("proxy").addHandler(kept := Kept())
+        try:
+            async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
+                await got.read()
+        finally:
+            logging.getLogger("proxy").removeHandler(kept)
+    assert [line["request_id"] for line in lines] == [got.headers["x-claude-proxy-request-id"]]
+
+
+async def test_the_access_log_tells_of_each_call_and_of_refusals():
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    running = asyncio.get_running_loop().create_task(log.run())
+    log.ended(record(7, cost_usd=Decimal("0.123456789"), model="é"))
+    log.refused("messages", 429, "budget_exceeded", request_id="r-8", key="ci")
+    await until(lambda: stream.getvalue().count("\n") == 2)
+    log.ended(record(9))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    first, second, third = (json.loads(text, parse_float=Decimal) for text in stream.getvalue().splitlines())
+    assert (first["request_id"], first["status"], first["outcome"], first["model"]) == ("7", 0, "ok", "é")
+    assert (first["input_tokens"], first["output_tokens"], first["cost_usd"]) == (10, 5, Decimal("0.123456789"))
+    assert (second["message"], second["code"], second["request_id"]) == ("refused", "budget_exceeded", "r-8")
+    assert third["request_id"] == "9"
+
+
+async def test_lines_that_nobody_takes_are_counted_not_kept(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(access_log, "MAX_WAITING", 2)
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    for number in range(5):
+        log.ended(record(number))
+    running = asyncio.get_running_loop().create_task(log.run())
+    await until(lambda: stream.getvalue().count("\n") == 3)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert json.loads(stream.getvalue().splitlines()[-1])["message"] == "3 lines were left out"
