@@ -116,6 +116,13 @@ class PriceBook:
                 tables += [table] if isinstance(table, RateTable) else _every_hour(table, asked)
         return ceilings(tables)
 
+    def table(
+        self, *, provider: str, model: str, at: datetime, protocol: str = "", service_tier: str = "", speed: str = ""
+    ) -> RateTable | None:
+        """The rates that a request is priced by which ends `at` (aware); None for what is unpriced."""
+        found = self._table(_Wanted(provider, protocol, model, service_tier, speed, at.astimezone(UTC).date()))
+        return _rate_table(found, at, service_tier, speed) if isinstance(found, _Listed) else found
+
     def _look_up(self, wanted: "_Wanted") -> "RateTable | _Listed | None":
         """A day's rate table; the list's entry itself where its price depends on the hour; None: unpriced."""
         for override in self.overrides:

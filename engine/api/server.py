@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from data.tasks import Tasks
-from engine.api import analytics, channels, health, incidents, notifications, openapi, rules, silences
+from engine.api import analytics, channels, health, incidents, metrics, notifications, openapi, rules, silences
 from engine.api.guard import guard
 from engine.api.problems import problems
 from engine.api.reading import answer
@@ -27,6 +27,7 @@ ROUTES: tuple[Route, ...] = (
     *channels.ROUTES,
     *notifications.ROUTES,
     *analytics.ROUTES,
+    *metrics.ROUTES,
     *health.ROUTES,
     Route("GET", "/api/openapi.json", describe, "This description"),
 )
