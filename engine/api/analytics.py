@@ -9,6 +9,7 @@ from data import query
 from data.metrics import DIMENSIONS, METRICS
 from data.query import Grain, Question
 from engine.api import questions
+from engine.api.parameters import number
 from engine.api.problems import BadRequest
 from engine.api.reading import answer, listed, span
 from engine.api.routes import ANY_FILTER, DESK, Route
@@ -65,9 +66,22 @@ def _question(request: web.Request, grain: Grain | None) -> Question:
     return question
 
 
-_PARAMETERS = ("metrics", "by", "from", "to", "range", ANY_FILTER, "tz", "order_by", "limit")
+_ROWS = {"type": "object", "required": ["from", "to", "rows"], "properties": {"rows": {"type": "array"}}}
+_PARAMETERS = (
+    "metrics",
+    "by",
+    "from",
+    "to",
+    "range",
+    ANY_FILTER,
+    "tz",
+    "order_by",
+    number("limit", "How many values of the breakdown", 100_000),
+)
 ROUTES = (
-    Route("GET", "/api/analytics/aggregate", aggregate, "Metrics by breakdown", query=_PARAMETERS),
-    Route("GET", "/api/analytics/timeseries", timeseries, "Metrics over time", query=(*_PARAMETERS, "grain")),
+    Route("GET", "/api/analytics/aggregate", aggregate, "Metrics by breakdown", query=_PARAMETERS, result=_ROWS),
+    Route(
+        "GET", "/api/analytics/timeseries", timeseries, "Metrics over time", query=(*_PARAMETERS, "grain"), result=_ROWS
+    ),
     Route("GET", "/api/analytics/metrics", metrics, "Every metric and dimension there is"),
 )

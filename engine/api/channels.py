@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from engine import channel_store, trial
 from engine.api.reading import actor, answer, body, posted
-from engine.api.routes import DESK, Route
+from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
 from engine.channel_store import Channel, ChannelDocument
 from engine.channels import CHANNELS
@@ -104,11 +104,11 @@ def _shown(channel: Channel) -> dict[str, Any]:
 
 _BASE = "/api/notifications/channels"
 ROUTES = (
-    Route("GET", _BASE, listing, "Every channel, secrets masked"),
-    Route("GET", "/api/notifications/kinds", kinds, "Kinds of channel and their forms"),
-    Route("POST", _BASE, create, "Add a channel", ChannelDocument),
+    Route("GET", _BASE, listing, "Every channel, secrets masked", result=LISTING),
+    Route("GET", "/api/notifications/kinds", kinds, "Kinds of channel and their forms", result=LISTING),
+    Route("POST", _BASE, create, "Add a channel", ChannelDocument, good=201),
     Route("GET", _BASE + "/{id}", one, "One channel, secrets masked"),
     Route("PUT", _BASE + "/{id}", replace, "Change a channel", ChannelDocument),
-    Route("DELETE", _BASE + "/{id}", remove, "Delete a channel that no rule uses"),
-    Route("POST", _BASE + "/{id}/test", test, "Send a test and show the receiver's answer", TrialBody),
+    Route("DELETE", _BASE + "/{id}", remove, "Delete a channel that no rule uses", good=204),
+    Route("POST", _BASE + "/{id}/test", test, "Send a test and show the receiver's answer", TrialBody, refuses=(502,)),
 )

@@ -9,9 +9,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from data.queries.alerts import ACKNOWLEDGED, FIRING, RESOLVED, HistoryFilter
 from engine import incidents
+from engine.api import parameters
 from engine.api.problems import BadRequest
 from engine.api.reading import actor, answer, length, listed, moment, page, paged, posted, span
-from engine.api.routes import DESK, Route
+from engine.api.routes import DESK, LISTING, Route
 from engine.incidents import Action
 from engine.rule import Severity
 from engine.statistics import statistics
@@ -124,11 +125,23 @@ def _among(request: web.Request, name: str, known: tuple[str, ...]) -> tuple[str
     return values
 
 
-_HISTORY = ("status", "severity", "rule", "from", "to", "range", "q", "limit", "cursor")
+_HISTORY = (
+    parameters.listed("status", "Of these states", FIRING, ACKNOWLEDGED, RESOLVED),
+    parameters.listed("severity", "Of these severities", *Severity),
+    parameters.listed("rule", "Of these rules, by id"),
+    parameters.Parameter("q", "Found in names, summaries, labels and comments"),
+    "from",
+    "to",
+    "range",
+    "limit",
+    "cursor",
+)
 ROUTES = (
-    Route("GET", "/api/alerts/active", active, "Open incidents with their current values"),
-    Route("GET", "/api/alerts/history", history, "Incidents, newest first", query=_HISTORY),
-    Route("POST", "/api/alerts/history/bulk", bulk, "Acknowledge or resolve many, all or none", BulkBody),
+    Route("GET", "/api/alerts/active", active, "Open incidents with their current values", result=LISTING),
+    Route("GET", "/api/alerts/history", history, "Incidents, newest first", query=_HISTORY, result=LISTING),
+    Route(
+        "POST", "/api/alerts/history/bulk", bulk, "Acknowledge or resolve many, all or none", BulkBody, refuses=(404,)
+    ),
     Route("GET", "/api/alerts/history/{id}", one, "One incident with its transitions and notifications"),
     Route("POST", "/api/alerts/history/{id}/ack", acknowledge, "Take an incident on", ActBody),
     Route("POST", "/api/alerts/history/{id}/resolve", resolve, "End an incident by hand", ActBody),

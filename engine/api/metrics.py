@@ -19,9 +19,10 @@ from data.queries.sessions import Cursor, Order, agents, sessions
 from data.query import Question
 from data.store import Store
 from engine.api import questions
+from engine.api.parameters import chosen, number
 from engine.api.problems import BadRequest
 from engine.api.reading import answer, listed, page, span
-from engine.api.routes import ANY_FILTER, DESK, Route
+from engine.api.routes import ANY_FILTER, DESK, LISTING, Route
 
 MAIN: tuple[str, ...] = (
     "requests",
@@ -185,28 +186,44 @@ def _money(text: str) -> Decimal:
     return value
 
 
+def _result(*names: str) -> dict[str, Any]:
+    return {"type": "object", "required": [*names]}
+
+
+_ROWS = number("limit", "How many values of the breakdown", _MOST_ROWS)
 _RANGE = ("from", "to", "range", ANY_FILTER)
+_TABLE = _result("from", "to", "totals", "rows")
 ROUTES = (
     Route(
         "GET",
         "/api/metrics/aggregate",
         aggregate,
         "The main metrics and a breakdown",
-        query=(*_RANGE, "by", "tz", "limit"),
+        query=(*_RANGE, "by", "tz", _ROWS),
+        result=_TABLE,
     ),
     Route(
         "GET",
         "/api/metrics/history",
         history,
         "The main metrics over time",
-        query=(*_RANGE, "by", "tz", "limit", "grain"),
+        query=(*_RANGE, "by", "tz", _ROWS, "grain"),
+        result=_result("from", "to", "grain", "rows"),
     ),
     Route(
         "GET",
         "/api/metrics/sessions",
         by_session,
         "Sessions with their agents",
-        query=(*_RANGE, "order", "limit", "cursor"),
+        query=(*_RANGE, chosen("order", "Which come first", *_ORDERS), "limit", "cursor"),
+        result={**LISTING, "required": ["from", "to", "items", "next"]},
     ),
-    Route("GET", "/api/metrics/cache", cache, "How caches were used, and what they saved", query=(*_RANGE, "limit")),
+    Route(
+        "GET",
+        "/api/metrics/cache",
+        cache,
+        "How caches were used, and what they saved",
+        query=(*_RANGE, _ROWS),
+        result=_TABLE,
+    ),
 )

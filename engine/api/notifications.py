@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.queries import notifications as queries
 from data.store import Store
 from engine import incidents
+from engine.api import parameters
 from engine.api.reading import answer, listed, page, paged, posted
-from engine.api.routes import DESK, SOCKETS, Route
+from engine.api.routes import DESK, LISTING, SOCKETS, Route
 from engine.audit import clock
 
 HEARTBEAT_S = 20.0
@@ -93,9 +94,24 @@ ROUTES = (
         "/api/notifications/history",
         history,
         "Notifications and their attempts, newest first",
-        query=("status", "channel", "alert", "rule", "limit", "cursor"),
+        query=(
+            parameters.listed("status", "Of these states"),
+            parameters.listed("channel", "Of these channels, by name"),
+            parameters.Parameter("alert", "Of this incident, by id"),
+            parameters.Parameter("rule", "Of this rule, by id"),
+            "limit",
+            "cursor",
+        ),
+        result=LISTING,
     ),
-    Route("GET", "/api/notifications/inbox", inbox, "The app's messages", query=("unread", "limit", "cursor")),
+    Route(
+        "GET",
+        "/api/notifications/inbox",
+        inbox,
+        "The app's messages",
+        query=(parameters.chosen("unread", "Only unread ones", "0", "1", "true", "false"), "limit", "cursor"),
+        result=LISTING,
+    ),
     Route("POST", "/api/notifications/inbox/read", read, "Mark messages as read", ReadBody),
-    Route("GET", "/ws/notifications", socket, "Messages as they arrive (WebSocket)"),
+    Route("GET", "/ws/notifications", socket, "Messages as they arrive (WebSocket)", good=101),
 )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from engine.api.parameters import ANY_FILTER, Parameter, described
 from engine.api.routes import Route
 
 _PROBLEM = {
@@ -47,17 +48,42 @@ def description(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    placed = [_parameter(name, "path") for name in re.findall(r"{(\w+)}", route.path)]
-    asked = [_parameter(name, "query") for name in route.query]
+    placed = [_placed(name) for name in re.findall(r"{(\w+)}", route.path)]
+    asked = [_asked(parameter) for parameter in described(route.query)]
     schema = {"$ref": f"#/components/schemas/{route.body.__name__}"} if route.body else {"type": "object"}
-    posts = route.method in {"POST", "PUT"}
     return {
+        "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_"),
         "summary": route.summary,
         "parameters": placed + asked,
-        "responses": {"2XX": {"description": "Done"}, "default": _PROBLEM},
-        **({"requestBody": {"content": {"application/json": {"schema": schema}}}} if posts else {}),
+        "responses": {str(route.good): _good(route)} | {str(status): _PROBLEM for status in _refusals(route)},
+        **({"requestBody": {"content": {"application/json": {"schema": schema}}}} if _posts(route) else {}),
     }
 
 
-def _parameter(name: str, place: str) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
+def _good(route: Route) -> dict[str, Any]:
+    if route.good in {101, 204}:
+        return {"description": "Done"}
+    return {"description": "Done", "content": {"application/json": {"schema": dict(route.result)}}}
+
+
+def _refusals(route: Route) -> list[int]:
+    """Every status of a problem that the route may answer with."""
+    found = {400, 403, 503, 504, *route.refuses}
+    found |= {404} if "{" in route.path else set()
+    found |= {413, 415, 422} if _posts(route) else set()
+    found |= {409} if route.method != "GET" else set()
+    found |= {422} if ANY_FILTER in route.query else set()
+    return sorted(found)
+
+
+def _posts(route: Route) -> bool:
+    return route.method in {"POST", "PUT", "PATCH"}
+
+
+def _placed(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _asked(parameter: Parameter) -> dict[str, Any]:
+    described = {"description": parameter.text} if parameter.text else {}
+    return {"name": parameter.name, "in": "query", "required": False, "schema": dict(parameter.schema), **described}

@@ -11,7 +11,7 @@ from data.store import Store
 from engine import ledger, rules, tick
 from engine.api.problems import BadRequest
 from engine.api.reading import actor, answer, body, moment, posted
-from engine.api.routes import DESK, Route
+from engine.api.routes import DESK, LISTING, Route
 from engine.evaluator import instant
 from engine.rule import Rule, parse
 from engine.rules import Stored
@@ -174,11 +174,13 @@ def _version(request: web.Request, given: Any) -> int | None:
 
 
 ROUTES = (
-    Route("GET", "/api/alerts/rules", listing, "Every rule with its state, health and sentence"),
-    Route("POST", "/api/alerts/rules", create, "Add a rule: its document"),
+    Route("GET", "/api/alerts/rules", listing, "Every rule with its state, health and sentence", result=LISTING),
+    Route("POST", "/api/alerts/rules", create, "Add a rule: its document", Rule, good=201),
     Route("GET", "/api/alerts/rules/{id}", one, "One rule"),
-    Route("PUT", "/api/alerts/rules/{id}", replace, "Change a rule; version guards against lost edits"),
-    Route("DELETE", "/api/alerts/rules/{id}", remove, "Delete a rule and end its incidents", query=("version",)),
+    Route("PUT", "/api/alerts/rules/{id}", replace, "Change a rule; version guards against lost edits", Rule),
+    Route(
+        "DELETE", "/api/alerts/rules/{id}", remove, "Delete a rule and end its incidents", query=("version",), good=204
+    ),
     Route("POST", "/api/alerts/rules/{id}/toggle", toggle, "Switch a rule on or off", ToggleBody),
     Route("POST", "/api/alerts/rules/{id}/test", test, "Evaluate a rule now, each condition with its value"),
     Route("POST", "/api/alerts/simulate", simulate, "Replay a rule over history", SimulateBody),

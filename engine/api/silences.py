@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from engine import silences
 from engine.api.reading import actor, answer, posted
-from engine.api.routes import DESK, Route
+from engine.api.routes import DESK, LISTING, Route
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -52,7 +52,7 @@ async def end(request: web.Request) -> web.Response:
 
 
 ROUTES = (
-    Route("GET", "/api/alerts/silences", listing, "Silences, newest first"),
-    Route("POST", "/api/alerts/silences", create, "Begin a silence", SilenceBody),
+    Route("GET", "/api/alerts/silences", listing, "Silences, newest first", result=LISTING),
+    Route("POST", "/api/alerts/silences", create, "Begin a silence", SilenceBody, good=201),
     Route("DELETE", "/api/alerts/silences/{id}", end, "End a silence now"),
 )

@@ -6,11 +6,13 @@ from decimal import Decimal
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from data.records import record_table
 from engine import ledger, rules
 from engine.api.server import ROUTES, make_app
 from engine.desk import Desk
 from engine.secrets import MASK, SecretBox
 from engine.tick import tick
+from tests.data.ledger import record
 from tests.engine.receivers import receiving
 from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, rows, spend, watch
 
@@ -354,3 +356,94 @@ async def test_a_parameter_that_does_not_exist_is_named_not_ignored(api):
     assert "there is no parameter 'model' here" in (await answer.json())["detail"]
     answer = await api.get("/api/analytics/aggregate", params={"metrics": "cost", "filter.model": "gpt-5"})
     assert answer.status == 200
+
+
+async def test_the_main_metrics_over_all_and_by_model(api, store):
+    spend(store, datetime.now(UTC) - MINUTE, "2", model="opus")
+    spend(store, datetime.now(UTC) - MINUTE, "1", model="opus")
+    spend(store, datetime.now(UTC) - MINUTE, "0.5", model="haiku")
+    found = await ask(api, "GET", "/api/metrics/aggregate?range=1h&by=model")
+    assert (found["totals"]["requests"], found["totals"]["cost"]) == (3, Decimal("3.5"))
+    assert [(row["model"], row["requests"], row["cost"]) for row in found["rows"]] == [
+        ("opus", 2, 3),
+        ("haiku", 1, Decimal("0.5")),
+    ]
+    assert (await ask(api, "GET", "/api/metrics/aggregate?range=1h&by=model&limit=1"))["rows"][0]["model"] == "opus"
+    alone = await ask(api, "GET", "/api/metrics/aggregate?range=1h&filter.model=haiku")
+    assert (alone["totals"]["requests"], alone["rows"]) == (1, [])
+    empty = await ask(api, "GET", "/api/metrics/aggregate?from=2020-01-01&to=2020-01-02&by=model")
+    assert (empty["totals"]["requests"], empty["totals"]["error_rate"], empty["rows"]) == (0, None, [])
+
+
+async def test_the_main_metrics_over_time(api, store):
+    spend(store, NOON, "2")
+    found = await ask(api, "GET", "/api/metrics/history?from=2026-03-01T11:00:00Z&to=2026-03-01T13:00:00Z&grain=hour")
+    assert [(row["time"], row["requests"]) for row in found["rows"]] == [
+        ("2026-03-01T11:00:00Z", 0),
+        ("2026-03-01T12:00:00Z", 1),
+    ]
+
+
+async def test_sessions_come_page_by_page_with_their_agents(api, store):
+    ended = int(datetime.now(UTC).timestamp() * 1e6) - 1_000_000
+    calls = [("a", "", "1"), ("a", "scout", "2"), ("b", "", "9"), ("c", "", None)]
+    records = [
+        record(n, session=session, agent=agent, ended_at=ended + n, cost_usd=cost and Decimal(cost))
+        for n, (session, agent, cost) in enumerate(calls, 1)
+    ]
+    store.put(record_table(records), spool_id="sessions", first=1, last=4)
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = await ask(api, "GET", f"/api/metrics/sessions?order=dearest&limit=1&cursor={cursor}")
+        pages += page["items"]
+        cursor = page["next"]
+    assert [(item["session"], item["cost"]) for item in pages] == [("b", 9), ("a", 3), ("c", None)]
+    assert [(agent["agent"], agent["cost"]) for agent in pages[1]["agents"]] == [("", 1), ("scout", 2)]
+    newest = await ask(api, "GET", "/api/metrics/sessions?limit=2")
+    assert [item["session"] for item in newest["items"]] == ["c", "b"]
+    last = await ask(api, "GET", f"/api/metrics/sessions?limit=2&cursor={newest['next']}")
+    assert ([item["session"] for item in last["items"]], last["next"]) == (["a"], None)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("sessions?order=cheapest", 400),
+        ("sessions?cursor=nonsense", 400),
+        ("sessions?cursor=WyIyMDI2IiwgNV0", 400),
+        ("sessions?order=dearest&cursor=WyJJbmZpbml0eSIsICJhIl0", 400),
+        ("sessions?limit=501", 400),
+        ("sessions?filter.nope=1", 422),
+        ("cache?filter.nope=1", 422),
+        ("cache?limit=0", 400),
+        ("cache?by=model", 400),
+        ("aggregate?by=nope", 422),
+        ("history?grain=eon", 422),
+        ("history?range=400d&grain=minute", 400),
+    ],
+)
+async def test_a_bad_question_for_metrics_is_a_problem(api, query, status):
+    await ask(api, "GET", f"/api/metrics/{query}", status)
+
+
+async def test_what_caches_saved(api, store):
+    counts = {"uncached_input_tokens": 0, "cache_read_tokens": 100_000, "cache_write_5m_tokens": 0}
+    now = datetime.now(UTC) - MINUTE
+    records = [record(1, at=now, model="claude-haiku-4-5", **counts), record(2, at=now, model="strange", **counts)]
+    store.put(record_table(records), spool_id="cache", first=1, last=2)
+    found = await ask(api, "GET", "/api/metrics/cache")
+    saved = {row["model"]: row["saved_usd"] for row in found["rows"]}
+    assert saved == {"claude-haiku-4-5": Decimal("0.09"), "strange": None}  # 1 - 0.1 dollars a million
+    assert (found["totals"]["saved_usd"], found["totals"]["cache_hit_rate"]) == (Decimal("0.09"), 100)
+
+
+async def test_the_description_says_what_parameters_and_answers_are(api):
+    document = await ask(api, "GET", "/api/openapi.json")
+    history = document["paths"]["/api/alerts/history"]["get"]
+    schemas = {parameter["name"]: parameter["schema"] for parameter in history["parameters"]}
+    assert schemas["limit"] == {"type": "integer", "minimum": 1, "maximum": 500}
+    assert schemas["status"]["items"]["enum"] == ["firing", "acknowledged", "resolved"]
+    assert set(history["responses"]) == {"200", "400", "403", "503", "504"}
+    making = document["paths"]["/api/alerts/rules"]["post"]
+    assert making["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Rule"}
+    assert {"201", "409", "413", "415", "422"} <= set(making["responses"])
