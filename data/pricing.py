@@ -120,8 +120,9 @@ class PriceBook:
         self, *, provider: str, model: str, at: datetime, protocol: str = "", service_tier: str = "", speed: str = ""
     ) -> RateTable | None:
         """The rates that a request is priced by which ends `at` (aware); None for what is unpriced."""
-        found = self._table(_Wanted(provider, protocol, model, service_tier, speed, at.astimezone(UTC).date()))
-        return _rate_table(found, at, service_tier, speed) if isinstance(found, _Listed) else found
+        wanted = _Wanted(provider, protocol, model, service_tier, speed, "", at.astimezone(UTC).date())
+        found = self._table(wanted)
+        return _rate_table(found, at, wanted) if isinstance(found, _Listed) else found
 
     def _look_up(self, wanted: "_Wanted") -> "RateTable | _Listed | None":
         """A day's rate table; the list's entry itself where its price depends on the hour; None: unpriced."""

@@ -11,6 +11,7 @@ from typing import Protocol as Shape
 import aiohttp
 
 from data.budget_changes import BudgetStore
+from data.errors import CountersError
 from data.model import LedgerRecord, RequestStart
 from data.queries.keys import KeyStore
 from data.tasks import Tasks
@@ -23,7 +24,8 @@ from proxy.attempts import Means
 from proxy.batches import Batches
 from proxy.breaker import Breaker
 from proxy.budget.budgets import Budgets
-from proxy.budget.upkeep import Upkeep
+from proxy.budget.status import uses
+from proxy.budget.upkeep import Upkeep, now_us
 from proxy.budgets_api import BudgetsApi
 from proxy.budgets_api import routes as budget_routes
 from proxy.forward import Forwarder
@@ -37,7 +39,7 @@ from proxy.metrics import Metrics
 from proxy.monitor import Monitor, Sources, program_version
 from proxy.otlp_push import OtlpPush
 from proxy.provider_health import Circuits
-from proxy.readings import Readings
+from proxy.readings import BudgetUse, Readings
 from proxy.seen_results import SeenResults
 from proxy.server import Parts
 from proxy.spool import Spool
@@ -83,6 +85,7 @@ def assembled(works: Works) -> Parts:
             dropped_listeners=lambda: listening.dropped,
             circuits=live.circuits,
             limits=live.limits.gauges,
+            budgets=lambda: _budgets_used(works.budgets),
         ),
         lambda name: genai.provider_name(name, getattr(config.providers.get(name), "base_url", "")),
     )
@@ -121,7 +124,14 @@ def assembled(works: Works) -> Parts:
         *keys_routes(KeysApi(works.key_watch, works.store)),
         *budget_routes(BudgetsApi(works.budgets, works.upkeep, works.store)),
     )
-    return Parts(forwarder, monitor, listening, worker, WorkerSocket(works.session, worker), api)
+    return Parts(forwarder, monitor, listening, worker, WorkerSocket(works.session, worker), metrics.refused, api)
+
+
+def _budgets_used(budgets: Budgets) -> list[BudgetUse]:
+    try:
+        return [BudgetUse(*used) for used in uses(budgets, now_us())]
+    except CountersError:
+        return []  # health says why
 
 
 def _access_log(works: Works) -> AccessLog | None:

@@ -30,6 +30,7 @@ class Parts:
     live_socket: LiveSocket
     worker_api: WorkerApi
     worker_socket: WorkerSocket
+    refused: Callable[[str], object]  # is told the code of each call that the proxy itself refuses
     api: tuple[ApiRoute, ...] = ()
 
 
@@ -93,7 +94,11 @@ def _client(parts: Parts) -> Handler:
             request.method, request.rel_url.raw_path_qs, request.headers, parts.forwarder.standing.providers
         )
         if isinstance(asked, Unknown):
-            return refusal(asked.protocol, asked.status, asked.message, code=asked.code)
-        return await parts.forwarder.handle(asked, request)
+            answer: web.StreamResponse = refusal(asked.protocol, asked.status, asked.message, code=asked.code)
+        else:
+            answer = await parts.forwarder.handle(asked, request)
+        if (code := answer.headers.get("x-claude-proxy-error")) is not None:
+            parts.refused(code)
+        return answer
 
     return handle

@@ -37,6 +37,22 @@ def standing(
     return [_standing(budgets.file, plan, now_us, chosen) for plan in sorted(wanted, key=lambda p: p.budget.name)]
 
 
+def uses(budgets: Budgets, now_us: int) -> list[tuple[str, float, float]]:
+    """How much each budget's fullest group is used: name, dollars spent and held, dollars that it may be.
+
+    It reads the counters' file once a budget. Raises CountersError.
+    """
+    found = []
+    for plan in budgets.plans.all:
+        if budgets.file is None or plan.number is None:
+            continue
+        cap, _ = plan.terms(now_us)
+        groups = _found(budgets.file, plan, plan.number, now_us, _Chosen("", 1))
+        used = max((group.spent + group.leased for group in groups), default=0)
+        found.append((plan.budget.name, used / 1e9, cap / 1e9))
+    return found
+
+
 class _Chosen(NamedTuple):
     """Which groups are shown."""
 
