@@ -21,14 +21,14 @@ from proxy.budget.budgets import Budgets
 from proxy.budget.money import usd
 from proxy.budget.reservation import Refusal
 from proxy.call import Call
+from proxy.classify import classify
 from proxy.errors import UnreadableBody, Untranslatable
 from proxy.exchange import Exchange
-from proxy.failure import COUNTS_AGAINST_PLACE, FailureKind, kind_of
+from proxy.failure import Blame, Failure, FailureClass, failure_of_fault
 from proxy.held import Failed
-from proxy.journey import Journey, Rotation, Setback, Step
+from proxy.journey import Journey, Rotation, Step
 from proxy.purse import Hold, Purse
 from proxy.refusals import refusal
-from proxy.retry_after import may_be_retried, retry_after_s
 from proxy.routing import Candidate, Plan
 from proxy.secrets import scrubbed, secrets_of
 from proxy.sending import Sending, counted, outgoing
@@ -112,7 +112,7 @@ class Attempts:
             if not isinstance(ended, Failed):
                 return ended
             self._last = ended
-            following = None if self._gone else self._journey.after(step, self._setback(step, ended), self._clock())
+            following = None if self._gone else self._journey.after(step, self._failure(step, ended), self._clock())
             if following is None:
                 return ended.answer
             step = following
@@ -182,32 +182,34 @@ class Attempts:
         self._means.trouble = f"{type(error).__name__}: {error}"
         return busy(self._call, "The proxy cannot write its ledger now; ask again.", "ledger_full")
 
-    def _setback(self, step: Step, failed: Failed) -> Setback:
+    def _failure(self, step: Step, failed: Failed) -> Failure:
         """Say what the failure was, and let the breaker know."""
-        kind = kind_of(failed.status, failed.body, failed.error_class)
-        after_s = retry_after_s(failed.headers, time(), failed.body)
-        self._judge(step, kind, after_s)
-        return Setback(kind, after_s, may_be_retried(failed.headers))
+        if failed.status:
+            failure = classify(failed.status, failed.headers, failed.body, now=time())
+        else:
+            failure = failure_of_fault(failed.error_class)
+        self._judge(step, failure)
+        return failure
 
     def _report(self, step: Step, account: Account) -> None:
         """Let the breaker know of an attempt whose answer went to the client, whatever it was."""
         if (fault := account.fault) is None:
             self._means.breaker.succeeded(step.place)
         elif fault.blames_provider:
-            self._judge(step, kind_of(account.status if account.status >= 400 else 0, b"", fault.error_class), None)
+            known = account.status >= 400
+            self._judge(step, classify(account.status, {}, now=0) if known else failure_of_fault(fault.error_class))
 
-    def _judge(self, step: Step, kind: FailureKind, after_s: float | None) -> None:
+    def _judge(self, step: Step, failure: Failure) -> None:
         breaker, now = self._means.breaker, self._clock()
-        match kind:
-            case FailureKind.RATE_LIMITED if after_s is not None:
-                breaker.rest(step.place, now + after_s)
-            case FailureKind.QUOTA | FailureKind.CREDENTIAL if step.credential >= 0:
-                breaker.rest(step.place, now + (after_s or _REFUSED_S))
-            case FailureKind.QUOTA | FailureKind.CREDENTIAL:
+        match failure.handling.blame:
+            case Blame.CREDENTIAL if failure.kind is FailureClass.AUTH and step.credential < 0:
                 pass  # the caller's own, which says nothing of the place
-            case _ if kind in COUNTS_AGAINST_PLACE:
+            case Blame.CREDENTIAL:
+                usual = 0.0 if failure.kind is FailureClass.RATE_LIMITED else _REFUSED_S
+                breaker.rest(step.place, now + (usual if failure.retry_after_s is None else failure.retry_after_s))
+            case Blame.PROVIDER:
                 breaker.failed(step.place, now)
-            case _:
+            case Blame.NONE:
                 breaker.succeeded(step.place)
 
 

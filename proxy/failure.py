@@ -1,126 +1,108 @@
-"""What kind of failure an attempt was, and what may follow it. Pure.
+"""The kinds of failure that routing tells apart, and what may be done about each. `proxy/classify.py` reads them."""
 
-Sources: Anthropic's and OpenAI's error types, Google's `google.rpc.Code` names.
-"""
-
-import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-_Raw = msgspec.Raw
+
+class FailureClass(StrEnum):
+    """Why an attempt failed."""
+
+    OVERLOADED = "overloaded"  # the provider has no room for anybody
+    RATE_LIMITED = "rate_limited"  # this credential has asked too much for now
+    QUOTA = "quota"  # this credential has nothing left to spend
+    AUTH = "auth"  # this credential is not accepted
+    TIMEOUT = "timeout"  # a time limit ended it, ours or the provider's
+    UNREACHABLE = "unreachable"  # no connection
+    ERROR = "error"  # the provider failed, or its answer is none
+    CONTEXT_LENGTH = "context_length"  # the call is too long for the model
+    CONTENT_POLICY = "content_policy"  # the provider will not have the content
+    NOT_FOUND = "not_found"  # there is no such model here
+    BAD_REQUEST = "bad_request"  # the call is wrong; nobody will take it
+    INTERNAL = "internal"  # the proxy's own fault, or the client's
 
 
-class FailureKind(StrEnum):
-    """Kinds that may be treated differently; the first six have a list of fallbacks each."""
+class Blame(StrEnum):
+    """What a failure says about the model and the credential it happened to."""
 
-    OVERLOADED = "overloaded"
-    RATE_LIMITED = "rate_limited"
-    TIMEOUT = "timeout"
-    CONTEXT_LENGTH = "context_length"
-    CONTENT_POLICY = "content_policy"
-    ERROR = "error"  # the provider failed, broke off, or cannot be reached
-    QUOTA = "quota"  # this credential's money or quota is gone
-    CREDENTIAL = "credential"  # this credential is not accepted
-    REQUEST = "request"  # the request itself is at fault: it fails everywhere
+    NONE = "none"  # they work
+    CREDENTIAL = "credential"  # the credential is to rest
+    PROVIDER = "provider"  # the model is in trouble
+    UNKNOWN = "unknown"  # nothing was learnt
 
 
-#: The same request may go well at the same place a moment later.
-RETRIED: Final = frozenset({FailureKind.OVERLOADED, FailureKind.RATE_LIMITED, FailureKind.TIMEOUT, FailureKind.ERROR})
-#: Another credential of the same provider may do.
-OTHER_CREDENTIAL: Final = frozenset({FailureKind.RATE_LIMITED, FailureKind.QUOTA, FailureKind.CREDENTIAL})
-#: What says that the place is unwell, not the request.
-COUNTS_AGAINST_PLACE: Final = RETRIED | {FailureKind.QUOTA, FailureKind.CREDENTIAL}
+class Handling(msgspec.Struct, frozen=True):
+    """What may follow a failure. `list` is the setting under `fallbacks` that is looked up; '' for no fallback."""
 
-_TIMEOUTS: Final = frozenset({"connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout"})
-_BY_STATUS: Final = {
-    401: FailureKind.CREDENTIAL,
-    403: FailureKind.CREDENTIAL,
-    402: FailureKind.QUOTA,
-    408: FailureKind.TIMEOUT,
-    429: FailureKind.RATE_LIMITED,
-    503: FailureKind.OVERLOADED,
-    504: FailureKind.TIMEOUT,
-    529: FailureKind.OVERLOADED,
+    blame: Blame
+    same: bool = False  # the same credential again, after a wait
+    other: bool = False  # another credential of the same provider
+    peers: bool = False  # the route's other targets, which are as good
+    list: str = ""
+
+    @property
+    def of_credential(self) -> bool:
+        """Whether another credential need not wait: it is not concerned."""
+        return self.blame is Blame.CREDENTIAL
+
+
+def _handling(blame: Blame, fallbacks: str, *, same: bool) -> Handling:
+    return Handling(blame, same=same, other=True, peers=True, list=fallbacks)
+
+
+HANDLING: Final[Mapping[FailureClass, Handling]] = {
+    FailureClass.OVERLOADED: _handling(Blame.PROVIDER, "overloaded", same=True),
+    FailureClass.RATE_LIMITED: _handling(Blame.CREDENTIAL, "rate_limited", same=True),
+    FailureClass.QUOTA: _handling(Blame.CREDENTIAL, "rate_limited", same=False),
+    FailureClass.AUTH: _handling(Blame.CREDENTIAL, "error", same=False),
+    FailureClass.TIMEOUT: _handling(Blame.PROVIDER, "timeout", same=True),
+    FailureClass.UNREACHABLE: _handling(Blame.PROVIDER, "error", same=True),
+    FailureClass.ERROR: _handling(Blame.PROVIDER, "error", same=True),
+    FailureClass.CONTEXT_LENGTH: Handling(Blame.NONE, list="context_length"),
+    FailureClass.CONTENT_POLICY: Handling(Blame.NONE, list="content_policy"),
+    FailureClass.NOT_FOUND: Handling(Blame.NONE, peers=True, list="error"),
+    FailureClass.BAD_REQUEST: Handling(Blame.NONE),
+    FailureClass.INTERNAL: Handling(Blame.UNKNOWN),
 }
-_BY_WORD: Final = {
-    "overloaded_error": FailureKind.OVERLOADED,
-    "unavailable": FailureKind.OVERLOADED,
-    "engine_overloaded": FailureKind.OVERLOADED,
-    "rate_limit_error": FailureKind.RATE_LIMITED,
-    "rate_limit_exceeded": FailureKind.RATE_LIMITED,
-    "resource_exhausted": FailureKind.RATE_LIMITED,
-    "insufficient_quota": FailureKind.QUOTA,
-    "billing_error": FailureKind.QUOTA,
-    "billing_hard_limit_reached": FailureKind.QUOTA,
-    "authentication_error": FailureKind.CREDENTIAL,
-    "permission_error": FailureKind.CREDENTIAL,
-    "invalid_api_key": FailureKind.CREDENTIAL,
-    "unauthenticated": FailureKind.CREDENTIAL,
-    "permission_denied": FailureKind.CREDENTIAL,
-    "timeout_error": FailureKind.TIMEOUT,
-    "deadline_exceeded": FailureKind.TIMEOUT,
-    "context_length_exceeded": FailureKind.CONTEXT_LENGTH,
-    "request_too_large": FailureKind.CONTEXT_LENGTH,
-    "string_above_max_length": FailureKind.CONTEXT_LENGTH,
-    "content_filter": FailureKind.CONTENT_POLICY,
-    "content_policy_violation": FailureKind.CONTENT_POLICY,
-    "responsibleaipolicyviolation": FailureKind.CONTENT_POLICY,
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A failed attempt. `code` is the provider's word for it; `retry_after_s` counts from when it failed."""
+
+    kind: FailureClass
+    status: int = 0  # the provider's; 0 where it gave none
+    code: str = ""
+    retry_after_s: float | None = None
+    should_retry: bool | None = None  # what the provider itself says about the same call again
+
+    @property
+    def handling(self) -> Handling:
+        """What may follow."""
+        return HANDLING[self.kind]
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same call may be made again with the same credential."""
+        if self.should_retry is None or self.kind in {FailureClass.QUOTA, FailureClass.AUTH, FailureClass.INTERNAL}:
+            return self.handling.same
+        return self.should_retry
+
+
+#: What the proxy itself calls an attempt that ended without a provider's complete answer (`Fault.error_class`).
+FAULTS: Final[Mapping[str, FailureClass]] = {
+    "connect_timeout": FailureClass.TIMEOUT,
+    "first_byte_timeout": FailureClass.TIMEOUT,
+    "idle_timeout": FailureClass.TIMEOUT,
+    "total_timeout": FailureClass.TIMEOUT,
+    "provider_unreachable": FailureClass.UNREACHABLE,
+    "provider_broke_off": FailureClass.ERROR,
+    "unexpected_status": FailureClass.ERROR,
+    "unreadable_answer": FailureClass.ERROR,
 }
-_TOO_LONG: Final = re.compile(
-    r"prompt is too long|maximum context length|context window|exceeds? the (?:maximum|limit)[^.]{0,60}tokens"
-    r"|input token count[^.]{0,80}exceeds|input length and `?max_tokens`? exceed",
-    re.IGNORECASE,
-)
-_NOT_ALLOWED: Final = re.compile(
-    r"content (?:management |filtering )?policy|content filter(?:ing)?|safety system|usage polic(?:y|ies)",
-    re.IGNORECASE,
-)
-_MAX_MESSAGE: Final = 2000
 
 
-class _Error(msgspec.Struct):
-    type: object = None
-    code: object = None
-    status: object = None
-    message: object = None
-
-
-class _Body(msgspec.Struct):
-    error: _Raw = msgspec.Raw()
-
-
-_body_decoder = msgspec.json.Decoder(_Body)
-_error_decoder = msgspec.json.Decoder(_Error)
-
-
-def kind_of(status: int, body: bytes = b"", error_class: str = "") -> FailureKind:
-    """Return the kind of a provider's error; where it sent none (`status` 0), by what the proxy calls it.
-
-    `body` is the error without content coding.
-    """
-    if not status:
-        return FailureKind.TIMEOUT if error_class in _TIMEOUTS else FailureKind.ERROR
-    error = _error(body)
-    for word in (error.code, error.type, error.status):
-        if isinstance(word, str) and (kind := _BY_WORD.get(word.lower())):
-            return kind
-    message = error.message[:_MAX_MESSAGE] if isinstance(error.message, str) else ""
-    if status in {400, 413, 422} or status < 400:
-        if status == 413 or _TOO_LONG.search(message):
-            return FailureKind.CONTEXT_LENGTH
-        if _NOT_ALLOWED.search(message):
-            return FailureKind.CONTENT_POLICY
-    if kind := _BY_STATUS.get(status):
-        return kind
-    return FailureKind.REQUEST if 400 <= status < 500 else FailureKind.ERROR
-
-
-def _error(body: bytes) -> _Error:
-    """The error object of any protocol; an event of a stream may hold it flat."""
-    try:
-        raw = _body_decoder.decode(body).error
-        return _error_decoder.decode(raw if memoryview(raw).nbytes else body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _Error()
+def failure_of_fault(error_class: str) -> Failure:
+    """Return the failure that the proxy calls `error_class`; what it does not know is its own or the client's."""
+    return Failure(FAULTS.get(error_class, FailureClass.INTERNAL), code=error_class)

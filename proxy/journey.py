@@ -2,11 +2,11 @@
 
 After a failure, in this order, the first that applies:
 
-1. nothing, where the request itself is at fault, or the caller's own credential is;
-2. the same place with another of its credentials (rate limit, quota, credential), or the same again after a pause
-   (overload, rate limit, timeout, error) as long as `retries` lasts; a pause longer than the limit is not waited for;
-3. the other choices of the route, where the place is at fault;
-4. the fallbacks for this kind of failure, each of them once.
+1. nothing, where the caller's own credential is not accepted, or the request itself is at fault;
+2. another credential of the same place at once, where the one that was used is at fault (rate limit, quota);
+3. the same again after a pause, as long as `retries` lasts; a pause longer than the limit is not waited for;
+4. the other choices of the route, where they may do better;
+5. the fallbacks for this kind of failure (`Handling.list`), each of them once.
 
 A place whose circuit is open is passed over, and so is one that costs more than the route's cap allows.
 """
@@ -21,11 +21,10 @@ import msgspec
 
 from data.model import Cause
 from proxy.breaker import Breaker, Place, State
-from proxy.failure import COUNTS_AGAINST_PLACE, OTHER_CREDENTIAL, RETRIED, FailureKind
+from proxy.failure import Failure, FailureClass
+from proxy.retry import wait_before
 from proxy.routing import Candidate, Plan
 
-FIRST_PAUSE_S: Final = 0.25
-LONGEST_BACKOFF_S: Final = 8.0
 _NANO: Final = 1_000_000_000
 
 #: The most that a call may cost at a place, in nanodollars; None: no price is known.
@@ -40,14 +39,6 @@ class Step(msgspec.Struct, frozen=True):
     credential: int
     cause: Cause = Cause.FIRST
     wait_s: float = 0.0
-
-
-class Setback(msgspec.Struct, frozen=True):
-    """How an attempt failed; `after_s` is the pause that the provider asks for."""
-
-    kind: FailureKind
-    after_s: float | None = None
-    may_retry: bool = True
 
 
 class Rotation:
@@ -98,7 +89,6 @@ class Journey:
         self._tried: list[Step] = []
         self._left_out: set[int] = set()  # places that cannot serve this call at all
         self._retries = 0
-        self._first_cost: int | None = None
         self.why = ""  # why there is no further step
 
     def is_strange(self, step: Step) -> bool:
@@ -130,15 +120,15 @@ class Journey:
         return self._taken(self._anyhow(self._choices[0]), now_s)
 
     def after(
-        self, failed: Step, setback: Setback, now_s: float, random: Callable[[], float] = chance.random
+        self, failed: Step, failure: Failure, now_s: float, random: Callable[[], float] = chance.random
     ) -> Step | None:
         """Return the step after a failure, or None; then `why` says why not."""
-        if setback.kind is FailureKind.REQUEST or (setback.kind is FailureKind.CREDENTIAL and failed.credential < 0):
-            self.why = f"{setback.kind} failures are the caller's to mend"
+        if failure.kind is FailureClass.AUTH and failed.credential < 0:
+            self.why = "the caller's own credential is not accepted"
             return None
-        step = self._again(failed, setback, now_s, random) or self._elsewhere(setback.kind, now_s)
+        step = self._again(failed, failure, now_s, random) or self._elsewhere(failure, now_s)
         if step is None:
-            self.why = self.why or f"nothing is left to try after {setback.kind}"
+            self.why = self.why or f"nothing is left to try after {failure.kind}"
             return None
         return self._taken(step, now_s)
 
@@ -165,8 +155,9 @@ class Journey:
             return []
         first = self._place(self._choices[0], 0 if self._choices[0].provider.credentials else -1)
         resting = self._breaker.state(first, now_s) is State.CLOSED
-        kinds = (FailureKind.RATE_LIMITED,) if resting else (FailureKind.OVERLOADED, FailureKind.ERROR)
-        return [candidate for kind in kinds for candidate in self._plan.fallbacks.get(kind, ())]
+        lists = ("rate_limited",) if resting else ("overloaded", "error", "timeout")
+        found = [candidate for name in lists for candidate in self._plan.fallbacks.get(name, ())]
+        return list(dict.fromkeys(found))
 
     def _single(self, candidate: Candidate, now_s: float) -> Step | None:
         step = self._anyhow(candidate)
@@ -185,28 +176,27 @@ class Journey:
         self._breaker.began(step.place, now_s + step.wait_s)
         return step
 
-    def _again(self, failed: Step, setback: Setback, now_s: float, random: Callable[[], float]) -> Step | None:
+    def _again(self, failed: Step, failure: Failure, now_s: float, random: Callable[[], float]) -> Step | None:
         """The same place, with another credential at once or with the same one after a pause."""
         candidate = failed.candidate
-        if setback.kind in OTHER_CREDENTIAL:
+        if failure.handling.of_credential:
             used = {step.credential for step in self._tried if step.candidate is candidate}
             fresh = [index for index in self._rotation.order(candidate) if index not in used]
             if (step := self._with(candidate, fresh, now_s, Cause.RETRY)) is not None:
                 return step
-        if setback.kind not in RETRIED or not setback.may_retry or self._retries >= self._plan.retries:
+        if not failure.repeatable or self._retries >= self._plan.retries:
             return None
-        wait_s = setback.after_s if setback.after_s is not None else _backoff_s(self._retries, random())
-        if wait_s > self._longest_wait_s:
-            self.why = f"{candidate.provider.name} asks for a pause of {wait_s:.0f} s"
+        wait_s = wait_before(failure, self._retries, random(), self._longest_wait_s)
+        if wait_s is None:
+            self.why = f"{candidate.provider.name} asks for a pause of {failure.retry_after_s:.0f} s"
             return None
         self._retries += 1
-        order = [index for index in self._rotation.order(candidate) if index != failed.credential]
-        index = (order or [failed.credential])[0] if setback.after_s is None else failed.credential
-        return Step(candidate, self._place(candidate, index), index, Cause.RETRY, wait_s)
+        return Step(candidate, failed.place, failed.credential, Cause.RETRY, wait_s)
 
-    def _elsewhere(self, kind: FailureKind, now_s: float) -> Step | None:
-        others = self._choices if kind in COUNTS_AGAINST_PLACE else []
-        for candidate in (*others, *self._plan.fallbacks.get(kind, ())):
+    def _elsewhere(self, failure: Failure, now_s: float) -> Step | None:
+        handling = failure.handling
+        others = self._choices if handling.peers else []
+        for candidate in (*others, *self._plan.fallbacks.get(handling.list, ())):
             if any(_same(step.candidate, candidate) for step in self._tried):
                 continue
             if (step := self._at(candidate, now_s, Cause.FALLBACK)) is not None and self._affordable(candidate):
@@ -250,11 +240,6 @@ def credential_label(candidate: Candidate, index: int) -> str:
 
 def _same(one: Candidate, other: Candidate) -> bool:
     return one.provider.name == other.provider.name and one.model == other.model
-
-
-def _backoff_s(retries: int, random: float) -> float:
-    """Exponential with full jitter: callers that failed together do not come back together."""
-    return random * min(FIRST_PAUSE_S * (1 << (retries + 1)), LONGEST_BACKOFF_S)
 
 
 def _ordered(choices: tuple[Candidate, ...], session: str) -> list[Candidate]:

@@ -24,7 +24,7 @@ import msgspec
 from data.config import ProviderConfig
 from data.model import Endpoint, Protocol
 from data.route_config import FallbacksConfig, RouteConfig, TargetConfig, TiersConfig
-from proxy.failure import FailureKind
+from proxy.failure import HANDLING
 from proxy.time_limits import TimeLimits, time_limits
 
 #: What is translated: the client's endpoint and the provider's protocol.
@@ -35,6 +35,8 @@ TRANSLATED: Final = frozenset(
         (Endpoint.CHAT_COMPLETIONS, Protocol.ANTHROPIC),
     }
 )
+#: The lists of fallbacks that failures look at.
+LISTS: Final = tuple(dict.fromkeys(handling.list for handling in HANDLING.values() if handling.list))
 #: The tiers by the word in a model's name.
 _TIERS: Final = (("opus", "big"), ("sonnet", "middle"), ("haiku", "small"))
 
@@ -50,10 +52,10 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Where a call may go: one of `choices` first, `fallbacks` after a failure of that kind."""
+    """Where a call may go: one of `choices` first, `fallbacks` after a failure, by `Handling.list`."""
 
     choices: tuple[Candidate, ...]
-    fallbacks: Mapping[FailureKind, tuple[Candidate, ...]] = {}
+    fallbacks: Mapping[str, tuple[Candidate, ...]] = {}
     retries: int = 0
     cap_usd: Decimal | None = None
     cap_factor: float | None = None
@@ -166,12 +168,11 @@ class Router:
 
     def _fallbacks(
         self, lists: FallbacksConfig, endpoint: Endpoint, protocol: Protocol, rename: str
-    ) -> dict[FailureKind, tuple[Candidate, ...]]:
+    ) -> dict[str, tuple[Candidate, ...]]:
         found = {}
-        for kind in FailureKind:
-            targets = getattr(lists, kind, ()) or (() if kind in _NEVER else lists.any)
-            if candidates := self._candidates(targets, endpoint, protocol, rename):
-                found[kind] = candidates
+        for name in LISTS:
+            if candidates := self._candidates(getattr(lists, name) or lists.any, endpoint, protocol, rename):
+                found[name] = candidates
         return found
 
     def _candidates(
@@ -189,10 +190,6 @@ class Router:
             return None
         limits = self._limits[target.provider]
         return Candidate(provider, limits, target.model or rename, translates, target.weight)
-
-
-#: What no other place mends.
-_NEVER: Final = frozenset({FailureKind.REQUEST})
 
 
 def _renamed(model: str, asked: str) -> str:
