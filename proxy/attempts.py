@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import time
+from time import monotonic, time
 
 import aiohttp
 import msgspec
@@ -173,7 +173,7 @@ class Attempts:
         return self._purse.hold(start, candidate, standing.prices.price, time())
 
     def _marks(self, start: RequestStart) -> dict[str, str]:
-        quotas = self.admitted.headers(self._call.protocol, time())
+        quotas = self.admitted.headers(self._call.protocol, monotonic(), time())
         return {**quotas, **served_by(start)} if self._standing.config.proxy.answer_headers else quotas
 
     def _ledger_fails(self, error: Exception) -> web.Response:

@@ -55,11 +55,16 @@ class Call:
         self.virtual = presented_key(request.headers, request.query)
         self.who = attribute(request.headers, self.facts.user_id, project=project, forced=key.forced)
 
+    @property
+    def estimated_tokens(self) -> int:
+        """What it is estimated to bring in; 0 where nothing is billed, however much is sent."""
+        bills = (self.endpoint, self.facts.stream) in PARSERS and self.endpoint is not Endpoint.OTHER
+        return estimate_tokens(len(self.body)) if bills else 0
+
     def start(self, step: Step, number: int) -> RequestStart:
         """Return what the ledger is told before the request leaves on its attempt `number` (from 1)."""
         who, candidate = self.who, step.candidate
         attempt_id = self.request_id if number == 1 else str(uuid_utils.uuid7())
-        bills = (self.endpoint, self.facts.stream) in PARSERS and self.endpoint is not Endpoint.OTHER
         return RequestStart(
             id=attempt_id,
             request_id=self.request_id,
@@ -82,7 +87,7 @@ class Call:
             model_sent=candidate.model,
             stream=self.facts.stream,
             request_bytes=len(self.body),
-            estimated_input_tokens=estimate_tokens(len(self.body)) if bills else 0,
+            estimated_input_tokens=self.estimated_tokens,
             tags=who.tags,
         )
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from typing import Any
 
 from aiohttp import web
@@ -18,7 +18,6 @@ from proxy.headers import unsendable_header
 from proxy.logs import CALL
 from proxy.refusals import refusal, refused
 from proxy.standing import Standing
-from proxy.usage import estimate_tokens
 
 _RETRY_AFTER_S = 5
 _NO_QUERY: Mapping[str, str] = {}
@@ -83,7 +82,7 @@ class Forwarder:
         own = admitted.key.routes if admitted.key is not None else ()
         plan = standing.router.plan(asked.endpoint, asked.protocol, call.facts.model, asked.provider, own)
         if plan is None:
-            admitted.end(0, time())
+            admitted.end(0, monotonic())
             return refusal(asked.protocol, 404, _nobody(call, standing), code="no_provider")
         attempts = Attempts(call, plan, self._means, standing, admitted)
         called = CALL.set(call.request_id)
@@ -94,10 +93,10 @@ class Forwarder:
             CALL.reset(called)
 
     def _admit(self, call: Call) -> Admitted | Refused:
-        request, tokens = call.request, estimate_tokens(len(call.body))
-        wanted = Wanted(call.protocol, call.endpoint, call.facts.model, tokens)
+        request = call.request
+        wanted = Wanted(call.protocol, call.endpoint, call.facts.model, call.estimated_tokens, request.method)
         query = request.query if request.rel_url.raw_query_string else _NO_QUERY
-        admitted = self._means.gate.admit(wanted, request.headers, query, time())
+        admitted = self._means.gate.admit(wanted, request.headers, query, now_s=monotonic(), wall_s=time())
         if isinstance(admitted, Admitted):
             call.belongs_to(admitted.key)
         return admitted
@@ -109,7 +108,7 @@ class Forwarder:
         try:
             return await attempts.run()
         finally:
-            attempts.admitted.end(attempts.used_tokens, time())
+            attempts.admitted.end(attempts.used_tokens, monotonic())
             self._active.discard(task)
             if not self._active:
                 self._idle.set()

@@ -1,25 +1,30 @@
 """Whether a call may be made: which key it comes with, what that key may do, and whether its limits have room."""
 
 from collections.abc import Mapping
+from math import ceil
+from typing import Final
 
 import msgspec
 
 from data.config import KeysConfig
 from data.model import Endpoint, Protocol
 from proxy.admission.keys import KeyRing, VirtualKey, presented_key
-from proxy.admission.limits import Exceeded, seconds
+from proxy.admission.limits import Exceeded, Ticket, seconds
 from proxy.admission.quota_headers import quota_headers
 
-_UNREAD = frozenset({Endpoint.MODELS, Endpoint.FILES, Endpoint.BATCHES, Endpoint.OTHER})
+#: Where nothing is asked of a model; elsewhere a call that does not tell its model might ask for any, as batches do.
+_WITHOUT_MODEL: Final = frozenset({Endpoint.MODELS, Endpoint.FILES})
+_ASKING: Final = frozenset({"GET", "HEAD", "DELETE"})
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a call asks for; `tokens` is what it is estimated at."""
+    """What a call asks for; `tokens` is what it is estimated at, 0 where it uses none."""
 
     protocol: Protocol
     endpoint: Endpoint
-    model: str
+    model: str  # '' where it is not known
     tokens: int
+    method: str = "POST"
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -34,24 +39,22 @@ class Refused(msgspec.Struct, frozen=True):
 class Admitted:
     """A call that may be made. `end` gives back what it holds, and may be called again."""
 
-    __slots__ = ("_estimated", "_open", "key")
+    __slots__ = ("_ticket", "key")
 
-    def __init__(self, key: VirtualKey | None, estimated: int = 0) -> None:
+    def __init__(self, key: VirtualKey | None, ticket: Ticket | None = None) -> None:
         self.key = key
-        self._estimated = estimated
-        self._open = key is not None and key.is_limited
+        self._ticket = ticket
 
     def end(self, used_tokens: int, now_s: float) -> None:
         """The call has ended, whatever came of it, and has used so many tokens."""
-        if self._open and self.key is not None:
-            self._open = False
-            self.key.limits.end(self._estimated, used_tokens, now_s)
+        if self._ticket is not None:
+            self._ticket.end(used_tokens, now_s)
 
-    def headers(self, protocol: Protocol, now_s: float) -> dict[str, str]:
+    def headers(self, protocol: Protocol, now_s: float, wall_s: float) -> dict[str, str]:
         """Return what the answer says of the key's limits: nothing without any."""
-        if self.key is None or not self.key.is_limited:
+        if self.key is None or self._ticket is None:
             return {}
-        return quota_headers(self.key.limits.quotas(now_s), protocol, now_s)
+        return quota_headers(self.key.limits.quotas(now_s), protocol, wall_s)
 
 
 _ANYBODY = Admitted(None)
@@ -71,14 +74,14 @@ _UNTOLD = Refused(
 
 
 class Gate:
-    """Admits calls. `now_s` is seconds since the epoch."""
+    """Admits calls. `now_s` is a clock that never goes back, `wall_s` is seconds since the epoch."""
 
     def __init__(self, ring: KeyRing, config: KeysConfig) -> None:
         self.ring = ring
         self.config = config
 
     def admit(
-        self, wanted: Wanted, headers: Mapping[str, str], query: Mapping[str, str], now_s: float
+        self, wanted: Wanted, headers: Mapping[str, str], query: Mapping[str, str], *, now_s: float, wall_s: float
     ) -> Admitted | Refused:
         """Return whether a call with these headers and query parameters may be made."""
         presented = presented_key(headers, query)
@@ -87,31 +90,40 @@ class Gate:
         key = self.ring.find(presented)
         if key is None:
             return _UNKNOWN if self.ring.known else _UNTOLD
-        if (refused := _not_allowed(key, wanted, now_s)) is not None:
+        if (refused := _not_allowed(key, wanted, wall_s)) is not None:
             return refused
         if not key.is_limited:
             return Admitted(key)
-        exceeded = key.limits.take(wanted.tokens, now_s)
-        return Admitted(key, wanted.tokens) if exceeded is None else _over(key, exceeded, wanted.protocol, now_s)
+        taken = key.limits.take(wanted.tokens, now_s)
+        if isinstance(taken, Exceeded):
+            return _over(key, taken, quota_headers(key.limits.quotas(now_s), wanted.protocol, wall_s))
+        return Admitted(key, taken)
 
 
-def _not_allowed(key: VirtualKey, wanted: Wanted, now_s: float) -> Refused | None:
+def _not_allowed(key: VirtualKey, wanted: Wanted, wall_s: float) -> Refused | None:
     """Only who has the secret is told this much."""
     if not key.enabled:
         return Refused(401, "key_disabled", f"The virtual key {key.name!r} is disabled.")
-    if key.ends_s is not None and now_s >= key.ends_s:
+    if key.ends_s is not None and wall_s >= key.ends_s:
         return Refused(401, "key_expired", f"The virtual key {key.name!r}, or this secret of it, has expired.")
     if not key.allows_endpoint(wanted.endpoint):
         return Refused(403, "endpoint_not_allowed", f"The virtual key {key.name!r} is not for {wanted.endpoint} calls.")
-    if wanted.endpoint not in _UNREAD and not key.allows_model(wanted.model):
+    return None if key.allows_model(wanted.model) else _other_model(key, wanted)
+
+
+def _other_model(key: VirtualKey, wanted: Wanted) -> Refused | None:
+    if wanted.model:
         return Refused(403, "model_not_allowed", f"The virtual key {key.name!r} is not for the model {wanted.model!r}.")
-    return None
+    if wanted.endpoint in _WITHOUT_MODEL or wanted.method in _ASKING:
+        return None
+    message = (
+        f"The virtual key {key.name!r} is for certain models alone, and this call does not tell which it asks for."
+    )
+    return Refused(403, "model_not_allowed", message)
 
 
-def _over(key: VirtualKey, exceeded: Exceeded, protocol: Protocol, now_s: float) -> Refused:
+def _over(key: VirtualKey, exceeded: Exceeded, told: Mapping[str, str]) -> Refused:
     wait_s = seconds(exceeded.retry_after_s)
-    milliseconds = 250 if exceeded.retry_after_s is None else max(round(exceeded.retry_after_s * 1000), 1)
+    milliseconds = 250 if exceeded.retry_after_s is None else max(ceil(exceeded.retry_after_s * 1000), 1)
     message = f"The virtual key {key.name!r} is at its limit of {exceeded.limit} {exceeded.what}; ask in {wait_s} s."
-    headers = quota_headers(key.limits.quotas(now_s), protocol, now_s)
-    headers |= {"retry-after": str(wait_s), "retry-after-ms": str(milliseconds)}
-    return Refused(429, "key_limit", message, headers)
+    return Refused(429, "key_limit", message, {**told, "retry-after": str(wait_s), "retry-after-ms": str(milliseconds)})

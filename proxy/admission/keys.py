@@ -28,11 +28,12 @@ class VirtualKey:
         self.endpoints = frozenset(document.endpoints)
         self.routes: tuple[RouteConfig, ...] = document.routes
         self.forced = Forced(document.name, document.owner, document.team, document.project, document.tags)
-        self._models = [re.compile(fnmatch.translate(pattern)) for pattern in document.models]
+        globs = "|".join(fnmatch.translate(pattern) for pattern in document.models)
+        self._models = re.compile(globs) if globs else None
 
     def allows_model(self, model: str) -> bool:
         """Whether calls may ask for this model."""
-        return not self._models or any(pattern.match(model) for pattern in self._models)
+        return self._models is None or self._models.match(model) is not None
 
     def allows_endpoint(self, endpoint: Endpoint) -> bool:
         """Whether calls may be made to this endpoint."""

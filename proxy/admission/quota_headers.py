@@ -1,26 +1,43 @@
 """A key's limits as answers tell them, in the headers of the client's protocol. Pure."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from functools import lru_cache
+from math import ceil
+from time import gmtime, strftime
 
 from data.model import Protocol
 from proxy.admission.limits import Quota
 
 
-def quota_headers(quotas: Mapping[str, Quota], protocol: Protocol, now_s: float) -> dict[str, str]:
-    """Return Anthropic's `anthropic-ratelimit-*` (resets as RFC 3339 times), else OpenAI's `x-ratelimit-*`."""
+def quota_headers(quotas: Iterable[Quota], protocol: Protocol, wall_s: float) -> dict[str, str]:
+    """Return Anthropic's `anthropic-ratelimit-*` (resets as RFC 3339 times), else OpenAI's `x-ratelimit-*`.
+
+    A reset is never told too early. `wall_s` is seconds since the epoch.
+    """
     told: dict[str, str] = {}
-    for name, quota in quotas.items():
-        if protocol is Protocol.ANTHROPIC:
-            begin = f"anthropic-ratelimit-{name}"
-            reset = datetime.fromtimestamp(now_s, UTC) + timedelta(seconds=quota.reset_s)
-            at = reset.isoformat(timespec="seconds").replace("+00:00", "Z")
-            told |= {f"{begin}-limit": str(quota.limit), f"{begin}-remaining": str(quota.remaining)}
-            told[f"{begin}-reset"] = at
-        else:
-            told |= {
-                f"x-ratelimit-limit-{name}": str(quota.limit),
-                f"x-ratelimit-remaining-{name}": str(quota.remaining),
-                f"x-ratelimit-reset-{name}": f"{quota.reset_s:.0f}s",
-            }
+    for quota in quotas:
+        limit, remaining, reset = _names(protocol, quota.name)
+        told[limit] = str(quota.limit)
+        told[remaining] = str(quota.remaining)
+        at = _instant(ceil(wall_s + quota.reset_s)) if protocol is Protocol.ANTHROPIC else _duration(quota.reset_s)
+        told[reset] = at
     return told
+
+
+@lru_cache(16)
+def _names(protocol: Protocol, name: str) -> tuple[str, str, str]:
+    if protocol is Protocol.ANTHROPIC:
+        begin = f"anthropic-ratelimit-{name}"
+        return f"{begin}-limit", f"{begin}-remaining", f"{begin}-reset"
+    return f"x-ratelimit-limit-{name}", f"x-ratelimit-remaining-{name}", f"x-ratelimit-reset-{name}"
+
+
+@lru_cache(256)
+def _instant(wall_s: int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(wall_s))
+
+
+def _duration(seconds: float) -> str:
+    minutes, milliseconds = divmod(ceil(seconds * 1000), 60_000)
+    rest = f"{milliseconds / 1000:g}s"
+    return f"{minutes}m{rest}" if minutes else rest

@@ -114,6 +114,26 @@ async def test_the_sdks_say_what_is_wrong(running, config):
                 await sdk.chat.completions.create(model="o1", messages=[{"role": "user", "content": "hi"}])
 
 
+async def test_a_batch_is_no_way_around_a_keys_models(running, config):
+    async with stack(config) as (proxy, c, seen):
+        secret = await make(c, proxy, name="ci", models=["claude-haiku-*"])
+        batch = {"requests": [{"custom_id": "a", "params": {"model": "claude-opus-4-5"}}]}
+        async with c.post(f"{proxy.url}/v1/messages/batches", json=batch, headers={"x-api-key": secret}) as got:
+            assert (got.status, (await got.json())["error"]["type"]) == (403, "permission_error")
+    assert seen.heads == []
+
+
+async def test_what_uses_no_tokens_is_held_to_no_limit_of_tokens(running, config):
+    async with stack(config) as (proxy, c, seen):
+        headers = {"x-api-key": await make(c, proxy, name="ci", tokens_per_minute=1000)}
+        assert await call(c, proxy, headers["x-api-key"]) == 200
+        for path in ("v1/files", "v1/messages/count_tokens", "v1/messages/batches"):
+            async with c.post(f"{proxy.url}/{path}", data=b"x" * 100_000, headers=headers) as got:
+                assert got.status == 200
+                assert int(got.headers["anthropic-ratelimit-tokens-remaining"]) > 0
+    assert len(seen.heads) == 4
+
+
 async def test_a_key_of_its_own_may_come_beside_the_callers_credential(running, config):
     async with stack(config, required=True) as (proxy, c, seen):
         secret = await make(c, proxy, name="ci")

@@ -14,6 +14,10 @@ AT = NOW.timestamp()
 CALL = Wanted(Protocol.ANTHROPIC, Endpoint.MESSAGES, "claude-opus-4-5", 100)
 
 
+def unnamed(endpoint: Endpoint, method: str = "POST") -> Wanted:
+    return Wanted(Protocol.ANTHROPIC, endpoint, "", 0, method)
+
+
 def gate(*stored, required: bool = True) -> Gate:
     ring = KeyRing()
     ring.replace(stored)
@@ -21,7 +25,7 @@ def gate(*stored, required: bool = True) -> Gate:
 
 
 def admit(at: Gate, text: str, wanted: Wanted = CALL, now_s: float = AT) -> Admitted | Refused:
-    return at.admit(wanted, {"x-api-key": text} if text else {}, {}, now_s)
+    return at.admit(wanted, {"x-api-key": text} if text else {}, {}, now_s=now_s, wall_s=now_s)
 
 
 def code(answer: Admitted | Refused) -> tuple[int, str]:
@@ -87,9 +91,19 @@ def test_an_old_secret_goes_on_until_its_overlap_ends():
         ({"models": ("gpt-*", "claude-opus-*")}, CALL, (200, "")),
         ({"endpoints": ("embeddings",)}, CALL, (403, "endpoint_not_allowed")),
         ({"endpoints": ("messages",)}, CALL, (200, "")),
-        ({"models": ("gpt-*",)}, Wanted(Protocol.ANTHROPIC, Endpoint.MODELS, "", 0), (200, "")),
+        ({"models": ("gpt-*",)}, unnamed(Endpoint.MODELS, "GET"), (200, "")),
+        ({"models": ("gpt-*",)}, unnamed(Endpoint.FILES), (200, "")),
+        ({"models": ("gpt-*",)}, unnamed(Endpoint.BATCHES), (403, "model_not_allowed")),
+        ({"models": ("gpt-*",)}, unnamed(Endpoint.BATCHES, "GET"), (200, "")),
+        ({"models": ("gpt-*",)}, unnamed(Endpoint.OTHER), (403, "model_not_allowed")),
+        ({"models": ("gpt-*",)}, unnamed(Endpoint.MESSAGES), (403, "model_not_allowed")),
+        ({}, unnamed(Endpoint.BATCHES), (200, "")),
     ],
-    ids=["model", "second pattern", "endpoint", "its endpoint", "a list of models names none"],
+    ids=[
+        *("model", "second pattern", "endpoint", "its endpoint", "a list of models names none", "nor do files"),
+        *("a batch may ask for any", "its results ask for none", "other endpoints may ask for any", "unreadable body"),
+        "a key for all models",
+    ],
 )
 def test_what_a_key_may_ask_for(document, wanted: Wanted, expected: tuple[int, str]):
     stored, text = key(**document)
@@ -103,7 +117,7 @@ def test_a_key_at_its_limit_is_told_when_to_come_back():
     refused = admit(at, text, now_s=AT + 20)
     assert code(refused) == (429, "key_limit")
     assert refused.headers["retry-after"] == "41"
-    assert refused.headers["retry-after-ms"] == "41000"
+    assert refused.headers["retry-after-ms"] == "40250"
     assert refused.headers["anthropic-ratelimit-requests-remaining"] == "0"
     assert refused.headers["anthropic-ratelimit-requests-reset"] == "2026-03-01T12:01:01Z"
     assert isinstance(admit(at, text, now_s=AT + 61), Admitted)
@@ -112,10 +126,10 @@ def test_a_key_at_its_limit_is_told_when_to_come_back():
 def test_openais_clients_are_told_in_their_headers():
     stored, text = key(tokens_per_minute=1000)
     answer = admit(gate(stored), text, Wanted(Protocol.OPENAI, Endpoint.CHAT_COMPLETIONS, "gpt-5", 400))
-    assert answer.headers(Protocol.OPENAI, AT) == {
+    assert answer.headers(Protocol.OPENAI, AT, AT) == {
         "x-ratelimit-limit-tokens": "1000",
         "x-ratelimit-remaining-tokens": "600",
-        "x-ratelimit-reset-tokens": "61s",
+        "x-ratelimit-reset-tokens": "1m0.25s",
     }
 
 
