@@ -10,7 +10,7 @@ import uuid_utils
 from aiohttp import web
 
 from data.model import Endpoint, Protocol, RequestStart
-from proxy.admission.keys import VirtualKey, presented_key
+from proxy.admission.keys import VirtualKey
 from proxy.attribution import Attribution, attribute
 from proxy.decoding import Decoder, decoder_for
 from proxy.endpoints import Asked
@@ -43,7 +43,7 @@ class Call:
         self.arrived = arrived
         self.facts = facts
         self.request_id = str(uuid_utils.uuid7())
-        self.virtual = ""  # the virtual key it came with, which is for this proxy alone
+        self.virtual = False  # whether it came with a virtual key, which is for this proxy alone
         self.who = Attribution()
 
     def belongs_to(self, key: VirtualKey | None) -> None:
@@ -52,7 +52,7 @@ class Call:
         if key is None:
             self.who = attribute(request.headers, self.facts.user_id, project=project, url=request.rel_url)
             return
-        self.virtual = presented_key(request.headers, request.query)
+        self.virtual = True
         self.who = attribute(request.headers, self.facts.user_id, project=project, forced=key.forced)
 
     @property

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from time import monotonic, perf_counter, time
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
+from multidict import MultiDict, MultiMapping
 
 from data.model import Protocol
 from proxy.admission.gate import Admitted, Refused, Wanted
@@ -20,7 +20,7 @@ from proxy.refusals import refusal, refused
 from proxy.standing import Standing
 
 _RETRY_AFTER_S = 5
-_NO_QUERY: Mapping[str, str] = {}
+_NO_QUERY: Final[MultiMapping[str]] = MultiDict()
 _log = logging.getLogger(__name__)
 
 

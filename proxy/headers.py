@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from data.config import ProviderConfig
+from data.keys import PREFIX as KEY_PREFIX
 from data.model import Protocol
 from proxy.attribution import OWN_PREFIX
 
@@ -63,16 +64,16 @@ def own_path(path: str, provider: ProviderConfig, key: str) -> str:
     return f"{plain}?{kept}" if kept else plain
 
 
-def without_virtual_key(sent: CIMultiDict[str], path: str, key: str) -> str:
-    """Take this proxy's own key off the headers; return the path without it."""
-    for name in _CREDENTIALS:
-        if key in sent.get(name, ""):
-            sent.popall(name)
+def without_virtual_keys(sent: CIMultiDict[str], path: str) -> str:
+    """Take this proxy's own keys off the headers, wherever they stand; return the path without any."""
+    for name in {name for name, value in sent.items() if KEY_PREFIX in value}:
+        kept = [value for value in sent.popall(name) if KEY_PREFIX not in value]
+        sent.extend((name, value) for value in kept)
     plain, asks, query = path.partition("?")
-    if not (asks and key in unquote(query)):
+    if not (asks and KEY_PREFIX in unquote(query)):
         return path
-    kept = "&".join(part for part in query.split("&") if key not in unquote(part))
-    return f"{plain}?{kept}" if kept else plain
+    kept = [part for part in query.split("&") if KEY_PREFIX not in unquote(part)]
+    return f"{plain}?{'&'.join(kept)}" if kept else plain
 
 
 def unsendable_header(raw_headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -11,7 +11,7 @@ from data.model import Endpoint, Protocol
 from proxy.call import Call
 from proxy.errors import UnreadableBody
 from proxy.exchange import Outgoing
-from proxy.headers import drop_credentials, own_path, request_headers, translated_headers, without_virtual_key
+from proxy.headers import drop_credentials, own_path, request_headers, translated_headers, without_virtual_keys
 from proxy.journey import Step
 from proxy.renaming import renamed_body, renamed_path
 from proxy.rewriting import HiddenUsage, Relocating, Translating
@@ -49,7 +49,7 @@ async def outgoing(call: Call, step: Step, sending: Sending) -> Outgoing:
     headers = request_headers(call.request.headers, candidate.provider, key)
     body, path = call.body, own_path(call.asked.path, candidate.provider, key)
     if call.virtual:
-        path = without_virtual_key(headers, path, call.virtual)
+        path = without_virtual_keys(headers, path)
     if sending.strange and not key:
         drop_credentials(headers)
     if candidate.model:
@@ -83,7 +83,7 @@ async def _translated(call: Call, step: Step, sending: Sending) -> Outgoing:
     translation = await _apart(call, lambda: _translation(call, step))
     headers = translated_headers(call.request.headers, candidate.provider, sending.key)
     if call.virtual:
-        without_virtual_key(headers, "", call.virtual)
+        without_virtual_keys(headers, "")
     if sending.strange and not sending.key:
         drop_credentials(headers)
     headers.update(translation.headers)

@@ -5,6 +5,7 @@ from math import ceil
 from typing import Final
 
 import msgspec
+from multidict import MultiMapping
 
 from data.config import KeysConfig
 from data.model import Endpoint, Protocol
@@ -81,7 +82,7 @@ class Gate:
         self.config = config
 
     def admit(
-        self, wanted: Wanted, headers: Mapping[str, str], query: Mapping[str, str], *, now_s: float, wall_s: float
+        self, wanted: Wanted, headers: MultiMapping[str], query: MultiMapping[str], *, now_s: float, wall_s: float
     ) -> Admitted | Refused:
         """Return whether a call with these headers and query parameters may be made."""
         presented = presented_key(headers, query)

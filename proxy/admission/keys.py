@@ -3,14 +3,22 @@
 import fnmatch
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
+
+from multidict import MultiMapping, istr
 
 from data.keys import PREFIX, StoredKey, digest
 from data.model import Endpoint
 from data.route_config import RouteConfig
 from proxy.admission.limits import Limits
 from proxy.attribution import Forced
+
+_OWN: Final = istr("x-claude-proxy-key")
+#: Headers that clients put a credential into, and so a virtual key. (`istr`: looked up without being lowered.)
+CREDENTIALS: Final = (istr("x-api-key"), istr("x-goog-api-key"), istr("authorization"), istr("api-key"))
+_NONE: Final[list[str]] = []
 
 
 class VirtualKey:
@@ -85,16 +93,24 @@ class KeyRing:
         return found if found is not None and hmac.compare_digest(found.secret, hashed) else None
 
 
-def presented_key(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """Return the virtual key that a request carries, wherever its client puts credentials; '' for none."""
-    for name in ("x-claude-proxy-key", "x-api-key", "x-goog-api-key", "authorization"):
-        value = headers.get(name)
-        if value and PREFIX in value:
-            text = value.partition(" ")[2].strip() if name == "authorization" else value.strip()
-            if text.startswith(PREFIX):
+def presented_key(headers: MultiMapping[str], query: MultiMapping[str]) -> str:
+    """Return the virtual key that a request carries, wherever its client puts credentials; '' for none.
+
+    What stands in our own header is meant to be one, whatever it looks like.
+    """
+    if own := headers.get(_OWN):
+        return _without_scheme(own)
+    for name in CREDENTIALS:
+        for value in headers.getall(name, _NONE):
+            if PREFIX in value and (text := _without_scheme(value)).startswith(PREFIX):
                 return text
-    text = query.get("key", "") if query else ""
-    return text if text.startswith(PREFIX) else ""
+    said = query.getall("key", _NONE) if query else _NONE
+    return next((text for text in said if text.startswith(PREFIX)), "")
+
+
+def _without_scheme(value: str) -> str:
+    scheme, _, rest = value.strip().partition(" ")
+    return rest.strip() if rest and scheme.lower() == "bearer" else value.strip()
 
 
 def _earliest(*times: datetime | None) -> float | None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from multidict import CIMultiDict, MultiDict
 
 from data.config import KeysConfig
 from data.model import Endpoint, Protocol
@@ -25,7 +26,8 @@ def gate(*stored, required: bool = True) -> Gate:
 
 
 def admit(at: Gate, text: str, wanted: Wanted = CALL, now_s: float = AT) -> Admitted | Refused:
-    return at.admit(wanted, {"x-api-key": text} if text else {}, {}, now_s=now_s, wall_s=now_s)
+    headers = CIMultiDict({"x-api-key": text} if text else {})
+    return at.admit(wanted, headers, MultiDict(), now_s=now_s, wall_s=now_s)
 
 
 def code(answer: Admitted | Refused) -> tuple[int, str]:
@@ -157,15 +159,23 @@ def test_a_changed_key_keeps_what_it_has_used():
     ("headers", "query", "found"),
     [
         ({"x-api-key": "cpk_a"}, {}, "cpk_a"),
+        ({"X-Api-Key": "Bearer cpk_a"}, {}, "cpk_a"),
         ({"authorization": "Bearer cpk_a"}, {}, "cpk_a"),
+        ({"authorization": "bearer  cpk_a "}, {}, "cpk_a"),
+        ({"authorization": "cpk_a"}, {}, "cpk_a"),
         ({"x-goog-api-key": "cpk_a"}, {}, "cpk_a"),
+        ({"api-key": "cpk_a"}, {}, "cpk_a"),
         ({}, {"key": "cpk_a"}, "cpk_a"),
+        ([], [("key", "AIza"), ("key", "cpk_a")], "cpk_a"),
+        ([("x-api-key", "sk-own"), ("x-api-key", "cpk_a")], {}, "cpk_a"),
         ({"x-claude-proxy-key": "cpk_a", "x-api-key": "sk-own"}, {}, "cpk_a"),
+        ({"x-claude-proxy-key": "cpk_a", "x-api-key": "cpk_b"}, {}, "cpk_a"),
+        ({"x-claude-proxy-key": "mistyped"}, {}, "mistyped"),
         ({"x-api-key": "sk-own", "authorization": "Bearer cpk_a"}, {}, "cpk_a"),
         ({"x-api-key": "sk-own"}, {"key": "AIza"}, ""),
-        ({"authorization": "cpk_a"}, {}, ""),
+        ({"user-agent": "cpk_a"}, {}, ""),
         ({}, {}, ""),
     ],
 )
-def test_where_a_key_is_looked_for(headers: dict[str, str], query: dict[str, str], found: str):
-    assert presented_key(headers, query) == found
+def test_where_a_key_is_looked_for(headers, query, found: str):
+    assert presented_key(CIMultiDict(headers), MultiDict(query)) == found
