@@ -52,11 +52,20 @@ def replace(
     return _changed(store, old, {"document": document}, by=by, action="replace", now=now, version=version)
 
 
-def switch(store: KeyStore, name: str, *, enabled: bool, by: str, now: datetime) -> StoredKey:
-    """Enable or disable a key. Raises `NoSuchKey`, `KeyFault` where it is revoked."""
+def switch(
+    store: KeyStore, name: str, *, enabled: bool, by: str, now: datetime, decided_at: datetime | None = None
+) -> StoredKey:
+    """Enable or disable a key; one that is so already stays as it is. `decided_at`: when, if that was earlier.
+
+    Raises `NoSuchKey`, `ConflictError`, `KeyFault` where it is revoked.
+    """
     old = get(store, name)
+    if old.document.enabled == enabled and old.revoked_at is None:
+        return old
     document = old.document.model_copy(update={"enabled": enabled})
-    return _changed(store, old, {"document": document}, by=by, action="enable" if enabled else "disable", now=now)
+    detail = {"decided_at": decided_at.isoformat()} if decided_at else {}
+    action = "enable" if enabled else "disable"
+    return _changed(store, old, {"document": document}, by=by, action=action, now=now, detail=detail)
 
 
 def rotate(

@@ -10,10 +10,10 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from data import key_changes
-from data.errors import KeyFault, NoSuchKey, StoreError
+from data.errors import KeyFault, NoSuchKey, StoreError, StoreUnavailable
 from data.keys import KeyDocument, StoredKey, shown
 from data.queries.keys import KeyStore
-from proxy.admission.key_watch import KeyWatch
+from proxy.admission.key_watch import PATIENCE_S, KeyWatch
 from proxy.api_body import BadBody, json_body, posted, with_problems
 from proxy.api_route import ApiRoute
 
@@ -92,19 +92,18 @@ class KeysApi:
         return await self._change(key_changes.switch, request, enabled=True)
 
     async def disable(self, request: web.Request) -> web.Response:
-        """Refuse a key from now on, at every proxy of this home, also while the store is away."""
+        """Refuse a key from now on, at every proxy of this home; 202 where the store has yet to be told."""
         await posted(request, NoBody)
+        name, by = _name(request), _actor(request)
+        off = self._watch.switch_off(name, by=by, at=_now())
         try:
-            return await self._change(key_changes.switch, request, enabled=False)
-        except StoreError:
-            known = next((key for key in self._watch.keys if key.name == _name(request)), None)
-            if known is None:
-                raise
-            document = known.document.model_copy(update={"enabled": False})
-            changes = {"document": document, "version": known.version + 1, "updated_at": _now()}
-            off = known.model_copy(update=changes)
-            self._watch.apply(off, pending=True)
-            return _json(shown(off, _now()))
+            key = await asyncio.wait_for(asyncio.to_thread(self._switched_off, name, by), PATIENCE_S)
+        except (StoreError, TimeoutError) as error:
+            if off is None:
+                raise StoreUnavailable(f"the store does not answer, and no key {name!r} is known here") from error
+            return _json(shown(off, _now()), 202)
+        self._watch.apply(key)
+        return _json(shown(key, _now()))
 
     async def revoke(self, request: web.Request) -> web.Response:
         """End a key for good."""
@@ -112,6 +111,9 @@ class KeysApi:
 
     def _created(self, document: KeyDocument, by: str) -> tuple[StoredKey, str]:
         return key_changes.create(self._store(), document, by=by, now=_now())
+
+    def _switched_off(self, name: str, by: str) -> StoredKey:
+        return key_changes.switch(self._store(), name, enabled=False, by=by, now=_now())
 
     async def _change(self, change: Callable[..., StoredKey], request: web.Request, **settings: Any) -> web.Response:
         name, by = _name(request), _actor(request)
@@ -153,7 +155,14 @@ def routes(api: KeysApi) -> tuple[ApiRoute, ...]:
         route(
             "POST", f"{one}/rotate", api.rotate, "Give a key a new secret, once shown", body=RotateBody, answers=changed
         ),
-        route("POST", f"{one}/disable", api.disable, "Refuse a key from now on", body=NoBody, answers=changed),
+        route(
+            "POST",
+            f"{one}/disable",
+            api.disable,
+            "Refuse a key from now on",
+            body=NoBody,
+            answers={**changed, 202: "The key: it is off, and the store will be told."},
+        ),
         route("POST", f"{one}/enable", api.enable, "Let a key be used again", body=NoBody, answers=changed),
     )
 

@@ -115,6 +115,7 @@ async def running(
         stack.callback(admin.close)
         key_watch = KeyWatch(ring, config.home / "keys.json", admin.get)
         key_watch.read_copy()
+        await key_watch.refresh()  # so that the first calls are held to today's keys
         gate = Gate(ring, config.keys)
         upkeep = Upkeep(budgets, keeper)
 
@@ -144,7 +145,8 @@ async def running(
         url = await _listen(runner, config, shared)
         tasks.start(shipper.run(), name="shipper")
         tasks.start(watch.run(), name="store watch")
-        tasks.start(key_watch.run(), name="keys")
+        tasks.start(key_watch.follow_copy(), name="keys of siblings")
+        tasks.start(key_watch.follow_store(), name="keys")
         tasks.start(upkeep.run(), name="budgets")
         tasks.start(parts.live_socket.run(), name="live")
         yield Proxy(url, parts, parts.forwarder, live, spool, shipper, gate, budgets)

@@ -10,12 +10,16 @@ from data.protocol import Change, naive_utc, wire
 
 _COLUMNS: Final = ("name", "document", "secrets", "version", "created_at", "updated_at", "revoked_at")
 _LISTED: Final = ", ".join(_COLUMNS)
+#: Keys are few: a store that takes longer hangs.
+_DEADLINE_S: Final = 5.0
 
 
 class KeyStore(Protocol):
     """A connection that answers with plain rows and takes changes; `data.connection.Connection` is one."""
 
-    def rows(self, sql: str, params: Sequence[object] = (), *, max_rows: int = ...) -> list[dict[str, Any]]:
+    def rows(
+        self, sql: str, params: Sequence[object] = (), *, deadline_s: float = ..., max_rows: int = ...
+    ) -> list[dict[str, Any]]:
         """The answer to a SELECT."""
         ...
 
@@ -26,18 +30,22 @@ class KeyStore(Protocol):
 
 def every(store: KeyStore) -> list[StoredKey]:
     """All keys by name, revoked ones too."""
-    return [StoredKey.from_row(row) for row in store.rows(f"SELECT {_LISTED} FROM api_keys ORDER BY name")]
+    return [
+        StoredKey.from_row(row)
+        for row in store.rows(f"SELECT {_LISTED} FROM api_keys ORDER BY name", deadline_s=_DEADLINE_S)
+    ]
 
 
 def by_name(store: KeyStore, name: str) -> StoredKey | None:
     """The key of that name."""
-    found = store.rows(f"SELECT {_LISTED} FROM api_keys WHERE name = ?", [name])
+    found = store.rows(f"SELECT {_LISTED} FROM api_keys WHERE name = ?", [name], deadline_s=_DEADLINE_S)
     return StoredKey.from_row(found[0]) if found else None
 
 
 def stamp(store: KeyStore) -> str:
     """What changes whenever a key does: reading it is cheaper than reading them."""
-    (row,) = store.rows("SELECT count(*) AS keys, sum(version) AS versions, max(updated_at) AS at FROM api_keys")
+    sql = "SELECT count(*) AS keys, sum(version) AS versions, max(updated_at) AS at FROM api_keys"
+    (row,) = store.rows(sql, deadline_s=_DEADLINE_S)
     return f"{row['keys']} {row['versions']} {row['at']}"
 
 
@@ -58,16 +66,6 @@ def replacing(key: StoredKey) -> Change:
     )
     _, document, secrets, version, _, updated_at, revoked_at = _values(key)
     return Change(sql, wire([document, secrets, version, updated_at, revoked_at, key.name, key.version - 1]), 1)
-
-
-def overwriting(key: StoredKey) -> Change:
-    """Overwrite a key in whatever version it is stored: it was changed while the store was away."""
-    sql = (
-        "UPDATE api_keys SET document = ?, secrets = ?, version = version + 1, updated_at = ?, revoked_at = ? "
-        "WHERE name = ?"
-    )
-    _, document, secrets, _, _, updated_at, revoked_at = _values(key)
-    return Change(sql, wire([document, secrets, updated_at, revoked_at, key.name]), None)
 
 
 def auditing(entry_id: str, key: StoredKey, *, actor: str, action: str, detail: Mapping[str, Any]) -> Change:

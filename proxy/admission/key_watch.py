@@ -1,31 +1,40 @@
 """Keeps the ring in step with the store, and with what other proxies of this home know while it is away.
 
-The store says which keys there are; `HOME/keys.json` (0600, digests only) is the copy that outlives it, the proxy's
-restart included. A change that one proxy makes is in the copy at once, where its siblings see it.
+The store says which keys there are; the copy outlives it, and the proxy's restart. A change that one proxy makes is in
+the copy at once, where its siblings see it. A key that is switched off while the store is away is off from then on:
+the decision stands in the copy until one of the proxies has told the store.
 """
 
 import asyncio
 import logging
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
-
-from data.errors import StoreError
+from data import key_changes
+from data.errors import ConflictError, KeyFault, NoSuchKey, StoreError
 from data.keys import StoredKey
 from data.queries import keys as rows
 from data.queries.keys import KeyStore
+from proxy.admission.key_copy import NO_STAMP, Decided, KeyCopy, read_copy, stamp_of, write_copy
 from proxy.admission.keys import KeyRing
 
 INTERVAL_S: Final = 1.0
 COPY_INTERVAL_S: Final = 0.1
+#: How long one look at the store may take; it goes on by itself, and is waited for again.
+PATIENCE_S: Final = 2.0
 #: A key that the store does not know is let be for so long: the store may have been asked before it was made.
 _LATELY: Final = timedelta(seconds=10)
-_KEYS: TypeAdapter[tuple[StoredKey, ...]] = TypeAdapter(tuple[StoredKey, ...])
 _log = logging.getLogger(__name__)
+
+
+class Told(NamedTuple):
+    """What the store said. `keys` is None where nothing has changed; `settled`: it knows of these decisions now."""
+
+    stamp: str
+    keys: list[StoredKey] | None
+    settled: frozenset[str]
 
 
 class KeyWatch:
@@ -35,84 +44,124 @@ class KeyWatch:
         self._ring = ring
         self._copy = copy
         self._store = store
-        self._keys: dict[str, StoredKey] = {}
+        self._keys: dict[str, StoredKey] = {}  # as the store has them
+        self._decided: dict[str, Decided] = {}  # what it does not have yet
+        self._own: dict[str, Decided] = {}  # those of this proxy
         self._stamp = ""
-        self._copied = (0, 0)  # of the copy as it was read last
-        #: Changes that the store does not have yet: they win over what it says.
-        self._pending: dict[str, StoredKey] = {}
+        self._copied = NO_STAMP  # of the copy as it was read last
+        self._asking: asyncio.Future[Told] | None = None
 
     @property
     def keys(self) -> list[StoredKey]:
         """Every key that is known, by name."""
-        return [self._keys[name] for name in sorted(self._keys)]
+        return [self._as_decided(self._keys[name]) for name in sorted(self._keys)]
+
+    def get(self, name: str) -> StoredKey | None:
+        """The key of that name, as far as it is known."""
+        key = self._keys.get(name)
+        return None if key is None else self._as_decided(key)
 
     def read_copy(self) -> None:
         """Take over the copy where it has changed since it was read last."""
         try:
-            found = self._copy.stat()
-        except OSError:
+            stamp = stamp_of(self._copy)
+            if stamp == self._copied:
+                return
+            self._copied = stamp
+            found = read_copy(self._copy)
+        except FileNotFoundError:
             return
-        if (found.st_mtime_ns, found.st_ino) == self._copied:
-            return
-        self._copied = (found.st_mtime_ns, found.st_ino)
-        try:
-            keys = _KEYS.validate_json(self._copy.read_bytes())
-        except (OSError, ValidationError, ValueError) as error:
+        except (OSError, ValueError) as error:
             _log.warning("the copy of the virtual keys cannot be read: %s", type(error).__name__)
             return
-        self._know(newest(self._keys, keys))
+        self._decided = {each.name: each for each in found.decided} | self._own
+        self._know(newest(self._keys, found.keys))
+        if len(self._decided) > len(found.decided):
+            self._write_copy()  # a sibling wrote it at the same time, and did not know of a decision made here
 
-    def apply(self, changed: StoredKey, *, pending: bool = False) -> None:
-        """A key has changed: calls are held to it from now on. `pending`: the store does not have it yet."""
-        if pending:
-            self._pending[changed.name] = changed
+    def apply(self, changed: StoredKey) -> None:
+        """The store has changed a key: calls are held to it from now on."""
+        self._settle({changed.name})
         self._know({**self._keys, changed.name: changed})
         self._write_copy()
         self._stamp = ""
 
-    async def run(self) -> None:
-        """Follow the store and the copy, until cancelled."""
-        loop = asyncio.get_running_loop()
-        look_at = 0.0
+    def switch_off(self, name: str, *, by: str, at: datetime) -> StoredKey | None:
+        """Refuse a key from now on, here and at the siblings, and tell the store when it is there; None for no key."""
+        key = self._keys.get(name)
+        if key is None or key.revoked_at is not None:
+            return key
+        self._own[name] = self._decided[name] = Decided(name=name, by=by, at=at)
+        self._know(self._keys)
+        self._write_copy()
+        return self._as_decided(key)
+
+    async def follow_copy(self) -> None:
+        """Follow what siblings write, until cancelled."""
         while True:
             self.read_copy()
-            if loop.time() >= look_at:
-                await self.refresh()
-                look_at = loop.time() + INTERVAL_S
             await asyncio.sleep(COPY_INTERVAL_S)
 
+    async def follow_store(self) -> None:
+        """Follow the store, until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(INTERVAL_S)
+
     async def refresh(self) -> None:
-        """Ask the store; while it is away what is known stays."""
+        """Ask the store, and wait for it a little; while it is away what is known stays."""
+        if self._asking is None:
+            # one look at a time: a store that hangs holds one thread, not all there are
+            ask = asyncio.get_running_loop().run_in_executor
+            self._asking = ask(None, self._ask, self._stamp, tuple(self._decided.values()))
+        asking = self._asking
+        await asyncio.wait({asking}, timeout=PATIENCE_S)
+        if not asking.done() or self._asking is not asking:
+            return
+        self._asking = None
         try:
-            found = await asyncio.to_thread(self._read, self._stamp)
+            told = asking.result()
         except StoreError:
             return
         except Exception:  # noqa: BLE001 - whatever a row holds, calls go on by what is known
             _log.exception("the virtual keys cannot be read from the store")
             return
-        if found is not None:
-            self._stamp, keys = found
-            told = {key.name for key in keys}
+        self._take_over(told)
+
+    def _ask(self, known: str, decided: Iterable[Decided]) -> Told:
+        store = self._store()
+        settled = frozenset(each.name for each in decided if _is_told(store, each))
+        stamp = rows.stamp(store)
+        return Told(stamp, None if stamp == known else rows.every(store), settled)
+
+    def _take_over(self, told: Told) -> None:
+        self._settle(told.settled)
+        if told.keys is not None:
+            self._stamp = told.stamp
+            names = {key.name for key in told.keys}
             lately = datetime.now(UTC) - _LATELY
-            kept = {name: key for name, key in self._keys.items() if name in told or key.updated_at > lately}
-            self._know(newest(kept, keys))
+            kept = {name: key for name, key in self._keys.items() if name in names or key.updated_at > lately}
+            self._know(newest(kept, told.keys))
+        if told.keys is not None or told.settled:
             self._write_copy()
 
-    def _read(self, known: str) -> tuple[str, Sequence[StoredKey]] | None:
-        store = self._store()
-        for name, key in list(self._pending.items()):
-            store.transact([rows.overwriting(key)])
-            self._pending.pop(name, None)
-        stamp = rows.stamp(store)
-        return None if stamp == known else (stamp, rows.every(store))
+    def _settle(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._decided.pop(name, None)
+            self._own.pop(name, None)
+
+    def _as_decided(self, key: StoredKey) -> StoredKey:
+        decided = self._decided.get(key.name)
+        return key if decided is None else decided.applied(key)
 
     def _know(self, keys: dict[str, StoredKey]) -> None:
         self._keys = keys
-        self._ring.replace(keys.values())
+        self._ring.replace(self.keys)
 
     def _write_copy(self) -> None:
+        copy = KeyCopy(keys=tuple(self._keys.values()), decided=tuple(self._decided.values()))
         try:
-            self._copied = write_copy(self._copy, self.keys)
+            self._copied = write_copy(self._copy, copy)
         except OSError as error:
             _log.warning("the copy of the virtual keys cannot be written: %s", error.strerror)
 
@@ -127,12 +176,14 @@ def newest(known: Mapping[str, StoredKey], found: Iterable[StoredKey]) -> dict[s
     return keys
 
 
-def write_copy(path: Path, keys: Iterable[StoredKey]) -> tuple[int, int]:
-    """Write the copy, its owner's alone, as a whole or not at all; return its stamp. Raises OSError."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(_KEYS.dump_json(tuple(keys)))
-    found = draft.stat()
-    draft.replace(path)
-    return found.st_mtime_ns, found.st_ino
+def _is_told(store: KeyStore, decided: Decided) -> bool:
+    """Switch a key off in the store; False where that has to be tried again. Raises StoreError."""
+    try:
+        key_changes.switch(
+            store, decided.name, enabled=False, by=decided.by, now=datetime.now(UTC), decided_at=decided.at
+        )
+    except ConflictError:
+        return False
+    except (NoSuchKey, KeyFault):  # it is gone, or revoked
+        return True
+    return True

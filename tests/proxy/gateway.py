@@ -115,7 +115,7 @@ class NoStore:
     def ping(self) -> object:
         raise StoreUnavailable("no store in this test")
 
-    def rows(self, sql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:  # noqa: ARG002
+    def rows(self, sql: str, params: Sequence[object] = (), *, deadline_s: float = 30.0) -> list[dict[str, Any]]:  # noqa: ARG002
         raise StoreUnavailable("no store in this test")
 
     def transact(self, changes: Sequence[Any]) -> list[int]:  # noqa: ARG002

@@ -1,16 +1,24 @@
 """Virtual keys at the running proxy: made over its API, used with the real SDKs, ended at once."""
 
+import asyncio
 import functools
 import logging
+import signal
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anthropic
 import openai
 import pytest
+from multidict import CIMultiDict
+from yarl import URL
 
+from data import key_changes
 from data.config import KeysConfig
 from data.connection import Connection
+from data.keys import KeyDocument
+from data.serving import RunningStore
 from data.store import connect
 from tests.proxy.gateway import NoStore, answer, client, gateway, provider, until
 from tests.proxy.samples import CHAT, MESSAGE, MESSAGES
@@ -141,18 +149,38 @@ async def test_a_key_of_its_own_may_come_beside_the_callers_credential(running, 
     assert b"x-claude-proxy-key" not in seen.heads[0].lower()
 
 
-async def test_a_virtual_key_never_reaches_a_provider_without_a_credential(running, config):
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ([("x-api-key", "{}"), ("authorization", "Bearer {}")], "?a=1"),
+        ([("authorization", "{}")], "?a=1"),
+        ([("x-api-key", "sk-own"), ("x-api-key", "{}")], "?a=1"),
+        ([("x-claude-proxy-key", "{}"), ("x-api-key", "{other}")], "?a=1"),
+        ([("x-claude-proxy-key", "{}"), ("cookie", "key={other}")], "?a=1"),
+        ([], "?key={}&a=1"),
+        ([], "?key={other}&a=1&key=%63pk_{rest}"),
+    ],
+    ids=["two places", "no scheme", "beside another", "another key", "elsewhere", "query", "percent signs"],
+)
+async def test_a_virtual_key_never_reaches_a_provider(running, config, headers, query: str):
     async with (
         provider(answer(MESSAGE)) as (url, seen),
         gateway(config.home, url, store=functools.partial(Connection.open, config)) as proxy,
         client() as c,
     ):
-        secret = await make(c, proxy, name="ci")
-        async with c.post(f"{proxy.url}/v1/messages?key={secret}&a=1", data=MESSAGES) as got:
-            assert got.status == 200
-        await call(c, proxy, secret, authorization=f"Bearer {secret}")
-    assert not [head for head in seen.heads if b"cpk_" in head]
+        secret, other = await make(c, proxy, name="ci"), await make(c, proxy, name="other")
+        own = CIMultiDict((name, value.format(secret, other=other)) for name, value in headers)
+        path = URL(f"{proxy.url}/v1/messages{query.format(secret, other=other, rest=secret[4:])}", encoded=True)
+        async with c.post(path, data=MESSAGES, headers=own) as got:
+            assert got.status == 200, await got.text()
     assert seen.heads[0].startswith(b"POST /v1/messages?a=1 HTTP/1.1")
+    assert b"pk_" not in seen.heads[0]
+
+
+async def test_what_stands_in_our_header_is_never_passed_over(running, config):
+    async with stack(config, required=False) as (proxy, c, seen):
+        assert await call(c, proxy, "sk-own", **{"x-claude-proxy-key": "mistyped"}) == 401
+    assert seen.heads == []
 
 
 async def test_keys_outlive_the_store_and_a_restart(config, running):
@@ -164,11 +192,41 @@ async def test_keys_outlive_the_store_and_a_restart(config, running):
         assert await call(c, proxy, "cpk_" + "A" * 43) == 401
         async with c.post(f"{proxy.url}/api/keys", json={"name": "b"}) as got:
             assert (got.status, got.content_type) == (503, "application/problem+json")
-        async with c.post(f"{proxy.url}/api/keys/ci/disable") as got:
-            assert got.status == 200
+        async with c.post(f"{proxy.url}/api/keys/ci/disable", headers={"x-actor": "ann"}) as got:
+            assert (got.status, (await got.json())["status"]) == (202, "disabled")
         assert await call(c, proxy, secret) == 401
+    again = RunningStore(config)
     async with stack(config) as (proxy, c, _):
         assert await call(c, proxy, secret) == 401
+        store = connect(config)
+        assert key_changes.get(store, "ci").document.enabled is False
+        assert store.sql("SELECT actor FROM audit_log WHERE action = 'key.disable'")["actor"].to_list() == ["ann"]
+        store.close()
+    again.stop()
+
+
+async def test_a_key_is_off_at_once_even_while_the_store_hangs(config, served):
+    async with stack(config) as (proxy, c, _):
+        secret = await make(c, proxy, name="ci")
+        assert await call(c, proxy, secret) == 200
+        served.process.send_signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(10), c.post(f"{proxy.url}/api/keys/ci/disable") as got:
+                assert got.status == 202
+            assert await call(c, proxy, secret) == 401
+        finally:
+            served.process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(20):
+            while (await (await c.get(f"{proxy.url}/api/keys/ci")).json())["version"] == 1:
+                await asyncio.sleep(0.05)
+
+
+async def test_the_first_call_finds_the_keys_of_the_store(config, running):
+    store = connect(config)
+    _, secret = key_changes.create(store, KeyDocument(name="ci"), by="me", now=datetime.now(UTC))
+    store.close()
+    async with stack(config) as (proxy, c, _):
+        assert await call(c, proxy, secret) == 200
 
 
 async def test_without_any_source_of_keys_nobody_gets_through(home: Path, config):
@@ -184,7 +242,7 @@ async def test_a_sibling_knows_at_once_even_while_the_store_is_away(config, runn
         async with stack(config) as (second, _, _):
             assert await call(c, second, secret) == 200
             async with c.post(f"{first.url}/api/keys/ci/disable") as got:
-                assert got.status == 200
+                assert got.status == 202
             async with c.get(f"{second.url}/health"):
                 pass
             statuses = []
