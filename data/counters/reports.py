@@ -11,7 +11,7 @@ def groups(file: CounterFile, budget: int, oldest: int, limit: int) -> list[Grou
         SELECT value, sum(s) AS spent, sum(l) AS leased FROM (
             SELECT value, nano AS s, 0 AS l FROM spent WHERE budget = ?1 AND bucket >= ?2
             UNION ALL SELECT value, 0, nano FROM slices WHERE budget = ?1)
-        GROUP BY value HAVING sum(s) <> 0 OR sum(l) <> 0 ORDER BY sum(s) + sum(l) DESC, value LIMIT ?3"""
+        GROUP BY value HAVING sum(s) <> 0 OR sum(l) <> 0 ORDER BY sum(s) DESC, sum(l) DESC, value LIMIT ?3"""
     with file.transaction() as execute:
         return [Group(*row) for row in execute(sql, (budget, oldest, limit)).fetchall()]
 

@@ -1,8 +1,10 @@
 """What is done for the budgets beside the calls, in a thread of its own and with a connection of its own."""
 
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -20,6 +22,7 @@ from proxy.budget.siblings import Siblings
 
 _SWEEP_S: Final = 5.0
 _PRUNE_S: Final = 60.0
+_CLOSE_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -32,7 +35,7 @@ class Store(Reader, Protocol):
 
 
 class Keeper:
-    """Keeps the documents, counts new budgets from the ledger, and tidies up. Use it from one thread at a time."""
+    """Keeps the documents, counts new budgets from the ledger, and tidies up. Any thread may use it."""
 
     def __init__(self, home: Path, spool_id: str, connect: Callable[[], Store]) -> None:
         self.store_trouble = ""
@@ -46,6 +49,8 @@ class Keeper:
         self._file: CounterFile | None = None
         self._siblings = Siblings(self._spools, spool_id)
         self._swept_at = self._pruned_at = 0.0
+        self._turn = threading.Lock()
+        self._closing = False
 
     def open_file(self) -> CounterFile:
         """Open the counters, and make the documents known to a new file. Raises CountersError."""
@@ -61,25 +66,46 @@ class Keeper:
 
     def sync(self) -> None:
         """Make the counters durable. Raises CountersError, OSError."""
-        file = self._opened()
-        folded = books.folded(file).get(self._spool_id, 0)
-        file.sync()
-        self.durable = folded
+        with self._working() as file:
+            if file is not None:
+                folded = books.folded(file).get(self._spool_id, 0)
+                file.sync()
+                self.durable = folded
 
     def look_after(self) -> None:
         """Do all that is to be done now. Raises CountersError, OSError; a store that is away is no error."""
-        file = self._opened()
-        self._with_store(file)
-        now = time.monotonic()
-        if now - self._swept_at >= _SWEEP_S:
-            self._swept_at = now
-            self._siblings.sweep(file, time.time_ns() // 1000)
-        if now - self._pruned_at >= _PRUNE_S:
-            self._pruned_at = now
-            self._prune(file)
+        with self._working() as file:
+            if file is None:
+                return
+            self._with_store(file)
+            now = time.monotonic()
+            if now - self._swept_at >= _SWEEP_S:
+                self._swept_at = now
+                self._siblings.sweep(file, time.time_ns() // 1000)
+            if now - self._pruned_at >= _PRUNE_S:
+                self._pruned_at = now
+                self._prune(file)
 
     def close(self) -> None:
-        """Let go of the store and the file."""
+        """Let go of the store and the file; what is under way in another thread does so when it ends."""
+        self._closing = True
+        if self._turn.acquire(timeout=_CLOSE_S):
+            try:
+                self._let_go()
+            finally:
+                self._turn.release()
+
+    @contextmanager
+    def _working(self) -> Iterator[CounterFile | None]:
+        """One thread's turn with the file; None where all is over."""
+        with self._turn:
+            try:
+                yield None if self._closing else self._opened()
+            finally:
+                if self._closing:
+                    self._let_go()
+
+    def _let_go(self) -> None:
         self._forget_store()
         if self._file is not None:
             self._file.close()
