@@ -36,9 +36,24 @@ _OPENAI_TYPES: Final[Mapping[int, str]] = {
     503: "service_unavailable",
     529: "service_unavailable",
 }
-#: What Anthropic's errors in a stream, which have no status, would have had as one.
-_STATUSES: Final[Mapping[str, int]] = {kind: status for status, kind in reversed(tuple(_ANTHROPIC_TYPES.items()))} | {
-    "api_error": 500
+#: What errors in a stream, which have no status, would have had as one.
+_STATUSES: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "insufficient_quota": 429,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "overloaded_error": 503,
+    "service_unavailable": 503,
+    "timeout_error": 504,
 }
 _TOO_LONG: Final = re.compile(
     r"context[ _](?:length|window)|prompt is too long|too many (?:input )?tokens", re.IGNORECASE
@@ -108,11 +123,9 @@ def openai_error(failure: Failure, status: int = 500) -> dict[str, Any]:
 def status_of(failure: Failure) -> int:
     """Return the status that an error in a stream stands for."""
     code = failure.code
-    if code in _STATUSES:
-        return _STATUSES[code]
-    if code.isdecimal() and len(code) == 3:
+    if code.isascii() and code.isdecimal() and len(code) == 3:
         return clients_status(int(code))
-    return next((status for status, kind in _OPENAI_TYPES.items() if kind == failure.code), 500)
+    return _STATUSES.get(code, 500)
 
 
 def clients_status(status: int) -> int:
