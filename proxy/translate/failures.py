@@ -12,6 +12,7 @@ import msgspec
 from proxy.usage import fields
 
 _MAX_MESSAGE: Final = 4_000
+_NOTHING: Final = frozenset({"", "null", "{}", "[]"})
 _ANTHROPIC_TYPES: Final[Mapping[int, str]] = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -82,7 +83,7 @@ def read_failure(body: bytes, status: int = 0) -> Failure:
     if found is not None:
         return found
     text = body[: 4 * _MAX_MESSAGE].decode("utf-8", "replace").strip()
-    if text.strip("{}[]nul") == "" or text.startswith("<"):
+    if text in _NOTHING or text.startswith("<"):
         return Failure(f"the provider answered with status {status} and no message")
     return Failure(text[:_MAX_MESSAGE])
 

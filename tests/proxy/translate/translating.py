@@ -102,7 +102,7 @@ def transcript(stream: bytes) -> list[str]:
     return [_line(event) for event in events_of(stream)]
 
 
-def _line(event: dict[str, Any]) -> str:
+def _line(event: dict[str, Any]) -> str:  # noqa: PLR0911
     match event:
         case {"type": "content_block_start", "index": index, "content_block": {"type": "tool_use"} as begun}:
             return f"{index} tool_use {begun['id']} {begun['name']} {json.dumps(begun['input'])}"
@@ -131,7 +131,7 @@ def _seen(event: Any) -> Any:
     if not event["choices"]:
         return {"usage": event["usage"]}
     choice = event["choices"][0]
-    return choice["finish_reason"] if choice["finish_reason"] else choice["delta"]
+    return choice["finish_reason"] or choice["delta"]
 
 
 def same_at_every_cut(new: Iterable[Streamed], stream: bytes) -> bytes:
