@@ -61,11 +61,14 @@ FROM_MESSAGES: Final[Mapping[str, Fields]] = {
         },
         refused=("top_k", "container", "mcp_servers", "inference_geo", "fallbacks", "thread"),
     ),
-    "message": _to_chat("role", "content"),
+    "message": _to_chat("role", "content", "clear_at", refused=("output_config",)),
     "metadata": _to_chat("user_id"),
     "output_config": _to_chat("effort", "format", refused=("task_budget",)),
     "format": _to_chat("type", "schema", "name"),
-    "thinking": _to_chat("type", "budget_tokens", "display"),
+    "thinking": _to_chat(
+        *("type", "budget_tokens", "display"),
+        left_out={"block_binding": "how Anthropic checks the thinking that is sent back, of which nothing is sent"},
+    ),
     "tool_choice": _to_chat("type", "name", "disable_parallel_tool_use"),
     "tool": _to_chat(
         *("type", "name", "description", "input_schema", "strict", "input_examples", "allowed_callers"),

@@ -43,17 +43,25 @@ def chat_messages(request: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _turns(messages: object) -> list[tuple[str, list[Block]]]:
     turns: list[tuple[str, list[Block]]] = []
-    for message, place in cj.objects(messages, "messages"):
-        FROM_MESSAGES["message"].check(message, place)
-        role = cj.text(message.get("role"), f"{place}.role")
-        if role not in _ROLES:
-            raise Untranslatable(f"{place}.role", f"{role} has no counterpart in OpenAI Chat")
+    found = [(*each, _role(*each)) for each in cj.objects(messages, "messages")]
+    last = max((i for i, (_, _, role) in enumerate(found) if role == "user"), default=-1)
+    for i, (message, place, role) in enumerate(found):
+        if i < last and message.get("clear_at") == "next_user_message":
+            continue  # said for an earlier turn of the user's only
         blocks = blocks_of(message.get("content"), f"{place}.content")
         if turns and turns[-1][0] == role:
             turns[-1][1].extend(blocks)
         else:
             turns.append((role, blocks))
     return turns
+
+
+def _role(message: dict[str, Any], place: str) -> str:
+    FROM_MESSAGES["message"].check(message, place)
+    role = cj.text(message.get("role"), f"{place}.role")
+    if role not in _ROLES:
+        raise Untranslatable(f"{place}.role", f"{role} has no counterpart in OpenAI Chat")
+    return role
 
 
 def blocks_of(content: object, place: str) -> list[Block]:

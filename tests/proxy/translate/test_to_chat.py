@@ -176,6 +176,17 @@ CONVERSATIONS = [
         [U, {"role": "system", "content": "be brief"}, A, U],
         id="a later system message stays in its place",
     ),
+    pytest.param(
+        [
+            U,
+            {"role": "system", "content": "be brief", "clear_at": "next_user_message"},
+            A,
+            U,
+            {"role": "system", "content": "be kind", "clear_at": "next_user_message"},
+        ],
+        [U, A, U, {"role": "system", "content": "be kind"}],
+        id="a system message for one turn",
+    ),
 ]
 
 
