@@ -9,7 +9,10 @@ thinking adaptive, between_tools: not said                   low 2,048, medium 8
 thinking disabled: `none` for GPT-5.1 and later,
                    else not said
 
-A named effort goes before a budget. OpenAI's models that do not reason (GPT-4o and older) are not told any.
+A named effort goes before a budget, and an effort that the model does not have becomes its highest one: `max` since
+GPT-5.6, `xhigh` since GPT-5.2, `high` of all others. OpenAI's models that do not reason (GPT-4o and older) are not
+told any. OpenAI itself serves no functions with reasoning in Chat Completions since GPT-5.2: with tools these are
+told `none`. (Gateways that call them `openai/…` do serve both.)
 """
 
 import re
@@ -19,20 +22,19 @@ _BUDGETS: Final = {"minimal": 2_048, "low": 2_048, "medium": 8_192, "high": 16_3
 _EFFORTS: Final = ((4_096, "low"), (16_384, "medium"))
 _MIN_BUDGET: Final = 1_024
 
-EFFORTS: Final = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
-_OPENAIS: Final = re.compile(r"(?:.*/)?(?:gpt-(?!oss)|o\d|chatgpt|codex)")
 _NOT_REASONING: Final = re.compile(r"(?:.*/)?(?:gpt-(?:3|4)|chatgpt)")
 _CAN_REST: Final = re.compile(r"(?:.*/)?gpt-(?:5\.[1-9]|[6-9]|\d\d)")
+_TOPS: Final = (
+    (re.compile(r"(?:.*/)?gpt-(?:5\.[6-9]|[6-9]|\d\d)"), "max"),
+    (re.compile(r"(?:.*/)?gpt-5\.(?:[2-5]|1-codex-max)"), "xhigh"),
+)
+_TOOLS_OR_REASONING: Final = re.compile(r"gpt-(?:5\.[2-9]|[6-9]|\d\d)")
 _BEFORE_THINKING: Final = re.compile(r"(?:.*[/.])?claude-(?:instant|[12]|3-(?!7)|3\.[05])")
 _WITH_BUDGETS: Final = re.compile(
     r"(?:.*[/.])?claude-(?:3[-.]7|(?:opus|sonnet|haiku)-4(?:-\d{8}|[-.@][0-5](?!\d)|@\d{8}|$))"
 )
-
-
-def is_openais(model: str) -> bool:
-    """Whether the model is OpenAI's own, as its name tells: these have left the names behind that all others know."""
-    return _OPENAIS.match(model) is not None
 
 
 def is_old_claude(model: str) -> bool:
@@ -40,18 +42,26 @@ def is_old_claude(model: str) -> bool:
     return _BEFORE_THINKING.match(model) is not None or _WITH_BUDGETS.match(model) is not None
 
 
-def effort_for(model: str, thinking: str, budget: int, effort: str) -> str:
+def effort_for(model: str, thinking: str, budget: int, effort: str, *, has_tools: bool) -> str:
     """Return the `reasoning_effort` to ask `model` for; '' leaves it to the model.
 
     `thinking`: the type of the client's `thinking`, '' without one; `effort`: the one it names, or ''.
     """
     if _NOT_REASONING.match(model):
         return ""
-    if effort or thinking == "disabled":
-        return effort or ("none" if _CAN_REST.match(model) else "")
+    if has_tools and _TOOLS_OR_REASONING.match(model):
+        return "none"
+    if effort:
+        return min(effort, _top(model), key=EFFORTS.index)
+    if thinking == "disabled":
+        return "none" if _CAN_REST.match(model) else ""
     if thinking != "enabled":
         return ""
     return next((name for limit, name in _EFFORTS if budget <= limit), "high")
+
+
+def _top(model: str) -> str:
+    return next((effort for names, effort in _TOPS if names.match(model)), "high")
 
 
 def thinking_for(model: str, effort: str, max_tokens: int, *, may_think: bool) -> dict[str, Any]:

@@ -92,7 +92,7 @@ FROM_MESSAGES: Final[Mapping[str, Fields]] = {
     "content": _to_chat("type", "content"),
 }
 
-#: Whole blocks of a conversation that are left out towards OpenAI Chat.
+#: Whole blocks of a conversation that are left out towards OpenAI Chat, but for models that want thinking back.
 BLOCKS_LEFT_OUT: Final[Mapping[str, str]] = {
     "thinking": "what an earlier answer thought is signed for Anthropic, and OpenAI Chat has no place for it",
     "redacted_thinking": "what an earlier answer thought, for Anthropic's eyes only",

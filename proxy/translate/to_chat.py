@@ -1,7 +1,6 @@
 """A request of Anthropic Messages as one of OpenAI Chat. Pure.
 
-Sampling: Anthropic's temperatures (0 to 1) are in OpenAI's range and stay as they are. OpenAI's own models get
-`max_completion_tokens` and `safety_identifier`, all others the older `max_tokens` and `user` that they know.
+Sampling: Anthropic's temperatures (0 to 1) are in OpenAI's range and stay as they are.
 """
 
 import hashlib
@@ -12,7 +11,8 @@ import msgspec
 
 from proxy.errors import Untranslatable
 from proxy.translate import client_json as cj
-from proxy.translate.effort import EFFORTS, effort_for, is_openais
+from proxy.translate.dialects import Dialect, dialect_of
+from proxy.translate.effort import EFFORTS, effort_for
 from proxy.translate.known_fields import FROM_MESSAGES
 from proxy.translate.to_chat_messages import chat_messages
 from proxy.translate.to_chat_tools import chat_tool_choice, chat_tools
@@ -39,8 +39,10 @@ def to_chat(body: bytes, model: str) -> ChatRequest:
     FROM_MESSAGES["request"].check(request, "")
     stream = cj.flag(request.get("stream"), "stream")
     stops = cj.texts(request.get("stop_sequences"), "stop_sequences")
-    chat: dict[str, Any] = {"model": model, "messages": chat_messages(request)}
-    chat |= _length(request, model)
+    dialect = dialect_of(model)
+    said = chat_messages(request, with_thinking=dialect.wants_thinking_back)
+    chat: dict[str, Any] = {"model": model, "messages": said}
+    chat |= _length(request, dialect)
     for name in ("temperature", "top_p"):
         if request.get(name) is not None:
             chat[name] = cj.number(request[name], name)
@@ -50,19 +52,20 @@ def to_chat(body: bytes, model: str) -> ChatRequest:
         chat["tools"] = tools
     chat |= chat_tool_choice(request.get("tool_choice"), has_tools=bool(tools))
     thinking = _thinking(request)
-    chat |= _effort(request, thinking, model) | _format(request) | _user(request, model) | _tier(request)
+    chat |= _effort(request, thinking, model, has_tools=bool(tools))
+    chat |= _format(request) | _user(request, dialect) | _tier(request)
     if stream:
-        chat |= {"stream": True, "stream_options": {"include_usage": True}}
+        chat |= {"stream": True} | ({"stream_options": {"include_usage": True}} if dialect.asks_for_usage else {})
     return ChatRequest(cj.written(chat), stream, _is_shown(thinking), tuple(stops))
 
 
-def _length(request: Mapping[str, Any], model: str) -> dict[str, Any]:
+def _length(request: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
     if request.get("max_tokens") is None:
         raise Untranslatable("max_tokens", "is required")
     length = cj.whole_number(request["max_tokens"], "max_tokens")
     if not length:
         raise Untranslatable("max_tokens", "0 asks for no answer, only to fill the cache, which OpenAI Chat cannot")
-    return {"max_completion_tokens" if is_openais(model) else "max_tokens": length}
+    return {dialect.length: length}
 
 
 def _thinking(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def _is_shown(thinking: Mapping[str, Any]) -> bool:
     return thinking.get("type", "disabled") != "disabled" and thinking.get("display") != "omitted"
 
 
-def _effort(request: Mapping[str, Any], thinking: Mapping[str, Any], model: str) -> dict[str, Any]:
+def _effort(request: Mapping[str, Any], thinking: Mapping[str, Any], model: str, *, has_tools: bool) -> dict[str, Any]:
     output = _output_config(request)
     effort = cj.text(output.get("effort") or "", "output_config.effort")
     if effort and effort not in EFFORTS:
@@ -87,7 +90,7 @@ def _effort(request: Mapping[str, Any], thinking: Mapping[str, Any], model: str)
     kind, budget = thinking.get("type", ""), 0
     if kind == "enabled":
         budget = cj.whole_number(thinking.get("budget_tokens"), "thinking.budget_tokens")
-    found = effort_for(model, kind, budget, effort)
+    found = effort_for(model, kind, budget, effort, has_tools=has_tools)
     return {"reasoning_effort": found} if found else {}
 
 
@@ -113,13 +116,13 @@ def _format(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
-def _user(request: Mapping[str, Any], model: str) -> dict[str, Any]:
+def _user(request: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
     """The end user; a name that is too long for OpenAI goes as its SHA-256, which is as good an opaque name."""
     metadata = cj.mapping(request.get("metadata") or {}, "metadata")
     user = cj.text(metadata.get("user_id") or "", "metadata.user_id")
     if len(user) > _MAX_USER:
         user = hashlib.sha256(user.encode("utf-8", "replace")).hexdigest()
-    return {"safety_identifier" if is_openais(model) else "user": user} if user else {}
+    return {dialect.user: user} if user and dialect.user else {}
 
 
 def _tier(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Consecutive messages of one role are one turn, as they are for Anthropic. A turn of the user with results of tools
 becomes one `tool` message a result, in their order, right behind the calls; then the rest of the turn.
-A turn of the assistant becomes one message: its texts joined, then its calls.
+A turn of the assistant becomes one message: its texts joined, then its calls. What it thought is left out, but for
+models that want it back (as `reasoning_content`).
 """
 
 from collections.abc import Mapping
@@ -22,13 +23,13 @@ _ROLES: Final = frozenset({"user", "assistant", "system"})
 Block = tuple[dict[str, Any], str]
 
 
-def chat_messages(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+def chat_messages(request: Mapping[str, Any], *, with_thinking: bool) -> list[dict[str, Any]]:
     """Return the conversation, the system prompt first. Raises `Untranslatable`."""
     messages = _system(blocks_of(request.get("system"), "system")) if request.get("system") else []
     role = ""
     for role, blocks in _turns(request.get("messages")):
         if role == "assistant":
-            messages += _assistant(blocks)
+            messages += _assistant(blocks, with_thinking=with_thinking)
         elif role == "system":
             messages += _system(blocks)
         else:
@@ -89,20 +90,23 @@ def _user(blocks: list[Block]) -> list[dict[str, Any]]:
     return messages
 
 
-def _assistant(blocks: list[Block]) -> list[dict[str, Any]]:
-    texts, calls = [], []
+def _assistant(blocks: list[Block], *, with_thinking: bool) -> list[dict[str, Any]]:
+    texts, calls, thoughts = [], [], []
     for block, place in blocks:
         kind = cj.text(block.get("type"), f"{place}.type")
         if kind == "tool_use":
             calls.append(_call(block, place))
         elif kind == "text":
             texts.append(text_of(block, place))
+        elif kind == "thinking":
+            thoughts.append(cj.text(block.get("thinking"), f"{place}.thinking"))
         elif kind not in BLOCKS_LEFT_OUT:
             raise Untranslatable(f"{place}.type", f"{kind} has no counterpart in an assistant's turn of OpenAI Chat")
     said = "\n\n".join(text for text in texts if text)
     if not (said or calls):
         return []
-    return [{"role": "assistant", "content": said or None} | ({"tool_calls": calls} if calls else {})]
+    thought = {"reasoning_content": "".join(thoughts)} if with_thinking else {}
+    return [{"role": "assistant", "content": said or None} | thought | ({"tool_calls": calls} if calls else {})]
 
 
 def _call(block: dict[str, Any], place: str) -> dict[str, Any]:

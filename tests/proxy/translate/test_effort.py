@@ -11,7 +11,11 @@ from proxy.translate.effort import effort_for, thinking_for
     ("model", "thinking", "budget", "effort", "expected"),
     [
         ("gpt-5.2", "", 0, "", ""),
-        ("gpt-5.2", "", 0, "max", "max"),
+        ("gpt-5.6", "", 0, "max", "max"),
+        ("gpt-5.2", "", 0, "max", "xhigh"),
+        ("gpt-5", "", 0, "xhigh", "high"),
+        ("o3", "", 0, "max", "high"),
+        ("qwen3-coder", "", 0, "xhigh", "high"),
         ("gpt-5.2", "adaptive", 0, "", ""),
         ("gpt-5.2", "adaptive", 0, "low", "low"),
         ("gpt-5.2", "between_tools", 0, "", ""),
@@ -32,7 +36,22 @@ from proxy.translate.effort import effort_for, thinking_for
     ],
 )
 def test_towards_openai(model: str, thinking: str, budget: int, effort: str, expected: str):
-    assert effort_for(model, thinking, budget, effort) == expected
+    assert effort_for(model, thinking, budget, effort, has_tools=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("gpt-5.4", "none"),
+        ("gpt-5.6-terra", "none"),
+        ("gpt-5.1", "high"),
+        ("openai/gpt-5.6", "high"),
+        ("gpt-4o", ""),
+        ("qwen3-coder", "high"),
+    ],
+)
+def test_openai_serves_no_reasoning_with_tools(model: str, expected: str):
+    assert effort_for(model, "adaptive", 0, "high", has_tools=True) == expected
 
 
 ADAPTIVE = {"thinking": {"type": "adaptive"}}

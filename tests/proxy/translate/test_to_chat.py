@@ -7,7 +7,7 @@ import pytest
 
 from proxy.errors import ProxyError, Untranslatable
 from proxy.translate import TRANSLATIONS
-from tests.proxy.translate.translating import HELLO, context, messages_call, sent
+from tests.proxy.translate.translating import GPT, HELLO, context, messages_call, sent
 
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}}
 PNG = {"type": "base64", "media_type": "image/png", "data": "iVBO"}
@@ -294,23 +294,34 @@ PARAMETERS = [
 def test_parameters(asked: dict[str, Any], expected: dict[str, Any]):
     request = sent(messages_call(**asked))
     assert request.pop("messages") == HELLO
-    assert (request.pop("model"), request.pop("max_completion_tokens")) == ("gpt-5.2", 100)
+    assert (request.pop("model"), request.pop("max_completion_tokens")) == (GPT, 100)
     assert request == expected
 
 
 @pytest.mark.parametrize(
-    ("model", "length", "user"),
+    ("model", "length", "user", "asks"),
     [
-        ("gpt-4o", "max_completion_tokens", "safety_identifier"),
-        ("openai/o3-mini", "max_completion_tokens", "safety_identifier"),
-        ("openai/gpt-oss-120b", "max_tokens", "user"),
-        ("llama-4-maverick", "max_tokens", "user"),
-        ("deepseek-v4", "max_tokens", "user"),
+        ("gpt-4o", "max_completion_tokens", "safety_identifier", True),
+        ("openai/o3-mini", "max_completion_tokens", "safety_identifier", True),
+        ("openai/gpt-oss-120b", "max_tokens", "user", True),
+        ("llama-4-maverick", "max_tokens", "user", True),
+        ("deepseek-v4", "max_tokens", "user", True),
+        ("mistral-large-latest", "max_tokens", None, False),
+        ("labs-devstral-small-2512", "max_tokens", None, False),
     ],
 )
-def test_each_provider_is_told_by_the_names_it_knows(model: str, length: str, user: str):
-    request = sent(messages_call(model, metadata={"user_id": "ann"}))
-    assert (request[length], request[user]) == (100, "ann")
+def test_each_provider_is_told_by_the_names_it_knows(model: str, length: str, user: str | None, asks: bool):  # noqa: FBT001
+    request = sent(messages_call(model, metadata={"user_id": "ann"}, stream=True))
+    expected = {"model", "messages", "stream", length} | ({user} if user else set())
+    assert request.keys() == expected | ({"stream_options"} if asks else set())
+
+
+@pytest.mark.parametrize("model", ["deepseek-v4", "deepseek/deepseek-reasoner", "moonshotai/Kimi-K2-Thinking"])
+def test_models_that_want_their_thinking_back_get_it(model: str):
+    thought = {"type": "thinking", "thinking": "hm", "signature": ""}
+    said = [U, assistant(thought, use("t1")), user(result("t1")), assistant(text("b")), U]
+    answers = [each for each in sent(messages_call(model, messages=said))["messages"] if each["role"] == "assistant"]
+    assert [each["reasoning_content"] for each in answers] == ["hm", ""]
 
 
 def test_claude_codes_own_request_is_translated():

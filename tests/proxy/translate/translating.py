@@ -8,14 +8,16 @@ from data.model import Endpoint, Protocol
 from proxy.sse import SseParser
 from proxy.translate import TRANSLATIONS, Context, Streamed, Translation
 
+#: As a gateway names it that serves tools and reasoning together.
+GPT = "openai/gpt-5.6"
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
-def context(model: str = "gpt-5.2", asked: str = "claude-opus-5-5") -> Context:
+def context(model: str = GPT, asked: str = "claude-opus-5-5") -> Context:
     return Context(model=model, asked=asked, estimated_input=7, id="r1", at=1_700_000_000)
 
 
-def messages_call(model: str = "gpt-5.2", **request: Any) -> Translation:
+def messages_call(model: str = GPT, **request: Any) -> Translation:
     """A call of a Messages client to an OpenAI-style provider."""
     body = {"model": "claude-opus-5-5", "max_tokens": 100, "messages": HELLO, **request}
     return TRANSLATIONS[Endpoint.MESSAGES, Protocol.OPENAI](json.dumps(body).encode(), context(model))
