@@ -1,5 +1,6 @@
 """Server-sent events, decoded as their bytes come (WHATWG HTML, 9.2). No I/O."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -20,12 +21,15 @@ class SseEvent(msgspec.Struct, frozen=True, gc=False):
 class SseParser:
     """Splits a stream into events; every way of cutting the stream gives the same events.
 
-    `dropped` counts the events that were larger than `max_event_bytes` and left out.
+    `dropped` counts the events that were larger than `max_event_bytes` and left out. `skim`, if any, may read whole
+    events before the others: it takes the bytes of some, from the start of an event on and with LF alone at lines'
+    ends, and gives back those that it leaves.
     """
 
-    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES, skim: Callable[[bytes], bytes] | None = None) -> None:
         self.dropped = 0
         self._limit = max_event_bytes
+        self._skim = skim
         self._parts: list[bytes] = []  # the event that has begun, line ends already LF
         self._size = 0
         self._skipping = False
@@ -56,12 +60,16 @@ class SseParser:
         return [event] if event is not None else []
 
     def _complete(self, data: bytes) -> list[SseEvent]:
-        whole = b"".join(self._parts) + data
+        whole = b"".join((*self._parts, data)) if self._parts else data
+        skipping, self._parts, self._size, self._skipping = self._skipping, [], 0, False
+        if self._skim is not None and not skipping and len(whole) <= self._limit:
+            whole = self._skim(whole)
+            if not whole:
+                return []
         blocks = whole.split(b"\n\n")
         rest = blocks.pop()
-        if self._skipping:
+        if skipping:
             del blocks[0]
-        self._parts, self._size, self._skipping = [], 0, False
         parse = parse_block if len(whole) <= self._limit else self._sized
         events = [event for block in blocks if (event := parse(block)) is not None]
         if rest:

@@ -9,7 +9,7 @@ from proxy.usage.batch_results import BatchResult, ResultsParser
 from proxy.usage.errors import UNREADABLE_ANSWER, is_unexpected, read_error
 from proxy.usage.estimate import estimate_tokens, with_estimated_input
 from proxy.usage.json_array import JsonArray
-from proxy.usage.stream import BodyParser, FreeParser, SniffingParser, StreamParser, UntoldParser
+from proxy.usage.stream import BodyParser, FreeParser, SniffingParser, StreamParser, UntoldParser, skimming
 from proxy.usage.usage import Billing, Share, Usage, UsageParser
 
 __all__ = [
@@ -47,11 +47,11 @@ def _other(_tier: str) -> UsageParser:
 
 #: What reads the answer of an endpoint, by whether the answer is an event stream; it is told the tier that served.
 PARSERS: Final[Mapping[tuple[Endpoint, bool], Callable[[str], UsageParser]]] = {
-    (Endpoint.MESSAGES, True): lambda _: StreamParser(anthropic.AnthropicStream()),
+    (Endpoint.MESSAGES, True): lambda _: skimming(anthropic.AnthropicStream()),
     (Endpoint.MESSAGES, False): lambda _: BodyParser(anthropic.read_body),
-    (Endpoint.CHAT_COMPLETIONS, True): lambda _: StreamParser(openai_chat.ChatStream()),
+    (Endpoint.CHAT_COMPLETIONS, True): lambda _: skimming(openai_chat.ChatStream()),
     (Endpoint.CHAT_COMPLETIONS, False): lambda _: BodyParser(openai_chat.read_body),
-    (Endpoint.RESPONSES, True): lambda _: StreamParser(openai_responses.ResponsesStream()),
+    (Endpoint.RESPONSES, True): lambda _: skimming(openai_responses.ResponsesStream()),
     (Endpoint.RESPONSES, False): lambda _: BodyParser(openai_responses.read_body),
     (Endpoint.EMBEDDINGS, False): lambda _: BodyParser(embeddings.read_body),
     (Endpoint.EMBEDDINGS, True): lambda _: StreamParser(other.OtherStream()),

@@ -16,9 +16,15 @@ from proxy.usage import fields
 from proxy.usage.errors import broken_body
 from proxy.usage.estimate import OutputSeen
 from proxy.usage.iterations import shares
+from proxy.usage.skim import TEXT, event_of, skimmed
 from proxy.usage.usage import Billing, Usage
 
 _DELTA: Final = "content_block_delta"
+#: As they are written; spaces at their end hide how long they are.
+_DELTAS: Final = event_of(
+    rb'event: content_block_delta\ndata: \{"type":"content_block_delta","index":[1-9]?[0-9],"delta":\{"type":"'
+    rb'(?:text_delta","text|thinking_delta","thinking|input_json_delta","partial_json)":"' + TEXT + rb'"\} *+\}'
+)
 #: An empty list is not longer, however it is written.
 _EMPTY_BYTES: Final = 16
 _REFUSED: Final = "refused before any output, which is not billed"
@@ -74,6 +80,12 @@ class AnthropicStream:
         self._stopped = False
         self._garbled = False  # since the last count, an event could not be read
         self._error = ("", "")
+
+    def skim(self, events: bytes) -> bytes:
+        """Read the deltas among whole events; give the others. In which order they are read does not matter."""
+        others = skimmed(events, _DELTAS, self._seen)
+        self.output_started = self.output_started or len(others) < len(events)
+        return others
 
     def take(self, event: SseEvent) -> None:
         """Read one event; unknown ones tell nothing."""

@@ -38,6 +38,12 @@ class OutputSeen:
         self.characters += len(text)
         self.size += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
+    def add_joined(self, text: str, pieces: int) -> None:
+        """Count several pieces of output, between which `text` has one space that is none of it."""
+        self.add(text)
+        self.characters -= pieces - 1
+        self.size -= pieces - 1
+
     def tokens(self, at_least: int = 0) -> int:
         """The estimate, or the provider's last running count where that is more."""
         return max(estimate_tokens(self.size), at_least)

@@ -16,11 +16,21 @@ from proxy.usage.errors import broken_body
 from proxy.usage.estimate import OutputSeen
 from proxy.usage.include_usage import UsageChunkFilter, ask_for_usage
 from proxy.usage.openai import audio_note, chat_tokens
+from proxy.usage.skim import TEXT, WORD, event_of, skimmed
 from proxy.usage.usage import Billing, Usage
 
 __all__ = ["ChatStream", "UsageChunkFilter", "ask_for_usage", "read_body"]
 
 _TEXT: Final = frozenset({"content", "refusal", "reasoning_content", "reasoning"})
+#: Chunks that tell nothing but a piece of text, as they are written.
+_DELTAS: Final = event_of(
+    rb'data: \{"id":"%(word)b","object":"chat\.completion\.chunk","created":[1-9][0-9]{0,15}+,"model":"%(word)b"'
+    rb'(?:,"(?:service_tier|system_fingerprint)":(?:null|"%(word)b"))*+,"choices":\[\{"index":0,"delta":\{(?:'
+    rb'(?:"role":"assistant",)?+"(?:content|refusal|reasoning_content|reasoning)":"%(text)b"'
+    rb'|"tool_calls":\[\{"index":[1-9]?[0-9],"function":\{"arguments":"%(text)b"\}\}\])\}'
+    rb'(?:,"logprobs":null)?+,"finish_reason":null\}\](?:,"usage":null)?+(?:,"obfuscation":"%(word)b")?+\}'
+    % {b"word": WORD, b"text": TEXT}
+)
 
 
 class _Finish(msgspec.Struct):
@@ -53,6 +63,14 @@ class ChatStream:
         self._ended = False
         self._garbled = False
         self._error = ("", "")
+
+    def skim(self, events: bytes) -> bytes:
+        """Read the chunks of mere text among whole events, once one has told of the answer; give the others."""
+        if not self._facts:
+            return events
+        others = skimmed(events, _DELTAS, self._seen)
+        self.output_started = self._seen.characters > 0
+        return others
 
     def take(self, event: SseEvent) -> None:
         """Read one chunk."""

@@ -15,10 +15,23 @@ from proxy.usage.errors import broken_body
 from proxy.usage.estimate import OutputSeen
 from proxy.usage.openai import audio_note, responses_tokens
 from proxy.usage.openai_tools import searched, tools_of
+from proxy.usage.skim import TEXT, WORD, event_of, skimmed
 from proxy.usage.usage import Billing, Usage
 
 #: Deltas that are no tokens of text: sound, and what a tool gave back.
 _NOT_TEXT: Final = frozenset({"response.audio.delta", "response.shell_call_output_content.delta"})
+#: Pieces of text, as they are written.
+_DELTAS: Final = event_of(
+    rb'event: response\.%(name)b\.delta\ndata: \{"type":"response\.%(name)b\.delta","sequence_number":%(number)b,'
+    rb'"item_id":"%(word)b","output_index":%(number)b(?:,"(?:content|summary)_index":%(number)b)?+,"delta":"%(text)b"'
+    rb'(?:,"logprobs":\[\])?+(?:,"obfuscation":"%(word)b")?+\}'
+    % {
+        b"name": rb"(?:output_text|function_call_arguments|reasoning_summary_text|reasoning_text|refusal)",
+        b"number": rb"(?:0|[1-9][0-9]{0,8}+)",
+        b"word": WORD,
+        b"text": TEXT,
+    }
+)
 _LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -62,6 +75,12 @@ class ResponsesStream:
         self._ended = False
         self._error = ("", "")
         self._searches = 0  # as far as the stream went
+
+    def skim(self, events: bytes) -> bytes:
+        """Read the deltas among whole events; give the others. In which order they are read does not matter."""
+        others = skimmed(events, _DELTAS, self._seen)
+        self.output_started = self.output_started or len(others) < len(events)
+        return others
 
     def take(self, event: SseEvent) -> None:
         """Read one event; unknown ones tell nothing."""

@@ -32,6 +32,14 @@ class StreamReader(Protocol):
         ...
 
 
+class SkimmingReader(StreamReader, Protocol):
+    """A reader that takes most of its events in bulk."""
+
+    def skim(self, events: bytes) -> bytes:
+        """Read what it can of whole events; give the others."""
+        ...
+
+
 class Splitter(Protocol):
     """What finds the events of a stream in its bytes."""
 
@@ -73,6 +81,11 @@ class StreamParser:
             except Exception:  # noqa: BLE001 - the answer must not suffer from its reader
                 _log.exception("an event of an answer could not be read")
                 self._damaged = True
+
+
+def skimming(reader: SkimmingReader) -> StreamParser:
+    """Return a parser that shows the reader server-sent events in bulk first."""
+    return StreamParser(reader, SseParser(skim=reader.skim))
 
 
 class BodyParser:
