@@ -24,7 +24,19 @@ from aiohttp import web
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.load import Connection, Load, Targets, alone, connections, later, post, rate, ratio, say, started
+from tests.benchmarks.load import (
+    Connection,
+    Load,
+    Targets,
+    alone,
+    connections,
+    later,
+    post,
+    pressed,
+    ratio,
+    say,
+    started,
+)
 
 TURNS = 10
 BODY = b'{"model":"claude-sonnet-4-5","max_tokens":64,"messages":[{"role":"user","content":"%s"}]%s}'
@@ -74,7 +86,7 @@ async def take_turns(targets: Targets, loads: dict[str, Load]) -> None:
 async def measure(targets: Targets, arguments: argparse.Namespace) -> dict[str, Load]:
     loads = {name: Load(process) for name, (_, process) in targets.items()}
     for url, _ in targets.values():
-        await rate(url, PLAIN, 1.0)
+        await pressed(url, PLAIN, 1.0)
     for _ in range(arguments.rounds):
         for name, (url, _) in targets.items():
             await loads[name].press(url, PLAIN, arguments.seconds)

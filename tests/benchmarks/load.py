@@ -79,8 +79,8 @@ async def connections(url: str, count: int) -> list[Connection]:
     return [(await loop.create_connection(Connection, host, int(port)))[1] for _ in range(count)]
 
 
-async def rate(url: str, request: bytes, seconds: float, clients: int = 32) -> float:
-    """Requests a second over keep-alive connections."""
+async def pressed(url: str, request: bytes, seconds: float, clients: int = 32) -> tuple[int, float]:
+    """Ask over keep-alive connections for so long; how many requests there were, and the seconds to the last's end."""
     end = time.perf_counter() + seconds
 
     async def ask(connection: Connection) -> int:
@@ -96,7 +96,7 @@ async def rate(url: str, request: bytes, seconds: float, clients: int = 32) -> f
     took = time.perf_counter() - start
     for connection in open_ones:
         connection.transport.close()
-    return sum(counts) / took
+    return sum(counts), took
 
 
 async def alone(url: str, request: bytes, count: int) -> list[tuple[float, float]]:
@@ -120,9 +120,9 @@ class Load:
     async def press(self, url: str, request: bytes, seconds: float) -> None:
         """One round under load."""
         before = sum(self.process.cpu_times()[:2])
-        self.rates.append(await rate(url, request, seconds))
-        took = sum(self.process.cpu_times()[:2]) - before
-        self.cpu_us.append(took / (self.rates[-1] * seconds) * 1e6)
+        count, took = await pressed(url, request, seconds)
+        self.rates.append(count / took)
+        self.cpu_us.append((sum(self.process.cpu_times()[:2]) - before) / count * 1e6)
 
     def plain(self, share: float) -> list[float]:
         """A percentile of the whole answer's time in each round."""
