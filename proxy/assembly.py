@@ -92,6 +92,11 @@ def assembled(works: Works) -> Parts:
 
     access_log = _access_log(works)
 
+    def refused(endpoint: str, status: int, code: str) -> None:
+        metrics.refused(code)
+        if access_log is not None:
+            access_log.refused(endpoint, status, code)
+
     def closed(record: LedgerRecord) -> None:
         live.ended(record, time.time())
         metrics.count(record)
@@ -124,7 +129,7 @@ def assembled(works: Works) -> Parts:
         *keys_routes(KeysApi(works.key_watch, works.store)),
         *budget_routes(BudgetsApi(works.budgets, works.upkeep, works.store)),
     )
-    return Parts(forwarder, monitor, listening, worker, WorkerSocket(works.session, worker), metrics.refused, api)
+    return Parts(forwarder, monitor, listening, worker, WorkerSocket(works.session, worker), refused, api)
 
 
 def _budgets_used(budgets: Budgets) -> list[BudgetUse]:

@@ -30,7 +30,7 @@ class Parts:
     live_socket: LiveSocket
     worker_api: WorkerApi
     worker_socket: WorkerSocket
-    refused: Callable[[str], object]  # is told the code of each call that the proxy itself refuses
+    refused: Callable[[str, int, str], object]  # is told of each call the proxy itself refuses: endpoint, status, code
     api: tuple[ApiRoute, ...] = ()
 
 
@@ -98,7 +98,7 @@ def _client(parts: Parts) -> Handler:
         else:
             answer = await parts.forwarder.handle(asked, request)
         if (code := answer.headers.get("x-claude-proxy-error")) is not None:
-            parts.refused(code)
+            parts.refused("" if isinstance(asked, Unknown) else asked.endpoint, answer.status, code)
         return answer
 
     return handle

@@ -75,7 +75,8 @@ async def test_a_fault_inside_a_call_is_logged_with_the_request_id_that_the_clie
                 await got.read()
         finally:
             logging.getLogger("proxy").removeHandler(kept)
-    assert [line["request_id"] for line in lines] == [got.headers["x-claude-proxy-request-id"]]
+    told = [line for line in lines if "accounted for" in line["message"]]
+    assert [line["request_id"] for line in told] == [got.headers["x-claude-proxy-request-id"]]
 
 
 async def test_the_access_log_tells_of_each_call_and_of_refusals():
