@@ -29,7 +29,7 @@ from proxy.budget import outlook, refuse
 from proxy.budget.charging import number_of, of_records
 from proxy.budget.holdings import Holdings, Records
 from proxy.budget.keeper import Keeper
-from proxy.budget.money import MOST_NANO
+from proxy.budget.money import MOST_NANO, shown
 from proxy.budget.plan import Counter, Plan
 from proxy.budget.plans import Match, Plans
 from proxy.budget.refuse import Shortage
@@ -61,6 +61,7 @@ class Budgets:
         self._file: CounterFile | None = None
         self._holdings: Holdings | None = None
         self._uncounted = Plans(())
+        self._keeps_spool = True
 
     @classmethod
     def open(cls, keeper: Keeper, spool: Spool, settings: BudgetsConfig) -> Self:
@@ -151,7 +152,8 @@ class Budgets:
         if self._holdings is not None:
             try:
                 self._holdings.give_all_back(now_us)
-            except CountersError as error:
+                self._keeper.sync()
+            except (CountersError, OSError) as error:
                 self._fails(error)
         self._let_go()
 
@@ -229,15 +231,13 @@ class Budgets:
             counter.told[name] = now_us
             crossing = Crossing(number_of(counter), counter.value, name, now_us, counter.spent, limit)
             if reports.cross(file, crossing, since):
+                said = f"{shown(counter.spent)} of {shown(limit)} spent"
                 _log.warning(
-                    "a budget reached a threshold",
-                    extra={
-                        "budget": plan.budget.name,
-                        "value": counter.value,
-                        "threshold": name,
-                        "spent_usd": counter.spent / 1e9,
-                        "limit_usd": limit / 1e9,
-                    },
+                    "the budget %s reached %s: %s",
+                    refuse.named(counter),
+                    name,
+                    said,
+                    extra={"budget": plan.budget.name, "value": counter.value, "threshold": name},
                 )
 
     def _begin(self) -> None:
@@ -248,10 +248,11 @@ class Budgets:
             except BaseException:
                 file.close()
                 raise
-            self._file, self.file_trouble = file, ""
+            self._file, self.file_trouble, self._keeps_spool = file, "", True
         except (CountersError, OSError) as error:
             self._fails(error)
             self._uncounted = Plans(self._keeper.local().plans)
+            self._keeps_spool = bool(self._uncounted.all)
 
     def _renew(self) -> None:
         """Begin anew with the file that is there now. What calls in flight hold is held in none of it."""
@@ -270,9 +271,7 @@ class Budgets:
 
     def _floor(self) -> int:
         """Up to which record the spool need not be kept for the counters' sake. Any thread may ask."""
-        if self._file is None and not self._uncounted.all:
-            return NEVER
-        return self._keeper.durable
+        return self._keeper.durable if self._keeps_spool else NEVER
 
 
 def _recovered(file: CounterFile, spool: Spool) -> Holdings:

@@ -126,7 +126,7 @@ class Holdings:
         else:
             self.release(reservation)
             self._charge(charged, nano)
-        if nano > held and charged:
+        if nano > held > 0:
             self._overshot(record, nano, held)
         self._ended.append(_Ended(sequence, record.ended_at, nano, charged, record))
 

@@ -59,7 +59,7 @@ def no_room(shortage: Shortage, now_us: int, frees_us: int) -> Refusal:
     return Refusal(
         why=Why.EXCEEDED if gone else Why.HELD,
         budget=counter.plan.budget.name,
-        message=f"The budget {_named(counter)} has no room for this call: {', '.join(said)}. {then}".strip(),
+        message=f"The budget {named(counter)} has no room for this call: {', '.join(said)}. {then}".strip(),
         status=429,
         retry_after_s=_until(frees_us, now_us) if gone else _SOON_S,
         should_retry=not gone,
@@ -84,7 +84,7 @@ def unknown(plan: Plan, trouble: str) -> Refusal:
 def warning(counter: Counter) -> str:
     """Return what is said of a soft budget that is used up."""
     spent = shown(counter.spent + counter.settled)
-    return _header_text(f"the budget {_named(counter)} is used up: {spent} of {shown(counter.limit)} spent")
+    return _header_text(f"the budget {named(counter)} is used up: {spent} of {shown(counter.limit)} spent")
 
 
 def unknown_warning(plan: Plan) -> str:
@@ -92,7 +92,8 @@ def unknown_warning(plan: Plan) -> str:
     return _header_text(f"what was spent of the budget {plan.budget.name!r} is not known at the moment")
 
 
-def _named(counter: Counter) -> str:
+def named(counter: Counter) -> str:
+    """Return a budget's name, and whose counter it is where each value has one."""
     budget = counter.plan.budget
     each = f" ({budget.scope.kind} {counter.value!r})" if budget.scope.value == ANY else ""
     return f"{budget.name!r}{each}"

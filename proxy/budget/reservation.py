@@ -46,6 +46,11 @@ class Refusal(msgspec.Struct, frozen=True):
     retry_after_s: int
     should_retry: bool
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What tells the SDKs not to try again where that cannot help."""
+        return {} if self.should_retry else {"x-should-retry": "false"}
+
 
 #: For a call that no budget counts.
 FREE: Final = Reservation()

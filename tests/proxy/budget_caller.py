@@ -1,7 +1,7 @@
 """A proxy with 64 callers in a process of its own, to be killed at any moment: `python -m … HOME SPOOL SEED`.
 
-The provider is a file that each call's cost is appended to when the call is sent. Ends with 0 once every caller has
-been told that the money is gone.
+The provider is a file that each call's cost is appended to when the call is sent. It begins once there is a file `go`,
+and ends with 0 once every caller has been told that the money is gone.
 """
 
 import asyncio
@@ -50,6 +50,8 @@ async def main(home: Path, name: str, seed: int) -> None:
     at = Proxy(home, name)
     provider = os.open(home / "provider", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(1, b"ready\n")
+    while not (home / "go").exists():
+        await asyncio.sleep(0.001)
     chance, tasks = random.Random(seed), Tasks()
     tasks.start(fold(at), name="fold")
     async with asyncio.TaskGroup() as callers:

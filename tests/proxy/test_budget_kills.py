@@ -41,6 +41,12 @@ def ended_well(process: subprocess.Popen[str]) -> bool:
     return process.returncode == 0
 
 
+def calls(home: Path) -> int:
+    """How many calls the provider has seen."""
+    path = home / "provider"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 @pytest.mark.parametrize("proxies", [1, 2])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_proxies_never_overspend(home, seed, proxies):
@@ -48,8 +54,11 @@ def test_killed_proxies_never_overspend(home, seed, proxies):
     names = [f"proxy-{n + 1}" for n in range(proxies)]
     chance = random.Random(seed)
     running = {name: caller(home, name, chance.randrange(10**6)) for name in names}
+    (home / "go").touch()
     for _ in range(KILLS):
-        time.sleep(chance.random() * 0.1)
+        seen = calls(home) + chance.randint(30, 500)
+        while calls(home) < seen and charged(home) < 0.9 * LIMIT:
+            time.sleep(0.002)
         name = chance.choice(names)
         running[name].send_signal(signal.SIGKILL)
         running[name].communicate()
@@ -60,6 +69,6 @@ def test_killed_proxies_never_overspend(home, seed, proxies):
     with proxy(home) as last:
         (group,) = reports.groups(last.budgets.file, 1, 0, 10)
     assert group.leased == 0
-    # what was in flight at a kill counts at its worst, and something always was
+    # what was in flight at a kill counts at its worst, and at the first one something was
     assert spent < group.spent <= LIMIT
     assert group.spent >= 0.9 * LIMIT
