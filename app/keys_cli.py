@@ -45,7 +45,7 @@ def create(
             "tags": dict(_pair(each) for each in tag or ()),
             "models": model or (),
             "endpoints": endpoint or (),
-            "expires_at": _now() + _length(expires) if expires else None,
+            "expires_at": _now() + _length("expires", expires) if expires else None,
             "requests_per_minute": rpm,
             "tokens_per_minute": tpm,
             "max_parallel": parallel,
@@ -84,7 +84,7 @@ def rotate(
 ) -> None:
     """Give a key a new secret and print it."""
     store = _store(home, config_file)
-    _, secret = key_changes.rotate(store, name, by=_BY, now=_now(), overlap=_length(overlap))
+    _, secret = key_changes.rotate(store, name, by=_BY, now=_now(), overlap=_length("overlap", overlap))
     typer.echo(secret)
 
 
@@ -128,11 +128,11 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _length(text: str) -> timedelta:
+def _length(name: str, text: str) -> timedelta:
     try:
         return duration(text)
     except ValueError as error:
-        raise KeyFault(str(error)) from error
+        raise KeyFault(f"{name} {error}") from error
 
 
 def _now() -> datetime:

@@ -36,7 +36,8 @@ def create(store: KeyStore, document: KeyDocument, *, by: str, now: datetime) ->
     text, secret = new_secret()
     key = StoredKey(document=document, secrets=(secret,), created_at=now, updated_at=now)
     try:
-        store.transact([rows.adding(key), _audit(key, by, "create", {"shown": secret.shown})])
+        detail = {"shown": secret.shown, "document": _told_of(document)}
+        store.transact([rows.adding(key), _audit(key, by, "create", detail)])
     except ConflictError as error:
         raise ConflictError(f"a key named {key.name!r} is there already, or was; choose another name") from error
     return key, text
@@ -45,11 +46,19 @@ def create(store: KeyStore, document: KeyDocument, *, by: str, now: datetime) ->
 def replace(
     store: KeyStore, name: str, document: KeyDocument, *, by: str, now: datetime, version: int | None = None
 ) -> StoredKey:
-    """Change what a key says. Its name stays. Raises `NoSuchKey`, `ConflictError`, `KeyFault`."""
+    """Change what a key says. Its name stays, and where the document does not say whether it is enabled, that too.
+
+    Raises `NoSuchKey`, `ConflictError`, `KeyFault`.
+    """
     old = get(store, name)
     if document.name != name:
         raise KeyFault("name: a key's name cannot be changed, the ledger knows its calls by it")
-    return _changed(store, old, {"document": document}, by=by, action="replace", now=now, version=version)
+    if "enabled" not in document.model_fields_set:
+        document = document.model_copy(update={"enabled": old.document.enabled})
+    detail = {"document": _told_of(document)}
+    return _changed(
+        store, old, {"document": document}, by=by, action="replace", now=now, version=version, detail=detail
+    )
 
 
 def switch(
@@ -114,6 +123,10 @@ def _changed(
 def _audit(key: StoredKey, by: str, action: str, detail: Mapping[str, Any]) -> Any:
     entry = str(uuid_utils.uuid7())
     return rows.auditing(entry, key, actor=by, action=f"key.{action}", detail={"version": key.version, **detail})
+
+
+def _told_of(document: KeyDocument) -> dict[str, Any]:
+    return document.model_dump(mode="json", exclude_defaults=True)
 
 
 def _ending(secret: Secret, at: datetime) -> Secret:

@@ -16,8 +16,10 @@ from data.queries.keys import KeyStore
 from proxy.admission.key_watch import PATIENCE_S, KeyWatch
 from proxy.api_body import BadBody, json_body, posted, with_problems
 from proxy.api_route import ApiRoute
+from proxy.request import clean
 
 _PAGE: Final = 500
+_LONGEST_NAME: Final = 200
 _encoder = msgspec.json.Encoder()
 
 
@@ -179,7 +181,7 @@ def _name(request: web.Request) -> str:
 
 
 def _actor(request: web.Request) -> str:
-    return (request.headers.get("X-Actor", "") or "api")[:200]
+    return clean(request.headers.get("X-Actor", ""), _LONGEST_NAME) or "api"
 
 
 def _version(value: Any) -> int | None:

@@ -266,6 +266,16 @@ async def test_an_edit_from_an_old_version_changes_nothing(running, config):
             assert got.status == 400
 
 
+async def test_who_acts_may_be_named_in_any_bytes(running, config):
+    async with stack(config) as (proxy, _, _):
+        address = URL(proxy.url)
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        head = b"POST /api/keys HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Actor: \xff\xfe\r\nContent-Type: application/json\r\n"
+        writer.write(head + b'Content-Length: 13\r\n\r\n{"name":"ci"}')
+        assert await reader.readline() == b"HTTP/1.1 201 Created\r\n"
+        writer.close()
+
+
 @pytest.mark.parametrize(
     ("document", "field"),
     [
