@@ -13,6 +13,8 @@ from data.queries import keys as rows
 from data.queries.keys import KeyStore
 
 USUAL_OVERLAP = timedelta(hours=24)
+#: Secrets that a key may have at once.
+MAX_SECRETS = 5
 
 
 def parse(raw: Mapping[str, Any]) -> KeyDocument:
@@ -87,6 +89,10 @@ def rotate(
     kept = tuple(_ending(each, ends) for each in old.secrets if each.expires_at is None or each.expires_at > now)
     detail = {"shown": secret.shown, "old_until": ends.isoformat()}
     secrets = (secret, *kept) if overlap > timedelta(0) else (secret,)
+    if len(secrets) > MAX_SECRETS:
+        raise KeyFault(
+            f"{name!r} has {len(kept)} secrets that still hold; rotate it without overlap to end them, or wait"
+        )
     changed = _changed(store, old, {"secrets": secrets}, by=by, action="rotate", now=now, detail=detail)
     return changed, text
 

@@ -5,12 +5,13 @@ would protect nothing more, and a fast one costs a call nothing.
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from data.model import Endpoint
 from data.route_config import RouteConfig
@@ -18,11 +19,25 @@ from data.route_config import RouteConfig
 PREFIX: Final = "cpk_"
 SHOWN: Final = 8  # characters of a secret that may be seen
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+#: What the ledger calls callers without a virtual key, and what a secret begins with.
+_TAKEN: Final = re.compile(r"key-[0-9a-f]{8}|cpk_.*")
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.@+ -]{0,99}$", strip_whitespace=True)]
+
+def _free(name: str) -> str:
+    if _TAKEN.fullmatch(name):
+        raise ValueError("must not look like a secret, nor like the label of a caller without a virtual key")
+    return name
+
+
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.@+ -]{0,99}$", strip_whitespace=True), AfterValidator(_free)
+]
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", strip_whitespace=True)]
 TagName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f,=]+$")]
-Limit = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Glob = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", strip_whitespace=True)
+]
+Limit = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 
 
 class KeyDocument(BaseModel):
@@ -38,7 +53,7 @@ class KeyDocument(BaseModel):
     team: Text = ""
     project: Text = ""
     tags: Annotated[dict[TagName, Text], Field(max_length=16)] = Field(default_factory=dict)
-    models: Annotated[tuple[Text, ...], Field(max_length=100)] = ()  # globs
+    models: Annotated[tuple[Glob, ...], Field(max_length=100)] = ()
     endpoints: tuple[Endpoint, ...] = ()
     routes: Annotated[tuple[RouteConfig, ...], Field(max_length=100)] = ()
     requests_per_minute: Limit | None = None
