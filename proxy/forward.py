@@ -71,8 +71,8 @@ class Forwarder:
     async def handle(self, asked: Asked, request: web.Request) -> web.StreamResponse:
         """Answer one call: with the provider's answer, or with a refusal in the provider's shape."""
         standing = self.standing
-        if self._stopping:
-            return _busy(asked.protocol, "The proxy is stopping; ask again.", "proxy_stopping")
+        if (turned_away := self._turned_away(asked, request)) is not None:
+            return turned_away
         call = await _read(asked, request, standing)
         if isinstance(call, web.Response):
             return call
@@ -92,11 +92,17 @@ class Forwarder:
         finally:
             CALL.reset(called)
 
+    def _turned_away(self, asked: Asked, request: web.Request) -> web.Response | None:
+        """Refuse what need not be read."""
+        if self._stopping:
+            return _busy(asked.protocol, "The proxy is stopping; ask again.", "proxy_stopping")
+        stranger = self._means.gate.stranger(request.headers, _query(request))
+        return None if stranger is None else refused(asked.protocol, stranger)
+
     def _admit(self, call: Call) -> Admitted | Refused:
         request = call.request
         wanted = Wanted(call.protocol, call.endpoint, call.facts.model, call.estimated_tokens, request.method)
-        query = request.query if request.rel_url.raw_query_string else _NO_QUERY
-        admitted = self._means.gate.admit(wanted, request.headers, query, now_s=monotonic(), wall_s=time())
+        admitted = self._means.gate.admit(wanted, request.headers, _query(request), now_s=monotonic(), wall_s=time())
         if isinstance(admitted, Admitted):
             call.belongs_to(admitted.key)
         return admitted
@@ -121,6 +127,10 @@ class Forwarder:
         except asyncio.CancelledError:
             attempts.client_gone()
             raise
+
+
+def _query(request: web.Request) -> MultiMapping[str]:
+    return request.query if request.rel_url.raw_query_string else _NO_QUERY
 
 
 async def _read(asked: Asked, request: web.Request, standing: Standing) -> Call | web.Response:

@@ -81,16 +81,22 @@ class Gate:
         self.ring = ring
         self.config = config
 
+    def stranger(self, headers: MultiMapping[str], query: MultiMapping[str]) -> Refused | None:
+        """Return why a call is refused whatever it asks for: where keys are required, nobody else's body is read."""
+        if not self.config.required:
+            return None
+        key = self._who(headers, query)
+        return key if isinstance(key, Refused) else None
+
     def admit(
         self, wanted: Wanted, headers: MultiMapping[str], query: MultiMapping[str], *, now_s: float, wall_s: float
     ) -> Admitted | Refused:
         """Return whether a call with these headers and query parameters may be made."""
-        presented = presented_key(headers, query)
-        if not presented:
-            return _NEEDED if self.config.required else _ANYBODY
-        key = self.ring.find(presented)
+        key = self._who(headers, query)
         if key is None:
-            return _UNKNOWN if self.ring.known else _UNTOLD
+            return _ANYBODY
+        if isinstance(key, Refused):
+            return key
         if (refused := _not_allowed(key, wanted, wall_s)) is not None:
             return refused
         if not key.is_limited:
@@ -99,6 +105,16 @@ class Gate:
         if isinstance(taken, Exceeded):
             return _over(key, taken, quota_headers(key.limits.quotas(now_s), wanted.protocol, wall_s))
         return Admitted(key, taken)
+
+    def _who(self, headers: MultiMapping[str], query: MultiMapping[str]) -> VirtualKey | Refused | None:
+        """Whose call it is; None for somebody without a key, where none is required."""
+        presented = presented_key(headers, query)
+        if not presented:
+            return _NEEDED if self.config.required else None
+        key = self.ring.find(presented)
+        if key is None:
+            return _UNKNOWN if self.ring.known else _UNTOLD
+        return key
 
 
 def _not_allowed(key: VirtualKey, wanted: Wanted, wall_s: float) -> Refused | None:

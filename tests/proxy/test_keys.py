@@ -122,6 +122,51 @@ async def test_the_sdks_say_what_is_wrong(running, config):
                 await sdk.chat.completions.create(model="o1", messages=[{"role": "user", "content": "hi"}])
 
 
+async def test_the_body_of_a_stranger_is_not_read(running, config):
+    async with stack(config) as (proxy, _, seen):
+        address = URL(proxy.url)
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 400000000\r\n\r\n{")
+        async with asyncio.timeout(5):
+            assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
+        writer.close()
+    assert seen.heads == []
+
+
+async def test_of_64_callers_at_once_no_more_pass_than_the_limit(running, config):
+    async with stack(config) as (proxy, c, seen):
+        secret = await make(c, proxy, name="ci", requests_per_minute=10)
+        statuses = await asyncio.gather(*(call(c, proxy, secret) for _ in range(64)))
+    assert sorted(statuses) == [200] * 10 + [429] * 54
+    assert len(seen.heads) == 10
+
+
+@pytest.mark.parametrize("ending", ["client", "provider", "timeout"])
+async def test_a_call_frees_its_place_however_it_ends(running, config, ending: str):
+    goes_on = asyncio.Event()
+
+    async def hang(_reader, writer):
+        await goes_on.wait()
+        writer.close()
+
+    limits = {"first_byte_timeout_s": 0.3} if ending == "timeout" else {}
+    async with stack(config, hang, settings=limits) as (proxy, c, seen):
+        secret = await make(c, proxy, name="ci", max_parallel=2)
+        tasks = [asyncio.ensure_future(call(c, proxy, secret)) for _ in range(2)]  # noqa: TID251
+        await until(lambda: len(seen.heads) == 2)
+        assert await call(c, proxy, secret) == 429
+        if ending == "client":
+            for task in tasks:
+                task.cancel()
+        elif ending == "provider":
+            goes_on.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await proxy.proxy.forwarder.idle()
+        goes_on.set()
+        assert await call(c, proxy, secret) in {502, 504}
+        assert proxy.proxy.gate.ring.find(secret).limits.in_flight == 0
+
+
 async def test_a_batch_is_no_way_around_a_keys_models(running, config):
     async with stack(config) as (proxy, c, seen):
         secret = await make(c, proxy, name="ci", models=["claude-haiku-*"])
