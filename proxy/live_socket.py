@@ -26,7 +26,7 @@ class _Listener:
     sending: asyncio.Task[None] | None = None
 
 
-class _Second:
+class Second:
     """One second's message: what holds for all is encoded once, and the calls once for all who saw the same ones."""
 
     def __init__(self, live: Live, now_s: float) -> None:
@@ -70,7 +70,7 @@ class LiveSocket:
         listener = _Listener(socket, request.transport)
         self._listeners.add(listener)
         try:
-            self._tell(listener, _Second(self._live, time.time()))
+            self._tell(listener, Second(self._live, time.time()))
             async for _ in socket:
                 pass  # listeners have nothing to say
         finally:
@@ -82,7 +82,7 @@ class LiveSocket:
         while True:
             await asyncio.sleep(INTERVAL_S)
             if self._listeners:
-                second = _Second(self._live, time.time())
+                second = Second(self._live, time.time())
                 for listener in self._listeners:
                     self._tell(listener, second)
 
@@ -92,7 +92,7 @@ class LiveSocket:
         await asyncio.gather(*goodbyes, return_exceptions=True)
         await self._sends.stop()
 
-    def _tell(self, listener: _Listener, second: _Second) -> None:
+    def _tell(self, listener: _Listener, second: Second) -> None:
         """Send a listener the second's message; one that still has not taken the last one gets the next."""
         if listener.sending is not None and not listener.sending.done():
             return

@@ -1,15 +1,20 @@
 """The live counters."""
 
+import json
 from collections import Counter
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data.model import Endpoint, LedgerRecord, Outcome, Protocol, RequestStart
+from proxy.in_flight import SHOWN, Phase
 from proxy.live import FEED_LENGTH, Live
-from proxy.window import SECONDS, Window, counts_of, quantile_ms
+from proxy.live_socket import Second
+from proxy.provider_health import Circuits, health_of
+from proxy.window import SECONDS, Slot, Window, counts_of, quantile_ms
 
 T0 = 1_800_000_000.0
 
@@ -140,3 +145,92 @@ def test_a_window_holds_exactly_its_last_minute(seconds: list[int]):
 
 def test_no_values_have_no_quantile():
     assert quantile_ms(Counter(), 0.5) is None
+
+
+class Progress:
+    """A call that is being answered."""
+
+    phase, bytes_seen = Phase.RECEIVING, 1234
+
+
+def test_calls_in_flight_are_shown_newest_first_and_bounded():
+    live = Live(T0)
+    for number in range(SHOWN + 10):
+        live.begun(start(number, model_requested="m", key="k"), Progress())
+    shown = live.state(T0 + 2.5)["calls"]
+    assert [call["id"] for call in shown] == [str(number) for number in range(SHOWN + 9, 9, -1)]
+    assert (shown[0]["age_s"], shown[0]["phase"], shown[0]["bytes"]) == (2.5, "receiving", 1234)
+    assert (shown[0]["model"], shown[0]["key"]) == ("m", "k")
+    live.ended(record(SHOWN + 9), T0 + 3)
+    assert live.state(T0 + 3)["calls"][0]["id"] == str(SHOWN + 8)
+
+
+def test_a_call_of_which_only_the_end_is_known_counts_and_is_not_in_flight():
+    live = Live(T0)
+    live.ended(record(1), T0)
+    assert (live.in_flight, live.state(T0)["totals"]["requests"]) == (0, 1)
+
+
+def test_a_clock_that_was_set_back_gives_no_negative_age():
+    live = Live(T0)
+    live.begun(start())
+    assert live.state(T0 - 100)["calls"][0]["age_s"] == 0
+
+
+@pytest.mark.parametrize(
+    ("calls", "circuits", "near", "status", "reasons"),
+    [
+        ((10, 0), {}, [], "ok", 0),
+        ((0, 0), {}, [], "ok", 0),
+        ((6, 4), {}, [], "ok", 0),
+        ((5, 5), {}, [], "degraded", 1),
+        ((1, 3), {}, [], "ok", 0),
+        ((0, 5), {}, [], "failing", 1),
+        ((0, 1), {("a", "m", ""): {"state": "open"}}, [], "failing", 1),
+        ((9, 0), {("a", "m", ""): {"state": "half_open"}}, [], "degraded", 1),
+        ((9, 0), {("a", "m", ""): {"state": "closed", "failures": 1}}, [], "ok", 0),
+        ((9, 0), {("b", "m", ""): {"state": "open"}}, [], "ok", 0),
+        ((9, 0), {}, ["tokens: 1 of 100 left"], "degraded", 1),
+    ],
+    ids=[
+        "well",
+        "quiet",
+        "some fail",
+        "half fail",
+        "too few to tell",
+        "all fail",
+        "circuit open and all fail",
+        "half open",
+        "failures, closed",
+        "another provider's",
+        "limit near",
+    ],
+)
+def test_the_health_of_a_provider(
+    calls: tuple[int, int], circuits: Circuits, near: list[str], status: str, reasons: int
+):
+    good, bad = calls
+    minute = Slot(requests=good + bad, errors=bad)
+    health = health_of("a", minute, circuits, near)
+    assert (health["status"], len(health["reasons"])) == (status, reasons)
+    assert health["error_share"] == (None if good + bad == 0 else pytest.approx(bad / (good + bad)))
+
+
+def test_the_breaker_is_asked_whenever_somebody_looks():
+    live = Live(T0)
+    live.watch_circuits(lambda: {("anthropic", "opus", "main"): {"state": "open", "asked_again_in_s": 3.0}})
+    live.begun(start())
+    health = live.state(T0)["providers"]["anthropic"]["health"]
+    assert health["circuits"] == [{"model": "opus", "credential": "main", "state": "open", "asked_again_in_s": 3.0}]
+    assert health["reasons"] == ["circuit open: opus (main)"]
+
+
+def test_a_seconds_message_is_encoded_once_for_all_who_saw_the_same():
+    live = Live(T0)
+    for number in range(5):
+        ended(live, record(number), T0)
+    second = Second(live, T0)
+    assert second.after(3) is second.after(3)
+    whole = json.loads(second.after(3))
+    assert whole == json.loads(msgspec.json.encode(live.message(T0, after=3)))
+    assert [item["number"] for item in whole["recent"]] == [5, 4]
