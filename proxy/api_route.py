@@ -60,9 +60,10 @@ class ApiRoute:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Return the handler's answer, or a problem for a parameter that is unknown or not what it must be.
 
-        A misspelt filter must not be answered with everything.
+        A misspelt filter must not be answered with everything. Outside /api others' programs ask, which may add theirs.
         """
-        why = self._fault(request.query) if request.rel_url.raw_query_string else ""
+        asks = request.rel_url.raw_query_string and self.path.startswith("/api/")
+        why = self._fault(request.query) if asks else ""
         return problem(400, "Bad Request", f"{why}.") if why else await self.handler(request)
 
     def _fault(self, query: Mapping[str, str]) -> str:

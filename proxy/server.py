@@ -20,6 +20,9 @@ from proxy.reply import drop_added_headers
 from proxy.worker_api import WorkerApi
 from proxy.worker_socket import WorkerSocket
 
+#: Whatever follows, an encoded line break too, which a dot would not match.
+_REST = r"{rest:[\s\S]*}"
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -48,10 +51,10 @@ def make_app(parts: Parts, access: Callable[[], Access]) -> web.Application:
         app.router.add_route("*", path, guarded(partial(_other_method, document.routes), access))
     app.router.add_get("/ws/notifications", guarded(parts.worker_socket.handle, access))
     for owned in ("/api/system/", "/api/keys", "/api/budget/"):
-        app.router.add_route("*", f"{owned}{{rest:.*}}", guarded(not_found, access))
-    app.router.add_route("*", "/api/{rest:.*}", guarded(parts.worker_api.handle, access))
-    app.router.add_route("*", "/ws/{rest:.*}", not_found)
-    app.router.add_route("*", "/{rest:(?s:.*)}", client)  # line breaks in percent signs too
+        app.router.add_route("*", owned + _REST, guarded(not_found, access))
+    app.router.add_route("*", "/api/" + _REST, guarded(parts.worker_api.handle, access))
+    app.router.add_route("*", "/ws/" + _REST, not_found)
+    app.router.add_route("*", "/" + _REST, client)
     app.on_response_prepare.append(drop_added_headers)
     app.on_response_prepare.append(partial(_close_when_leaving, parts.forwarder))
     app.on_shutdown.append(parts.worker_socket.close)

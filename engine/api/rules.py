@@ -183,5 +183,5 @@ ROUTES = (
     ),
     Route("POST", "/api/alerts/rules/{id}/toggle", toggle, "Switch a rule on or off", ToggleBody),
     Route("POST", "/api/alerts/rules/{id}/test", test, "Evaluate a rule now, each condition with its value"),
-    Route("POST", "/api/alerts/simulate", simulate, "Replay a rule over history", SimulateBody),
+    Route("POST", "/api/alerts/simulate", simulate, "Replay a rule over history", SimulateBody, refuses=(404,)),
 )

@@ -61,7 +61,9 @@ async def test_a_listener_that_never_reads_is_dropped_and_slows_nobody(tmp_path:
         silent.close()
 
 
-async def test_a_hundred_listeners_are_told_and_no_more_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_more_listeners_than_there_is_room_for_are_asked_to_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(live_socket, "MAX_LISTENERS", 3)
     async with gateway(tmp_path, "http://127.0.0.1:9") as proxy, client() as c:
         sockets = [await c.ws_connect(f"{proxy.url}/ws/live") for _ in range(4)]

@@ -1,0 +1,114 @@
+"""The running API against its own description: whatever is asked, no 500, and no answer that is not described."""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from openapi_spec_validator import validate
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+
+from tests.e2e.stack import Stack
+
+load_all_checks()
+_EXAMPLES = {GenerationMode.POSITIVE: 12, GenerationMode.NEGATIVE: 8}
+_CHECKS = [
+    CHECKS.get_one(name)
+    for name in (
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_schema_conformance",
+    )
+]
+#: What some of the requests are answered with at least, so that it is known that they reach what they are for.
+_USUAL = {GenerationMode.POSITIVE: {200, 201, 404, 422}, GenerationMode.NEGATIVE: {400, 404, 422}}
+#: Says that the API is away or overloaded, which is not what this is about; a server error it is all the same.
+_AWAY = {503, 504}
+
+
+def _told(fault: BaseException) -> str:
+    parts = getattr(fault, "exceptions", ())
+    return "\n".join(map(_told, parts)) if parts else f"{type(fault).__name__}: {fault}"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    home = Path(tempfile.mkdtemp(prefix="cpa-"))
+    stack = Stack(home, ui=False, before=("demo", "load", "--days", "2", "--requests", "2000"))
+    try:
+        yield stack.wait_until_ready()
+    finally:
+        stack.end()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def document(stack: Stack) -> dict:
+    return requests.get(f"{stack.proxy}/api/openapi.json", timeout=30).json()
+
+
+def test_the_description_is_valid_openapi_and_whole(document: dict):
+    validate(document)
+    assert "x-note" not in document
+    for path in ("/health", "/metrics", "/ws/live", "/api/system/limits", "/api/metrics/cache", "/api/alerts/rules"):
+        assert path in document["paths"]
+
+
+@pytest.mark.parametrize("mode", list(_EXAMPLES), ids=lambda mode: mode.value)
+def test_no_answer_is_an_error_of_ours_or_not_described(stack: Stack, document: dict, mode: GenerationMode):
+    faults, statuses = [], Counter[int]()
+    for found in schemathesis.openapi.from_dict(document).get_all_operations():
+        operation = found.ok()
+
+        @settings(
+            max_examples=_EXAMPLES[mode],
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(operation.as_strategy(generation_mode=mode))
+        def ask(case: Case) -> None:
+            answer = case.call(base_url=stack.proxy, timeout=60)
+            statuses[answer.status_code] += 1
+            assert answer.status_code not in _AWAY, answer.text
+            case.validate_response(answer, checks=_CHECKS)
+
+        try:
+            ask()
+        except Unsatisfiable:
+            continue  # nothing can be wrong with a request for it
+        except (Exception, BaseExceptionGroup) as fault:  # noqa: BLE001 - all are asked before any is complained of
+            faults.append(f"{operation.label}: {_told(fault)}")
+    assert not faults, "\n\n".join(faults)
+    assert _USUAL[mode] <= statuses.keys(), statuses
+
+
+def test_a_parameter_that_is_not_described_is_refused(stack: Stack, document: dict):
+    plain = [path for path, item in document["paths"].items() if "get" in item and "{" not in path and "/api/" in path]
+    assert len(plain) > 15
+    answers = {path: requests.get(f"{stack.proxy}{path}?nothing=1", timeout=30) for path in plain}
+    assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(plain, 400)
+
+
+def test_a_method_that_is_not_described_is_refused(stack: Stack, document: dict):
+    for path, item in document["paths"].items():
+        known = {name.upper() for name in item} | {"HEAD", "OPTIONS"}
+        for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - known:
+            answer = requests.request(method, stack.proxy + path.replace("{", "").replace("}", ""), timeout=30)
+            assert (answer.status_code, answer.headers["Content-Type"].partition(";")[0]) == (
+                405,
+                "application/problem+json",
+            ), f"{method} {path}"
+            allowed = set(answer.headers["Allow"].replace(" ", "").split(","))
+            assert {name.upper() for name in item} <= allowed
+            assert method not in allowed
