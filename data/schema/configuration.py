@@ -1,0 +1,50 @@
+"""Keys and budgets, who changed what, and who may act. Times are naive UTC."""
+
+from sqlalchemy import BigInteger, Column, DateTime, Integer, String, Table
+
+from data.schema.ledger import METADATA
+
+#: Virtual keys; `secrets` is JSON: digests, never a secret.
+api_keys = Table(
+    "api_keys",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("document", String, nullable=False),
+    Column("secrets", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", DateTime, nullable=False),
+    Column("updated_at", DateTime, nullable=False),
+    Column("revoked_at", DateTime),
+)
+
+budgets = Table(
+    "budgets",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("document", String, nullable=False),
+    Column("created_at", DateTime, nullable=False),
+    Column("updated_at", DateTime, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    METADATA,
+    Column("id", String, nullable=False),
+    Column("at", DateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("object_kind", String, nullable=False),
+    Column("object_id", String, nullable=False),
+    Column("detail", String, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_at", DateTime, nullable=False),
+)
