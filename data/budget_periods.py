@@ -62,8 +62,8 @@ class Schedule(Protocol):
         """The bucket of what ended at `at_us`."""
         ...
 
-    def oldest(self, at_us: int) -> int:
-        """Buckets that start here or later count at `at_us`."""
+    def counts(self, at_us: int) -> Span:
+        """The stretch in which buckets must start to count at `at_us`."""
         ...
 
     def frees(self, at_us: int, buckets: Sequence[tuple[int, int]], amount: int) -> int:
@@ -85,9 +85,9 @@ class Calendar:
         """The period."""
         return _calendar_period(self.grain, self.tz, at_us)
 
-    def oldest(self, at_us: int) -> int:
-        """The period's start."""
-        return self.bucket(at_us).start_us
+    def counts(self, at_us: int) -> Span:
+        """The period."""
+        return self.bucket(at_us)
 
     def frees(self, at_us: int, buckets: Sequence[tuple[int, int]], amount: int) -> int:
         """The period's end."""
@@ -107,13 +107,16 @@ class Rolling:
         start = at_us - at_us % self.width_us
         return Span(start, start + self.width_us)
 
-    def oldest(self, at_us: int) -> int:
-        """The start of the bucket that leaves the window next."""
-        return self.bucket(at_us - self.length_us).start_us
+    def counts(self, at_us: int) -> Span:
+        """From the bucket that leaves the window next. What was spent later than now counts too.
+
+        Its clock was ahead: by less than a window, or it could not be told from one that will never come.
+        """
+        return Span(self.bucket(at_us - self.length_us).start_us, at_us + self.length_us)
 
     def frees(self, at_us: int, buckets: Sequence[tuple[int, int]], amount: int) -> int:
         """When the oldest buckets that hold `amount` together have left."""
-        gone, oldest = 0, self.oldest(at_us)
+        gone, oldest = 0, self.counts(at_us).start_us
         for start, spent in buckets[bisect_left(buckets, (oldest,)) :]:
             gone += spent
             if gone >= amount:
@@ -132,10 +135,9 @@ class Once:
         del at_us
         return Span(self.start_us, NEVER)
 
-    def oldest(self, at_us: int) -> int:
-        """The start."""
-        del at_us
-        return self.start_us
+    def counts(self, at_us: int) -> Span:
+        """All of time since the start."""
+        return self.bucket(at_us)
 
     def frees(self, at_us: int, buckets: Sequence[tuple[int, int]], amount: int) -> int:
         """Never."""

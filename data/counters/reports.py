@@ -1,34 +1,36 @@
 """How budgets stand: what people are shown, and which thresholds were told."""
 
+from data.budget_periods import Span
 from data.counters.file import CounterFile
 from data.counters.rows import Crossing, Group
 from data.counters.slices import OTHERS, STANDING, is_full
 
 
-def groups(file: CounterFile, budget: int, oldest: int, limit: int) -> list[Group]:
+def groups(file: CounterFile, budget: int, counts: Span, limit: int) -> list[Group]:
     """Counters in which something is spent or taken, the greatest first. Raises CountersError, as all here."""
     sql = """
         SELECT value, sum(s) AS spent, sum(l) AS leased FROM (
-            SELECT value, nano AS s, 0 AS l FROM spent WHERE budget = ?1 AND bucket >= ?2
+            SELECT value, nano AS s, 0 AS l FROM spent WHERE budget = ?1 AND bucket >= ?2 AND bucket < ?3
             UNION ALL SELECT value, 0, nano FROM slices WHERE budget = ?1)
-        GROUP BY value HAVING sum(s) <> 0 OR sum(l) <> 0 ORDER BY sum(s) DESC, sum(l) DESC, value LIMIT ?3"""
+        GROUP BY value HAVING sum(s) <> 0 OR sum(l) <> 0 ORDER BY sum(s) DESC, sum(l) DESC, value LIMIT ?4"""
     with file.transaction() as execute:
-        return [Group(*row) for row in execute(sql, (budget, oldest, limit)).fetchall()]
+        return [Group(*row) for row in execute(sql, (budget, counts.start_us, counts.end_us, limit)).fetchall()]
 
 
-def group(file: CounterFile, budget: int, value: str, oldest: int) -> Group:
+def group(file: CounterFile, budget: int, value: str, counts: Span) -> Group:
     """The counter that a value counts in."""
     with file.transaction() as execute:
         found = execute("SELECT 1 FROM counters WHERE budget = ? AND value = ?", (budget, value)).fetchone()
         counter = value if found or not is_full(execute, budget) else OTHERS
-        return Group(counter, *execute(STANDING, (budget, counter, oldest)).fetchone())
+        standing = execute(STANDING, (budget, counter, counts.start_us, counts.end_us)).fetchone()
+        return Group(counter, *standing)
 
 
-def buckets(file: CounterFile, budget: int, value: str, oldest: int) -> list[tuple[int, int]]:
+def buckets(file: CounterFile, budget: int, value: str, counts: Span) -> list[tuple[int, int]]:
     """(start, nanodollars) of a counter's buckets, oldest first."""
-    sql = "SELECT bucket, nano FROM spent WHERE budget = ? AND value = ? AND bucket >= ? ORDER BY bucket"
+    sql = "SELECT bucket, nano FROM spent WHERE budget = ? AND value = ? AND bucket >= ? AND bucket < ? ORDER BY bucket"
     with file.transaction() as execute:
-        return execute(sql, (budget, value, oldest)).fetchall()
+        return execute(sql, (budget, value, counts.start_us, counts.end_us)).fetchall()
 
 
 def cross(file: CounterFile, crossing: Crossing, since: int) -> bool:

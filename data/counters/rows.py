@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from data.budget_periods import Span
+
 
 class Document(NamedTuple):
     """A budget as this machine knows it: its id, version and JSON text."""
@@ -16,14 +18,14 @@ class Document(NamedTuple):
 class Want(NamedTuple):
     """What a proxy asks of one counter: it gives `back` what it has free and wants at least `need`.
 
-    `oldest`: the first bucket that counts. `limit`: what may be spent. A soft budget gives whatever is left.
+    `counts`: where buckets start that count. `limit`: what may be spent. A soft budget gives whatever is left.
     """
 
     budget: int
     value: str
     back: int
     need: int
-    oldest: int
+    counts: Span
     limit: int
     hard: bool
 
@@ -52,7 +54,7 @@ class Fold(NamedTuple):
     value: str
     change: int
     charges: Sequence[tuple[int, int]]  # (bucket, nanodollars)
-    oldest: int
+    counts: Span
 
 
 class Charge(NamedTuple):

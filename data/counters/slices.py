@@ -16,7 +16,7 @@ SHARE: Final = 4
 _SOFT_SHARE: Final = 16
 
 STANDING: Final = """
-SELECT (SELECT coalesce(sum(nano), 0) FROM spent WHERE budget = ?1 AND value = ?2 AND bucket >= ?3),
+SELECT (SELECT coalesce(sum(nano), 0) FROM spent WHERE budget = ?1 AND value = ?2 AND bucket >= ?3 AND bucket < ?4),
        (SELECT coalesce(sum(nano), 0) FROM slices WHERE budget = ?1 AND value = ?2)"""
 _ADD_SPENT: Final = """
 INSERT INTO spent (budget, value, bucket, nano) VALUES (?, ?, ?, ?)
@@ -54,7 +54,7 @@ def fold(file: CounterFile, move: Move, folds: Sequence[Fold], generation: int) 
                 execute(_ADD_SPENT, (fold.budget, value, bucket, nano))
             _change_slice(execute, move.spool, fold.budget, value, fold.change)
         return [
-            execute(STANDING, (fold.budget, value, fold.oldest)).fetchone()
+            execute(STANDING, (fold.budget, value, fold.counts.start_us, fold.counts.end_us)).fetchone()
             for fold, value in zip(folds, values, strict=True)
         ]
 
@@ -120,7 +120,7 @@ def is_full(execute: Execute, budget: int) -> bool:
 
 
 def _looked_at(execute: Execute, want: Want, value: str) -> Given:
-    spent, leased = execute(STANDING, (want.budget, value, want.oldest)).fetchone()
+    spent, leased = execute(STANDING, (want.budget, value, want.counts.start_us, want.counts.end_us)).fetchone()
     return Given(want.back, spent, leased, not want.hard or _room(want, spent, leased) >= want.need)
 
 

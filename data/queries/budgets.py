@@ -108,9 +108,13 @@ def spent(store: Reader, scope: Scope, schedule: Schedule, now_us: int) -> Spent
 
 def _condition(scope: Scope, schedule: Schedule, now_us: int) -> tuple[str, list[object]]:
     parts, params = ["source = 'live'"], list[object]()
-    if oldest := schedule.oldest(now_us):
+    counts = schedule.counts(now_us)
+    if counts.start_us:
         parts.append("ended_at >= ?")
-        params.append(from_us(oldest))
+        params.append(from_us(counts.start_us))
+    if isinstance(schedule, Calendar):  # the next period counts when it comes, and may do so while this is read
+        parts.append("ended_at < ?")
+        params.append(from_us(schedule.bucket(counts.end_us).end_us))
     if scope.kind.value not in {ScopeKind.GLOBAL, ScopeKind.MODEL, ScopeKind.TAG}:
         parts.append(f'"{scope.kind.value}" {"<>" if scope.value == ANY else "="} ?')
         params.append("" if scope.value == ANY else scope.value)

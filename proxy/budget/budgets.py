@@ -201,7 +201,7 @@ class Budgets:
         buckets = list[tuple[int, int]]()
         if isinstance(schedule, Rolling) and self._file is not None:
             try:
-                buckets = reports.buckets(self._file, number_of(counter), counter.value, schedule.oldest(now_us))
+                buckets = reports.buckets(self._file, number_of(counter), counter.value, schedule.counts(now_us))
             except CountersError as error:
                 self._fails(error)
                 return NEVER
@@ -224,7 +224,7 @@ class Budgets:
         """Log which thresholds were reached, each once in a period, whoever of this home's proxies sees it first."""
         plan, schedule = counter.plan, counter.plan.schedule
         limit, _ = plan.terms(now_us)
-        since, span = schedule.oldest(now_us), outlook.life(plan.budget, now_us)
+        since, span = schedule.counts(now_us).start_us, outlook.life(plan.budget, now_us)
         for name in outlook.reached(plan.budget, limit, counter.spent, span, now_us):
             if counter.told.get(name, -1) >= since:
                 continue

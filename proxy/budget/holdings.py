@@ -69,6 +69,7 @@ class Holdings:
         self.generation = 0
         self._compiled = Compiled()
         self._ended: list[_Ended] = []
+        self._fetched: set[int] = set()  # of these, the ones that were read from the spool
         self._holding: set[Counter] = set()
         self.reload()
 
@@ -113,7 +114,7 @@ class Holdings:
 
     def settle(self, reservation: Reservation, record: LedgerRecord, sequence: int) -> None:
         """Let go of what was held for a call, and count what it cost."""
-        if sequence <= self.folded:  # taken in from the spool already
+        if sequence <= self.folded or sequence in self._fetched:  # taken in from the spool already
             self.release(reservation)
             return
         nano, charged = counted(record), self.plans.asked(record)
@@ -238,6 +239,7 @@ class Holdings:
         else:
             ended = _Ended(sequence, 0, 0, (), records[0])  # damage has eaten it
         self._ended.insert(place, ended)
+        self._fetched.add(sequence)
         return True
 
     def _last_uncounted(self) -> int:
@@ -246,6 +248,7 @@ class Holdings:
 
     def _moved(self, last: int) -> None:
         self._ended = [ended for ended in self._ended if ended.sequence > last]
+        self._fetched = {sequence for sequence in self._fetched if sequence > last}
         self.folded = last
 
     def _overshot(self, record: LedgerRecord, nano: int, held: int) -> None:
@@ -257,14 +260,14 @@ class Holdings:
 
 def _want(counter: Counter, worst: int, limit: int, now_us: int) -> Want:
     plan = counter.plan
-    oldest = plan.schedule.oldest(now_us)
-    return Want(plan.number or 0, counter.value, counter.free, worst, oldest, limit, plan.hard)
+    counts = plan.schedule.counts(now_us)
+    return Want(plan.number or 0, counter.value, counter.free, worst, counts, limit, plan.hard)
 
 
 def _fold(counter: Counter, charges: dict[int, int], back: int, now_us: int) -> Fold:
     plan = counter.plan
-    oldest = plan.schedule.oldest(now_us)
-    return Fold(plan.number or 0, counter.value, -sum(charges.values()) - back, tuple(charges.items()), oldest)
+    counts = plan.schedule.counts(now_us)
+    return Fold(plan.number or 0, counter.value, -sum(charges.values()) - back, tuple(charges.items()), counts)
 
 
 def _back(counter: Counter, now_us: int) -> int:

@@ -154,7 +154,7 @@ class Keeper:
 
 def kept_from(plan: Plan, now_us: int) -> int:
     """The oldest bucket that is kept: one period more than counts, for a clock that goes back."""
-    oldest = plan.schedule.oldest(now_us)
+    oldest = plan.schedule.counts(now_us).start_us
     if isinstance(plan.schedule, Rolling):
         return oldest - plan.schedule.length_us
-    return plan.schedule.oldest(oldest - SECOND_US) if oldest > SECOND_US else 0
+    return plan.schedule.counts(oldest - SECOND_US).start_us if oldest > SECOND_US else 0

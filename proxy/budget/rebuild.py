@@ -27,7 +27,7 @@ def count_from_ledger(file: CounterFile, plan: Plan, store: Reader, spools: Path
     Raises CountersError, StoreError.
     """
     ledger = queries.spent(store, plan.budget.scope, plan.schedule, now_us)
-    history = History(plan, plan.schedule.oldest(now_us))
+    history = History(plan, plan.schedule.counts(now_us).start_us)
     history.add_rows(ledger.rows)
     found = {folder.spool_id: folder for folder in folders(spools)}
     reached: dict[str, int] = {}

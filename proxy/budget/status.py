@@ -88,10 +88,10 @@ def _standing(file: CounterFile | None, plan: Plan, now_us: int, chosen: _Chosen
 
 
 def _found(file: CounterFile, plan: Plan, number: int, now_us: int, chosen: _Chosen) -> list[Group]:
-    oldest, alone = plan.schedule.oldest(now_us), plan.budget.scope.value
+    counts, alone = plan.schedule.counts(now_us), plan.budget.scope.value
     if chosen.value:
-        return [reports.group(file, number, chosen.value, oldest)]
-    return reports.groups(file, number, oldest, chosen.limit) or ([Group(alone, 0, 0)] if alone != ANY else [])
+        return [reports.group(file, number, chosen.value, counts)]
+    return reports.groups(file, number, counts, chosen.limit) or ([Group(alone, 0, 0)] if alone != ANY else [])
 
 
 def _group(file: CounterFile, plan: Plan, number: int, group: Group, now_us: int) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _resets(file: CounterFile, plan: Plan, number: int, group: Group, now_us: in
     """When the period ends; of a rolling window, when the oldest of what counts leaves it."""
     buckets = list[tuple[int, int]]()
     if isinstance(plan.schedule, Rolling):
-        buckets = reports.buckets(file, number, group.value, plan.schedule.oldest(now_us))
+        buckets = reports.buckets(file, number, group.value, plan.schedule.counts(now_us))
     return plan.schedule.frees(now_us, buckets, 1)
 
 

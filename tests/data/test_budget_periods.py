@@ -89,9 +89,9 @@ def test_a_rolling_sum_is_never_less_than_the_windows_and_more_by_one_bucket_at_
     for when, nano in events:
         start = rolling.bucket(when).start_us
         buckets[start] = buckets.get(start, 0) + nano
-    counted = sum(nano for start, nano in buckets.items() if start >= rolling.oldest(now))
+    counted = sum(nano for start, nano in buckets.items() if rolling.counts(now).holds(start))
     exact = sum(nano for when, nano in events if when > now - rolling.length_us)
-    leaving = buckets.get(rolling.oldest(now), 0)
+    leaving = buckets.get(rolling.counts(now).start_us, 0)
     assert exact <= counted <= exact + leaving
 
 
@@ -109,7 +109,7 @@ def test_a_rolling_window_frees_an_amount_exactly_when_it_says(rolling, now, spe
     ordered = sorted(buckets.items())
 
     def counts(when):
-        return sum(nano for start, nano in ordered if start >= rolling.oldest(when))
+        return sum(nano for start, nano in ordered if rolling.counts(when).holds(start))
 
     frees = rolling.frees(now, ordered, amount)
     if counts(now) < amount:
@@ -130,7 +130,8 @@ def test_a_rolling_window_has_the_length_it_says():
 def test_what_is_for_once_counts_from_its_start_for_good():
     once = schedule(Period.ONCE, Window.CALENDAR, "UTC", at("2026-11-24T00:00+00:00"))
     now = at("2027-01-01T00:00+00:00")
-    assert once.oldest(now) == once.bucket(now).start_us == at("2026-11-24T00:00+00:00")
+    assert once.counts(now) == once.bucket(now)
+    assert once.counts(now).start_us == at("2026-11-24T00:00+00:00")
     assert once.frees(now, [(0, 5)], 1) == NEVER
 
 

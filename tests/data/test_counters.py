@@ -9,12 +9,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from data.budget_periods import NEVER, Span
 from data.counters import books, reports, slices
 from data.counters.file import CounterFile
 from data.counters.rows import Charge, Crossing, Document, Fold, Move, Want
 from data.errors import CountersConflict, CountersOutdated
 
 LIMIT = 1_000
+ALL = Span(0, NEVER)
 DOCUMENT = (Document("a", 1, "{}"), "shape")
 
 
@@ -36,7 +38,7 @@ def counted(file, spools=("s",)):
 
 
 def want(number, need, *, back=0, value="v", limit=LIMIT, hard=True):
-    return Want(number, value, back, need, 0, limit, hard)
+    return Want(number, value, back, need, ALL, limit, hard)
 
 
 def test_it_is_its_owners_alone(tmp_path):
@@ -63,7 +65,7 @@ def test_all_that_is_wanted_is_taken_or_nothing(file):
     given = slices.lease(file, "s", [want(number, 10), want(number, LIMIT + 1, value="w")], generation)
     assert [g.fits for g in given] == [True, False]
     assert [g.free for g in given] == [0, 0]
-    assert reports.groups(file, number, 0, 10) == []
+    assert reports.groups(file, number, ALL, 10) == []
 
 
 def test_a_proxy_without_room_gives_back_what_it_has_free(file):
@@ -82,19 +84,19 @@ def test_a_soft_budget_gives_what_is_not_there(file):
 
 def test_what_is_spent_before_the_window_does_not_count(file):
     number, generation = counted(file)
-    slices.fold(file, Move("s", 0, 1), [Fold(number, "v", 0, ((10, 900), (20, 80)), 0)], generation)
-    late = want(number, 920)._replace(oldest=20)
+    slices.fold(file, Move("s", 0, 1), [Fold(number, "v", 0, ((10, 900), (20, 80)), ALL)], generation)
+    late = want(number, 920)._replace(counts=Span(20, NEVER))
     assert not slices.lease(file, "s", [want(number, 21)], generation)[0].fits
     assert slices.lease(file, "s", [late], generation)[0].fits
 
 
 def test_a_fold_happens_once(file):
     number, generation = counted(file)
-    fold = [Fold(number, "v", 0, ((0, 5),), 0)]
+    fold = [Fold(number, "v", 0, ((0, 5),), ALL)]
     assert slices.fold(file, Move("s", 0, 3), fold, generation) == [(5, 0)]
     with pytest.raises(CountersConflict):
         slices.fold(file, Move("s", 0, 3), fold, generation)
-    assert reports.groups(file, number, 0, 10)[0].spent == 5
+    assert reports.groups(file, number, ALL, 10)[0].spent == 5
 
 
 def test_who_does_not_know_the_newest_budgets_may_neither_take_nor_fold(file):
@@ -114,7 +116,7 @@ def test_a_budget_is_counted_only_from_where_every_spool_is(file):
     charges = [Charge(0, "v", 0, 7)]
     assert books.install(file, ("b", "other"), charges, {"s": 0, "t": 0}) is None
     number = books.install(file, ("b", "other"), charges, {"s": 0, "t": 4})
-    assert reports.groups(file, number, 0, 10)[0].spent == 7
+    assert reports.groups(file, number, ALL, 10)[0].spent == 7
     assert books.install(file, ("b", "other"), charges, {"s": 0, "t": 4}) is None
 
 
@@ -122,7 +124,7 @@ def test_a_budget_that_is_switched_off_or_gone_is_forgotten(file):
     number, generation = counted(file)
     slices.lease(file, "s", [want(number, 1)], generation)
     assert books.learn(file, [(Document("a", 2, "{}"), None)], 0)
-    assert reports.groups(file, number, 0, 10) == []
+    assert reports.groups(file, number, ALL, 10) == []
     assert books.known(file).counted == {}
     again, _ = counted(file)
     assert again != number
@@ -138,15 +140,15 @@ def test_too_many_values_share_a_counter_until_it_is_empty(file, monkeypatch):
     monkeypatch.setattr(slices, "MAX_COUNTERS", 2)
     number, generation = counted(file)
     for sequence, value in enumerate("abcd"):
-        fold = Fold(number, value, 0, ((0, 1),), 0)
+        fold = Fold(number, value, 0, ((0, 1),), ALL)
         slices.fold(file, Move("s", sequence, sequence + 1), [fold], generation)
-    found = {group.value: group.spent for group in reports.groups(file, number, 0, 10)}
+    found = {group.value: group.spent for group in reports.groups(file, number, ALL, 10)}
     assert found == {"a": 1, "b": 1, slices.OTHERS: 2}
-    assert reports.group(file, number, "d", 0) == (slices.OTHERS, 2, 0)
-    assert reports.group(file, number, "a", 0) == ("a", 1, 0)
+    assert reports.group(file, number, "d", ALL) == (slices.OTHERS, 2, 0)
+    assert reports.group(file, number, "a", ALL) == ("a", 1, 0)
     books.prune(file, number, 1)
     slices.lease(file, "s", [want(number, 1, value="d")], generation)
-    assert [group.value for group in reports.groups(file, number, 0, 10)] == ["d"]
+    assert [group.value for group in reports.groups(file, number, ALL, 10)] == ["d"]
 
 
 def test_a_threshold_is_told_once_a_period(file):
@@ -161,7 +163,7 @@ def test_what_a_lost_spools_proxy_had_taken_counts_as_spent(file):
     number, generation = counted(file)
     slices.lease(file, "s", [want(number, 300)], generation)
     slices.give_up(file, "s", {number: 7}.get)
-    assert reports.groups(file, number, 0, 10) == [("v", 300, 0)]
+    assert reports.groups(file, number, ALL, 10) == [("v", 300, 0)]
 
 
 def test_after_a_power_cut_a_spool_that_lost_its_end_is_folded_to_where_it_ends(file):
@@ -249,7 +251,7 @@ class Sharing(RuleBasedStateMachine):
     def fold(self, spool):
         spent, back = self.settled[spool], self.free[spool]
         move = Move(spool, self.reached[spool], self.reached[spool] + 1)
-        slices.fold(self.file, move, [Fold(self.number, "v", -spent - back, ((0, spent),), 0)], self.generation)
+        slices.fold(self.file, move, [Fold(self.number, "v", -spent - back, ((0, spent),), ALL)], self.generation)
         self.reached[spool] += 1
         self.spent += spent
         self.free[spool] = self.settled[spool] = 0
@@ -271,7 +273,7 @@ class Sharing(RuleBasedStateMachine):
     @invariant()
     def the_file_says_what_is_so_and_never_more_than_there_is(self):
         taken = sum((*self.free.values(), *self.held.values(), *self.settled.values()))
-        group = reports.group(self.file, self.number, "v", 0)
+        group = reports.group(self.file, self.number, "v", ALL)
         assert (group.spent, group.leased) == (self.spent, taken)
         assert self.spent + taken <= LIMIT
 

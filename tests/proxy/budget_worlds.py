@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from data.budget_periods import NEVER, Span
 from data.budgets import Budget, to_json
 from data.config import BudgetsConfig
 from data.counters import books
@@ -29,6 +30,8 @@ NOON = 1_764_072_000_000_000
 SECOND = 1_000_000
 DOLLAR = 1_000_000_000
 SPOOL = "proxy-1"
+#: Every bucket.
+ALL = Span(0, NEVER)
 
 
 def away() -> Any:

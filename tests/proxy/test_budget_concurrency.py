@@ -7,7 +7,7 @@ import pytest
 from data.budgets import Budget
 from data.counters import reports
 from proxy.budget.reservation import Refusal, Reservation
-from tests.proxy.budget_worlds import DOLLAR, NOON, Caller, Provider, Proxy, begin_counting, budget, proxy
+from tests.proxy.budget_worlds import ALL, DOLLAR, NOON, Caller, Provider, Proxy, begin_counting, budget, proxy
 from tests.proxy.spool_samples import started
 
 CALLERS = 64
@@ -56,7 +56,7 @@ def test_many_callers_never_spend_more_than_the_budget_and_can_spend_nearly_all(
         assert not crowd.come()
         assert crowd.provider.charged >= 0.9 * DOLLAR
         only.budgets.tick(crowd.now_us)
-        (group,) = reports.groups(only.budgets.file, 1, 0, 10)
+        (group,) = reports.groups(only.budgets.file, 1, ALL, 10)
         assert group.spent == crowd.provider.charged
 
 
@@ -80,7 +80,7 @@ def test_proxies_that_die_again_and_again_lose_nothing_and_count_nothing_twice(h
         crowd.replace(n, Proxy(home, names[n]))
     for each in crowd.proxies:
         each.budgets.tick(crowd.now_us)
-    (group,) = reports.groups(crowd.proxies[0].budgets.file, 1, 0, 10)
+    (group,) = reports.groups(crowd.proxies[0].budgets.file, 1, ALL, 10)
     assert group.leased == 0
     # what was in flight when its proxy died counts at its worst
     assert crowd.provider.charged <= group.spent <= DOLLAR
@@ -139,5 +139,5 @@ def test_the_same_budget_by_the_ledgers_own_rows(home):
             sums[team] = sums.get(team, 0) + cost
             sums[model] = sums.get(model, 0) + cost
         at.budgets.tick(NOON)
-        found = {g.value: g.spent for number in (1, 2) for g in reports.groups(at.budgets.file, number, 0, 10)}
+        found = {g.value: g.spent for number in (1, 2) for g in reports.groups(at.budgets.file, number, ALL, 10)}
         assert found == {"a": sums["a"], "b": sums["b"], "claude-*": sums["claude-x"]}

@@ -19,7 +19,7 @@ from proxy.budget.money import counted
 from proxy.budget.plan import Plan
 from proxy.budget.rebuild import count_from_ledger
 from proxy.budget.scope import values, who_asked
-from tests.proxy.budget_worlds import NOON, SECOND, Proxy, begin_counting, budget, documents, usd
+from tests.proxy.budget_worlds import ALL, NOON, SECOND, Proxy, begin_counting, budget, documents, usd
 from tests.proxy.spool_samples import ended, started, until
 
 HOUR = 3600 * SECOND
@@ -64,7 +64,7 @@ def expected(each: Budget, records: list[LedgerRecord], now_us: int = NOON) -> d
     """By hand: every record that counts at `now_us`."""
     found: dict[str, int] = {}
     for record in records:
-        if each.schedule.bucket(record.ended_at).start_us >= each.schedule.oldest(now_us):
+        if each.schedule.counts(now_us).holds(each.schedule.bucket(record.ended_at).start_us):
             for value in values(each.scope, who_asked(record)):
                 found[value] = found.get(value, 0) + counted(record)
     return {value: nano for value, nano in found.items() if nano}
@@ -98,7 +98,7 @@ def test_every_scope_and_period_begins_with_what_the_ledger_says(at, connection)
             learn(file, documents([each]), 0)
             assert count_from_ledger(file, plan, connection, at.home / "spool", NOON)
             number = books.known(file).counted[each.name, each.shape]
-            groups = reports.groups(file, number, each.schedule.oldest(NOON), 100)
+            groups = reports.groups(file, number, each.schedule.counts(NOON), 100)
             assert {group.value: group.spent for group in groups} == expected(each, records), each.name
 
 
@@ -118,7 +118,7 @@ def test_each_record_counts_once_wherever_it_is_on_its_way(at, connection, shipp
     budget_changes.create(connection, budget(period="once", starts_at=NOW), by="ann", now=NOW)
     at.keeper.look_after()
     at.budgets.tick(NOON)
-    (group,) = reports.groups(at.budgets.file, 1, 0, 10)
+    (group,) = reports.groups(at.budgets.file, 1, ALL, 10)
     assert group.spent == sum(10**n for n in range(10))
 
 
@@ -157,7 +157,7 @@ def test_a_budget_made_while_calls_go_on_misses_none_and_counts_none_twice(at, c
         keeper.join()
     at.budgets.tick(NOON + SECOND)
     spent = {
-        plan.budget.name: reports.group(at.budgets.file, plan.number, "", 0).spent for plan in at.budgets.plans.all
+        plan.budget.name: reports.group(at.budgets.file, plan.number, "", ALL).spent for plan in at.budgets.plans.all
     }
     assert spent == {"first": total, "second": total}
 

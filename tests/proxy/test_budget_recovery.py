@@ -10,21 +10,21 @@ from data.model import Outcome
 from proxy.budget.documents import learn
 from proxy.budget.reservation import Refusal, Reservation, Why
 from proxy.budget.siblings import Siblings
-from tests.proxy.budget_worlds import DOLLAR, NOON, SECOND, Proxy, begin_counting, budget, documents, proxy, usd
+from tests.proxy.budget_worlds import ALL, DOLLAR, NOON, SECOND, Proxy, begin_counting, budget, documents, proxy, usd
 from tests.proxy.spool_samples import ended, started, until
 
 
 def spent(at: Proxy, number: int = 1) -> int:
     at.budgets.tick(NOON)
     assert at.budgets.file is not None
-    return sum(group.spent for group in reports.groups(at.budgets.file, number, 0, 100))
+    return sum(group.spent for group in reports.groups(at.budgets.file, number, ALL, 100))
 
 
 def leased(at: Proxy, number: int = 1) -> int:
     """What is taken once nobody has asked for a while."""
     at.budgets.tick(NOON + 2 * SECOND)
     assert at.budgets.file is not None
-    return sum(group.leased for group in reports.groups(at.budgets.file, number, 0, 100))
+    return sum(group.leased for group in reports.groups(at.budgets.file, number, ALL, 100))
 
 
 def test_what_was_settled_and_not_folded_is_found_in_the_spool(home):

@@ -197,3 +197,20 @@ def test_the_tightest_budget_is_named(rooms, named):
         shortages.append(Shortage(counter, spent, held, 0, 10))
     assert tightest(shortages).counter.plan.id == str(named)
     assert no_room(shortages[named], NOON, NOON + HOUR).budget == str(named)
+
+
+@pytest.mark.parametrize("window", ["calendar", "rolling"])
+def test_a_clock_that_was_years_ahead_leaves_nothing_behind(home, window):
+    begin_counting(home, [budget(window=window)])
+    with proxy(home) as at:
+        at.spend(DOLLAR, now_us=NOON + 20 * 365 * 24 * HOUR)
+        at.budgets.tick(NOON)
+        assert isinstance(at.reserve(started(), DOLLAR, NOON), Reservation)
+
+
+def test_a_clock_that_goes_back_a_little_gives_no_money_twice(home):
+    begin_counting(home, [budget(period="hour", window="rolling")])
+    with proxy(home) as at:
+        at.spend(DOLLAR, now_us=NOON + 600 * SECOND)
+        at.budgets.tick(NOON)
+        assert isinstance(at.reserve(started(), 1, NOON), Refusal)
