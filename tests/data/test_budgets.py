@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from data.budget_periods import NEVER
 from data.budgets import Budget, nano, parse, to_json
+from data.errors import ConfigError
+from data.settings import load
 from tests.data.test_budget_periods import at
 
 DOLLAR = 1_000_000_000
@@ -123,6 +125,14 @@ def test_budgets_that_count_the_same_have_one_shape():
     ]
     assert len({shape, *(other.shape for other in others)}) == 5
     assert budget(window="rolling").shape == budget(window="rolling", time_zone="Europe/Zurich").shape
+
+
+def test_what_budgets_do_in_an_outage_is_configured_like_everything_else(tmp_path):
+    variables = {"CLAUDE_PROXY_BUDGETS_ON_OUTAGE": "open", "CLAUDE_PROXY_BUDGETS_ASSUMED_MAX_OUTPUT_TOKENS": "9"}
+    settings = load({"CLAUDE_PROXY_HOME": str(tmp_path), **variables}).budgets
+    assert (settings.on_outage, settings.unpriced, settings.assumed_max_output_tokens) == ("open", "refuse", 9)
+    with pytest.raises(ConfigError, match="UNPRICED"):
+        load({"CLAUDE_PROXY_HOME": str(tmp_path), "CLAUDE_PROXY_BUDGETS_UNPRICED": "free"})
 
 
 @given(st.integers(0, 10**18))

@@ -88,6 +88,24 @@ def test_a_record_that_is_settled_late_counts_once(home):
         assert leased(at) == 0
 
 
+def test_a_record_that_was_read_and_could_not_be_folded_counts_once_when_it_is_settled(home):
+    begin_counting(home, [budget()])
+    with proxy(home) as at:
+        start = started()
+        held = at.reserve(start, 100_000_000)
+        assert isinstance(held, Reservation)
+        record = ended(start.id, cost_usd=usd(70_000_000), ended_at=NOON)
+        sequence = at.spool.end(record)
+        until(lambda: at.spool.read(0, 1)[1])
+        assert at.budgets.file is not None
+        at.budgets.file._connection.execute("PRAGMA query_only = ON")
+        at.budgets.tick(NOON)
+        at.budgets.settle(held, record, sequence)
+        at.budgets.file._connection.execute("PRAGMA query_only = OFF")
+        assert spent(at) == 70_000_000
+        assert leased(at) == 0
+
+
 def test_a_dead_siblings_money_is_free_again_but_for_its_calls_in_flight(home):
     begin_counting(home, [budget()])
     dead = Proxy(home, "proxy-2")

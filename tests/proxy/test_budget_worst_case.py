@@ -343,3 +343,28 @@ def test_no_split_of_the_tokens_costs_more_than_the_worst_case(model, tier, tota
         assert cost.cost_usd is not None
         assert most is not None
         assert cost.cost_usd.scaleb(9) <= most
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "content", "source", "data", "parts", "x"]), inner, max_size=3)
+    ),
+    max_leaves=20,
+)
+FIELDS = ["messages", "input", "contents", "system", "tools", "thinking", "prompt", "prediction", "max_tool_calls"]
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4), st.sampled_from(list(Endpoint)))
+def test_whatever_is_sent_has_a_worst_case(body, endpoint):
+    found = demand(json.dumps(body).encode(), endpoint, Limits(max_tokens=5))
+    most = APPRAISER.worst(found, provider="anthropic", protocol="anthropic", model="claude-sonnet-4-5", now_s=1.79e9)
+    assert most.nano is not None
+    assert most.nano >= 0
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_a_worst_case(body):
+    found = demand(body, Endpoint.RESPONSES, Limits())
+    assert found.input_tokens >= 0
