@@ -86,8 +86,9 @@ _LIMITS: Final = _object(
 _NO_MORE: Final = {"type": "null"}
 
 
-def routes(monitor: Monitor, live: Handler, document: ApiDocument) -> tuple[ApiRoute, ...]:
-    """Return the routes; `live` serves the live socket."""
+def routes(monitor: Monitor, document: ApiDocument, *, live: Handler, notifications: Handler) -> tuple[ApiRoute, ...]:
+    """Return the routes; `live` and `notifications` serve the WebSockets."""
+    opens, away = "It opens.", "The worker does not answer."
     good, failing = "How the proxy is.", "It refuses calls."
     health: dict[str, Any] = {"result": _HEALTH, "told_so": (503,), "answers": {200: good, 503: failing}}
 
@@ -111,5 +112,12 @@ def routes(monitor: Monitor, live: Handler, document: ApiDocument) -> tuple[ApiR
         get("/api/system/spool", monitor.spool, "What waits for the store", _SPOOL),
         get("/api/system/version", monitor.version, "The program's version", _object(version=_TEXT)),
         get("/api/openapi.json", document.handle, "This description", {"type": "object", "required": ["paths"]}),
-        get("/ws/live", live, "What happens now, a message a second (WebSocket)", {}, answers={101: "It opens."}),
+        get("/ws/live", live, "What happens now, a message a second (WebSocket)", {}, answers={101: opens}),
+        get(
+            "/ws/notifications",
+            notifications,
+            "The app's messages as they arrive (WebSocket, the worker's)",
+            {},
+            answers={101: opens, 503: away},
+        ),
     )

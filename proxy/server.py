@@ -44,12 +44,14 @@ def make_app(parts: Parts, access: Callable[[], Access]) -> web.Application:
     for path in dict.fromkeys(each.path for each in ENDPOINTS if "{" not in each.path):
         app.router.add_route("*", path, client)
     document = ApiDocument(parts.worker_api)
-    document.routes = (*monitor_api.routes(parts.monitor, parts.live_socket.handle, document), *parts.api)
+    own = monitor_api.routes(
+        parts.monitor, document, live=parts.live_socket.handle, notifications=parts.worker_socket.handle
+    )
+    document.routes = (*own, *parts.api)
     for route in document.routes:
         _add(app.router, route, access)
     for path in dict.fromkeys(route.path for route in document.routes):
         app.router.add_route("*", path, guarded(partial(_other_method, document.routes), access))
-    app.router.add_get("/ws/notifications", guarded(parts.worker_socket.handle, access))
     for owned in ("/api/system/", "/api/keys", "/api/budget/"):
         app.router.add_route("*", owned + _REST, guarded(not_found, access))
     app.router.add_route("*", "/api/" + _REST, guarded(parts.worker_api.handle, access))
