@@ -27,6 +27,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": f"authorization, content-type, if-match, x-actor, {TOKEN_HEADER}",
     "Access-Control-Max-Age": "600",
 }
+_FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-real-ip"})
 _EXPOSED = "ETag, Retry-After"
 
 
@@ -59,7 +60,7 @@ def guarded(handler: Handler, access: Callable[[], Access]) -> Handler:
 
 def refusal(request: web.Request, access: Access) -> web.Response | None:
     """Return the problem that a request is answered with, None for one that is let in."""
-    local = is_loopback(request.remote or "") and is_loopback(access.bound_to)
+    local = is_loopback(access.bound_to) and _is_from_here(request)
     if not local and not _shows_token(request.headers, access.token):
         return _unknown(access)
     host = _hostname(f"//{request.host}")
@@ -79,6 +80,11 @@ def is_loopback(host: str) -> bool:
         return host.lower() in _LOCAL_NAMES
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
+
+
+def _is_from_here(request: web.Request) -> bool:
+    """Whether a program on this machine asks for itself: another proxy on it asks for somebody else."""
+    return is_loopback(request.remote or "") and _FORWARDED.isdisjoint(map(str.lower, request.headers))
 
 
 def _unknown(access: Access) -> web.Response:

@@ -120,6 +120,15 @@ async def test_on_loopback_no_token_is_wanted(tmp_path: Path):
         assert (await c.get(f"{proxy.url}/api/system/stats")).status == 200
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "x-real-ip"])
+async def test_what_a_web_server_on_this_machine_hands_on_is_not_from_this_machine(tmp_path: Path, header: str):
+    settings = {"api_token": TOKEN}
+    async with gateway(tmp_path, "http://127.0.0.1:9", settings=settings) as proxy, client() as c:
+        assert (await c.get(f"{proxy.url}/api/system/stats", headers={header: "203.0.113.7"})).status == 401
+        shown = {header: "203.0.113.7", "x-claude-proxy-token": TOKEN}
+        assert (await c.get(f"{proxy.url}/api/system/stats", headers=shown)).status == 200
+
+
 async def test_the_token_stays_here(tmp_path: Path):
     seen: list[dict[str, str]] = []
 
