@@ -23,7 +23,7 @@ from proxy.budget.reservation import Refusal
 from proxy.call import Call
 from proxy.classify import classify
 from proxy.errors import UnreadableBody, Untranslatable
-from proxy.exchange import Exchange
+from proxy.exchange import Exchange, Outgoing
 from proxy.failure import Blame, Failure, FailureClass, failure_of_fault
 from proxy.held import Failed
 from proxy.journey import Journey, Rotation, Step
@@ -55,6 +55,18 @@ class Means:
     breaker: Breaker
     rotation: Rotation
     trouble: str = ""
+
+
+class NoRoom(Exception):
+    """A budget has no room for the attempt."""
+
+    def __init__(self, why: Refusal) -> None:
+        super().__init__(why.message)
+        self.why = why
+
+
+class NotWritten(Exception):
+    """The ledger takes no calls now."""
 
 
 class Attempts:
@@ -89,17 +101,13 @@ class Attempts:
         if self._exchange is not None:
             self._exchange.client_gone()
 
-    async def _appraise(self) -> None:
-        """Work out what the call may cost where its route has a cap."""
-        if self._plan.cap_usd is not None or self._plan.cap_factor is not None:
-            self._purse = await Purse.of(self._call, self._means.budgets, self._standing.appraiser)
-
     def _worst(self, candidate: Candidate) -> int | None:
         return None if self._purse is None else self._purse.worst(candidate, time()).nano
 
     async def run(self) -> web.StreamResponse:
         """Return the client's answer."""
-        await self._appraise()
+        if self._plan.cap_usd is not None or self._plan.cap_factor is not None:
+            self._purse = await Purse.of(self._call, self._means.budgets, self._standing.appraiser)
         step = self._journey.first(self._clock())
         if step is None:
             wait_s = self._journey.retry_in_s(self._clock())
@@ -119,68 +127,80 @@ class Attempts:
 
     async def _attempt(self, step: Step) -> web.StreamResponse | Failed:
         """Write down that a place is asked, and ask it."""
-        call, means, number = self._call, self._means, self._journey.tried
-        if step.candidate.translates and call.endpoint is Endpoint.COUNT_TOKENS:
-            return estimated_count(await counted(call))
-        provider = step.candidate.provider
-        key = provider.credentials[step.credential] if step.credential >= 0 else ""
-        secrets = secrets_of(call.request.headers, call.request.rel_url, key)
-        start = scrubbed(call.start(step, number), secrets)
-        sending = Sending(key, self._journey.is_strange(step), self._journey.more, self._marks(start))
+        if step.candidate.translates and self._call.endpoint is Endpoint.COUNT_TOKENS:
+            return estimated_count(await counted(self._call))
         try:
-            out = await outgoing(call, step, sending)
+            account, out = await self._begun(step)
         except (UnreadableBody, Untranslatable) as error:
-            return refusal(call.protocol, 400, f"{error}.", code="cannot_be_sent")
-        if call.asked.batch:
-            out = replace(out, results=means.batches.reader(start, call.asked.batch, secrets))
-        hold = await self._hold(start, step)
-        if isinstance(hold, Refusal):
-            return self._last.answer if self._last is not None else no_room(call.protocol, hold)
-        if hold is not None and hold.reservation.counters:
-            start = replace(start, reserved_usd=usd(hold.reservation.nano))
-            out = replace(out, marks={**out.marks, **hold.reservation.headers})
-        try:
-            means.books.ledger.start(start)
-        except Exception as error:  # noqa: BLE001 - whatever it is, what is not written down is not sent on
-            if hold is not None:
-                hold.release()
+            return refusal(self._call.protocol, 400, f"{error}.", code="cannot_be_sent")
+        except NoRoom as error:
+            return self._last.answer if self._last is not None else no_room(self._call.protocol, error.why)
+        except NotWritten as error:
             return self._ledger_fails(error)
-        means.trouble = ""
-        account = Account(start, means.books, self._standing.prices.price, call.arrived, secrets)
-        account.hold = hold
-        means.begun(start, account)
         drains = self._standing.config.proxy.on_disconnect == "drain"
-        self._exchange = Exchange(call.request, account, out, drains=drains)
+        self._exchange = Exchange(self._call.request, account, out, drains=drains)
         if self._gone:
             self._exchange.client_gone()
         try:
-            ended = await self._exchange.run(means.session)
+            ended = await self._exchange.run(self._means.session)
         finally:
             self.used_tokens += account.tokens
         if not isinstance(ended, Failed):
             self._report(step, account)
         return ended
 
-    async def _hold(self, start: RequestStart, step: Step) -> Hold | Refusal | None:
-        """Hold the attempt's worst case; None where no budget is kept."""
+    async def _begun(self, step: Step) -> tuple[Account, Outgoing]:
+        """Return the attempt's account, which the ledger knows of, and what is sent.
+
+        Raises `UnreadableBody`, `Untranslatable`, `NoRoom`, and `NotWritten`: what is not written down is not sent on.
+        """
+        call, means, provider = self._call, self._means, step.candidate.provider
+        key = provider.credentials[step.credential] if step.credential >= 0 else ""
+        secrets = secrets_of(call.request.headers, call.request.rel_url, key)
+        start = scrubbed(call.start(step, self._journey.tried), secrets)
+        sending = Sending(key, self._journey.is_strange(step), self._journey.more, self._marks(start))
+        out = await outgoing(call, step, sending)
+        if call.asked.batch:
+            out = replace(out, results=means.batches.reader(start, call.asked.batch, secrets))
+        hold = await self._hold(start, step) if means.budgets.active else None
+        if hold is not None and hold.reservation.counters:
+            start = replace(start, reserved_usd=usd(hold.reservation.nano))
+            out = replace(out, marks={**out.marks, **hold.reservation.headers})
+        try:
+            means.books.ledger.start(start)
+        except Exception as error:
+            if hold is not None:
+                hold.release()
+            raise NotWritten(f"{type(error).__name__}: {error}") from error
+        means.trouble = ""
+        account = Account(start, means.books, self._standing.prices.price, call.arrived, secrets)
+        account.hold = hold
+        means.begun(start, account)
+        return account, out
+
+    def _ledger_fails(self, error: NotWritten) -> web.Response:
+        if not self._means.trouble:
+            _log.error("the ledger takes no calls", exc_info=error)
+        self._means.trouble = str(error)
+        return busy(self._call, "The proxy cannot write its ledger now; ask again.", "ledger_full")
+
+    async def _hold(self, start: RequestStart, step: Step) -> Hold | None:
+        """Hold the attempt's worst case in every budget. Raises `NoRoom`."""
         budgets, standing, candidate = self._means.budgets, self._standing, step.candidate
-        if not budgets.active:
-            return None
         if self._purse is None:
             self._purse = await Purse.of(self._call, budgets, standing.appraiser)
+        held: Hold | Refusal | None
         if start.endpoint is Endpoint.BATCHES and self._call.request.method == "POST":
-            return self._purse.room_for_batch(start, candidate, time())
-        return self._purse.hold(start, candidate, standing.prices.price, time())
+            held = self._purse.room_for_batch(start, candidate, time())
+        else:
+            held = self._purse.hold(start, candidate, standing.prices.price, time())
+        if isinstance(held, Refusal):
+            raise NoRoom(held)
+        return held
 
     def _marks(self, start: RequestStart) -> dict[str, str]:
         quotas = self.admitted.headers(self._call.protocol, monotonic(), time())
         return {**quotas, **served_by(start)} if self._standing.config.proxy.answer_headers else quotas
-
-    def _ledger_fails(self, error: Exception) -> web.Response:
-        if not self._means.trouble:
-            _log.error("the ledger takes no calls", exc_info=error)
-        self._means.trouble = f"{type(error).__name__}: {error}"
-        return busy(self._call, "The proxy cannot write its ledger now; ask again.", "ledger_full")
 
     def _failure(self, step: Step, failed: Failed) -> Failure:
         """Say what the failure was, and let the breaker know."""

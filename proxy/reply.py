@@ -94,7 +94,7 @@ class Reply:
                 raise ClientGone("the client hung up") from error
 
 
-async def drop_added_headers(_request: web.Request, answer: web.StreamResponse) -> None:
-    """Take off what aiohttp added to a provider's answer (a signal handler, just before the head is sent)."""
+def drop_added_headers(answer: web.StreamResponse) -> None:
+    """Take off what aiohttp added to a provider's answer, just before the head is sent."""
     for name in answer.get(ADDED, ()):
         answer.headers.pop(name, None)

@@ -57,13 +57,13 @@ def make_app(parts: Parts, access: Callable[[], Access]) -> web.Application:
     app.router.add_route("*", "/api/" + _REST, guarded(parts.worker_api.handle, access))
     app.router.add_route("*", "/ws/" + _REST, not_found)
     app.router.add_route("*", "/" + _REST, client)
-    app.on_response_prepare.append(drop_added_headers)
-    app.on_response_prepare.append(partial(_close_when_leaving, parts.forwarder))
+    app.on_response_prepare.append(partial(_before_head, parts.forwarder))
     app.on_shutdown.append(parts.worker_socket.close)
     return app
 
 
-async def _close_when_leaving(forwarder: Forwarder, _request: web.Request, answer: web.StreamResponse) -> None:
+async def _before_head(forwarder: Forwarder, _request: web.Request, answer: web.StreamResponse) -> None:
+    drop_added_headers(answer)
     if (forwarder.leaving or forwarder.stopping) and not isinstance(answer, web.WebSocketResponse):
         answer.force_close()
         answer.headers["Connection"] = "close"
