@@ -24,8 +24,8 @@ __all__ = ["ChatStream", "UsageChunkFilter", "ask_for_usage", "read_body"]
 _TEXT: Final = frozenset({"content", "refusal", "reasoning_content", "reasoning"})
 #: Chunks that tell nothing but a piece of text, as they are written.
 _DELTAS: Final = event_of(
-    rb'data: \{"id":"%(word)b","object":"chat\.completion\.chunk","created":[1-9][0-9]{0,15}+,"model":"%(word)b"'
-    rb'(?:,"(?:service_tier|system_fingerprint)":(?:null|"%(word)b"))*+,"choices":\[\{"index":0,"delta":\{(?:'
+    rb'data: \{(?:"(?:id|object|created|model|provider|service_tier|system_fingerprint)":'
+    rb'(?:"%(word)b"|[1-9][0-9]{0,15}+|null),)*+"choices":\[\{"index":0,"delta":\{(?:'
     rb'(?:"role":"assistant",)?+"(?:content|refusal|reasoning_content|reasoning)":"%(text)b"'
     rb'|"tool_calls":\[\{"index":[1-9]?[0-9],"function":\{"arguments":"%(text)b"\}\}\])\}'
     rb'(?:,"logprobs":null)?+,"finish_reason":null\}\](?:,"usage":null)?+(?:,"obfuscation":"%(word)b")?+\}'

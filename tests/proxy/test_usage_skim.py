@@ -51,6 +51,7 @@ DELTAS = {
         .replace(b',"finish', b',"logprobs":null,"finish')
         .replace(b"}]}", b'}],"usage":null,"obfuscation":"xy"}'),
         "a tool's": chunk({"tool_calls": [{"index": 0, "function": {"arguments": "%b"}}]}),
+        "OpenRouter's": chunk({"content": "%b"}, provider="OpenAI", system_fingerprint="fp_1"),
         "others'": chunk({"role": "assistant", "reasoning_content": "%b"}),
     },
     Endpoint.RESPONSES: {
