@@ -4,8 +4,8 @@ Streams are fed in pieces of 16 KiB, as they come from a socket that is behind, 
 one that is not; each figure is the best of several runs. The first three are recorded streams, their pieces of text
 repeated, through the tee: in 16 KiB they should go at 200 MB/s or more.
 
-One event a piece they cannot: a call of Python for each piece is what they cost (2 µs), which is little beside
-reading the piece from one socket and writing it to another (`bench_streams` says how much the proxy takes in all).
+One event a piece they cannot: 2 to 4 µs a piece are some 20 calls of Python, and little beside reading the piece from
+one socket and writing it to another (`bench_streams --streams 100 --every 0.02` says what the proxy takes in all).
 """
 
 import json
@@ -26,6 +26,7 @@ from proxy.sse import SseParser
 from proxy.tee import Tee
 from proxy.usage import parser_for
 from proxy.usage.include_usage import UsageChunkFilter, ask_for_usage
+from tests.benchmarks.stub import ANSWERS
 from tests.proxy.spool_samples import NOW, ended, estimated, started
 from tests.proxy.sse_samples import events
 
@@ -163,6 +164,30 @@ def streams() -> None:
         say(f"usage chunk filter{size:>6} characters: {fed(chat(size), lambda: UsageChunkFilter().feed):7.0f} MB/s")
 
 
+def answers() -> None:
+    """What it costs to read the answers of `bench_proxy`, of whose processor time a request this is a part."""
+    for endpoint, path in ((Endpoint.MESSAGES, b"/v1/messages"), (Endpoint.CHAT_COMPLETIONS, b"/v1/chat/completions")):
+        body, events = ANSWERS[path].body, ANSWERS[path].events
+        plain = each_of(partial(read, endpoint, [body], False))
+        # as they come: the first one, and after a pause the rest
+        streamed = each_of(partial(read, endpoint, [events[0], b"".join(events[1:])], True))
+        say(
+            f"{endpoint:<18}an answer of 1 KiB: {plain:5.1f} µs, one streamed in {len(events)} events: {streamed:5.1f} µs"
+        )
+
+
+def read(endpoint: Endpoint, pieces: list[bytes], stream: bool, _: object = None) -> None:  # noqa: FBT001
+    tee = Tee(parser_for(endpoint, stream=stream), streams=stream)
+    for piece in pieces:
+        tee.feed(piece)
+    assert tee.finish().complete
+
+
+def each_of(call: Callable[[object], object]) -> float:
+    """Microseconds a call."""
+    return min(timed([b""] * 200, call) for _ in range(10 * RUNS)) / 200 * 1e6
+
+
 def requests() -> None:
     for size in (1_000, 1_000_000):
         messages = [{"role": "user", "content": "x" * size}]
@@ -193,6 +218,7 @@ def timed_call(log: Spool, pair: tuple[object, object]) -> float:
 
 if __name__ == "__main__":
     recordings()
+    answers()
     streams()
     requests()
     spool()

@@ -20,21 +20,25 @@ PAUSE_S = 0.002
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A plain answer, and a streamed one: its start and, after a pause, the rest."""
+    """A plain answer and a streamed one's two parts, as they go over the wire, and what is in them."""
 
     plain: bytes
     begin: bytes
     rest: bytes
+    body: bytes
+    events: tuple[bytes, ...]
 
 
 def answer(plain: bytes, events: list[bytes]) -> Answer:
-    """An answer as it goes over the wire: `plain` filled up to 1 KB where it has `%s`, each event a chunk."""
+    """An answer whose `plain` is filled up to 1 KiB where it has `%s`, and whose events are a chunk each."""
     plain = plain % (b"x" * (1026 - len(plain)))
     chunks = [b"%x\r\n%s\r\n" % (len(event), event) for event in events]
     return Answer(
         HEAD + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(plain), plain),
         STREAM_HEAD + chunks[0],
         b"".join(chunks[1:]) + b"0\r\n\r\n",
+        plain,
+        tuple(events),
     )
 
 
@@ -58,16 +62,16 @@ def messages() -> Answer:
 def chat() -> Answer:
     """As OpenAI answers."""
     usage = b'"usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}'
-    known = b'"id":"chatcmpl-1","created":1764000000,"model":"gpt-5.1","object":"chat.completion'
-    chunk = b'data: {%b.chunk","choices":[{"index":0,"delta":{%%b},"finish_reason":%%b}]}\n\n' % known
+    known = b'"id":"chatcmpl-1","object":"chat.completion%b","created":1764000000,"model":"gpt-5.1","choices":['
+    plain, piece = known % b"", known % b".chunk"
+    chunk = b'data: {%b{"index":0,"delta":{%%b},"finish_reason":%%b}]}\n\n' % piece
     return answer(
-        b'{%b","choices":[{"index":0,"message":{"role":"assistant","content":"%%s"},"finish_reason":"stop"}],%b}'
-        % (known, usage),
+        b'{%b{"index":0,"message":{"role":"assistant","content":"%%s"},"finish_reason":"stop"}],%b}' % (plain, usage),
         [
             chunk % (b'"role":"assistant","content":""', b"null"),
             *[chunk % (b'"content":"hello"', b"null")] * 20,
             chunk % (b"", b'"stop"'),
-            b'data: {%b.chunk","choices":[],%b}\n\n' % (known, usage),
+            b"data: {%b],%b}\n\n" % (piece, usage),
             b"data: [DONE]\n\n",
         ],
     )
