@@ -171,9 +171,7 @@ def answers() -> None:
         plain = each_of(partial(read, endpoint, [body], False))
         # as they come: the first one, and after a pause the rest
         streamed = each_of(partial(read, endpoint, [events[0], b"".join(events[1:])], True))
-        say(
-            f"{endpoint:<18}an answer of 1 KiB: {plain:5.1f} µs, one streamed in {len(events)} events: {streamed:5.1f} µs"
-        )
+        say(f"{endpoint:<18}an answer of 1 KiB: {plain:5.1f} µs, streamed in {len(events)} events: {streamed:5.1f} µs")
 
 
 def read(endpoint: Endpoint, pieces: list[bytes], stream: bool, _: object = None) -> None:  # noqa: FBT001
