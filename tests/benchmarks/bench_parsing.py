@@ -2,10 +2,13 @@
 
 Streams are fed in pieces of 16 KiB, as they come from a socket that is behind, or one event a piece, as they come from
 one that is not; each figure is the best of several runs. The first three are recorded streams, their pieces of text
-repeated, through the tee: in 16 KiB they should go at 200 MB/s or more.
+repeated, through the tee: in 16 KiB they should go at 200 MB/s or more (seen: 330 MB/s of Messages, 280 of chat
+completions, 345 of Responses).
 
 One event a piece they cannot: 2 to 4 µs a piece are some 20 calls of Python, and little beside reading the piece from
 one socket and writing it to another (`bench_streams --streams 100 --every 0.02` says what the proxy takes in all).
+Of the processor time that `bench_proxy`'s requests cost the proxy, a profile gave all parsing 3 % for plain answers
+and 9 % for streamed ones.
 """
 
 import json
