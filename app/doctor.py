@@ -100,5 +100,5 @@ async def _provider(session: aiohttp.ClientSession, provider: ProviderConfig) ->
 
 
 def _credentials(provider: ProviderConfig) -> Finding:
-    detail = "a key is configured" if provider.api_key else "no key configured: each caller's own is passed on"
+    detail = "a key is configured" if provider.credentials else "no key configured: each caller's own is passed on"
     return Finding(f"key for {provider.name}", Verdict.OK, detail)

@@ -11,6 +11,7 @@ from typing import Protocol as Shape
 import aiohttp
 
 from data.budget_changes import BudgetStore
+from data.config import Config
 from data.errors import CountersError
 from data.model import LedgerRecord, RequestStart
 from data.queries.keys import KeyStore
@@ -87,7 +88,7 @@ def assembled(works: Works) -> Parts:
             limits=live.limits.gauges,
             budgets=lambda: _budgets_used(works.budgets),
         ),
-        lambda name: genai.provider_name(name, getattr(config.providers.get(name), "base_url", "")),
+        lambda name: genai.provider_name(name, _base_url(forwarder.standing.config, name)),
     )
 
     access_log = _access_log(works)
@@ -137,6 +138,11 @@ def _budgets_used(budgets: Budgets) -> list[BudgetUse]:
         return [BudgetUse(*used) for used in uses(budgets, now_us())]
     except CountersError:
         return []  # health says why
+
+
+def _base_url(config: Config, provider: str) -> str:
+    found = config.providers.get(provider)
+    return "" if found is None else found.base_url
 
 
 def _access_log(works: Works) -> AccessLog | None:

@@ -83,7 +83,7 @@ class Monitor:
                 "name": provider.name,
                 "protocol": provider.protocol,
                 "base_url": provider.base_url,
-                "own_key": bool(provider.api_key),
+                "own_key": bool(provider.credentials),
                 **rates[provider.name],
             }
             for provider in self.config.providers.values()

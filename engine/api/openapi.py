@@ -85,5 +85,5 @@ def _placed(name: str) -> dict[str, Any]:
 
 
 def _asked(parameter: Parameter) -> dict[str, Any]:
-    described = {"description": parameter.text} if parameter.text else {}
-    return {"name": parameter.name, "in": "query", "required": False, "schema": dict(parameter.schema), **described}
+    told = {"description": parameter.text} if parameter.text else {}
+    return {"name": parameter.name, "in": "query", "required": False, "schema": dict(parameter.schema), **told}
