@@ -150,10 +150,11 @@ class Budgets:
     def close(self, now_us: int) -> None:
         """Count all that has ended, and give back what is left."""
         self.tick(now_us)
-        if self._holdings is not None:
+        if self._holdings is not None and self._file is not None:
             try:
                 self._holdings.give_all_back(now_us)
-                self._keeper.sync()
+                self._file.sync()
+                self._keeper.durable = self._holdings.folded
             except (CountersError, OSError) as error:
                 self._fails(error)
         self._let_go()

@@ -27,6 +27,11 @@ class LocalCopy:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a copy."""
+        return self._path.exists()
+
     def read(self) -> list[Document]:
         """What was kept; nothing where there is no file or it cannot be read."""
         try:
@@ -62,10 +67,10 @@ def refresh(file: CounterFile, copy: LocalCopy, store: Reader, now_us: int) -> b
     """Take over the store's documents; False where they are known. Raises StoreError, CountersError, OSError."""
     with copy.turn():
         documents = [Document(row.id, row.version, row.document) for row in queries.every(store)]
-        if not learn(file, documents, now_us):
-            return False
-        copy.keep(documents)
-    return True
+        changed = learn(file, documents, now_us)
+        if changed or not copy.exists:
+            copy.keep(documents)
+    return changed
 
 
 def learn(file: CounterFile, documents: Sequence[Document], now_us: int) -> bool:
