@@ -117,10 +117,19 @@ class PriceBook:
         return ceilings(tables)
 
     def table(
-        self, *, provider: str, model: str, at: datetime, protocol: str = "", service_tier: str = "", speed: str = ""
+        self,
+        *,
+        provider: str,
+        model: str,
+        at: datetime,
+        protocol: str = "",
+        service_tier: str = "",
+        speed: str = "",
+        inference_geo: str = "",
     ) -> RateTable | None:
         """The rates that a request is priced by which ends `at` (aware); None for what is unpriced."""
-        wanted = _Wanted(provider, protocol, model, service_tier, speed, "", at.astimezone(UTC).date())
+        day = at.astimezone(UTC).date()
+        wanted = _Wanted(provider, protocol, model, service_tier, speed, inference_geo, day)
         found = self._table(wanted)
         return _rate_table(found, at, wanted) if isinstance(found, _Listed) else found
 

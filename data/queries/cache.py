@@ -10,7 +10,7 @@ from data.protocol import naive_utc
 from data.reads import Reader
 
 #: What a request's price depends on besides its counts.
-PRICED_BY: tuple[str, ...] = ("provider", "protocol", "model", "service_tier", "speed")
+PRICED_BY: tuple[str, ...] = ("provider", "protocol", "model", "service_tier", "speed", "inference_geo")
 _COUNTS: tuple[str, ...] = (
     "uncached_input_tokens",
     "cache_read_tokens",
