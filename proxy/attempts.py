@@ -29,7 +29,7 @@ from proxy.held import Failed
 from proxy.journey import Journey, Rotation, Step
 from proxy.purse import Hold, Purse
 from proxy.refusals import refusal
-from proxy.routing import Candidate, Plan
+from proxy.routing import Plan
 from proxy.secrets import scrubbed, secrets_of
 from proxy.sending import Sending, counted, outgoing
 from proxy.served_by import served_by
@@ -92,7 +92,6 @@ class Attempts:
             session=call.who.session,
             caller=call.who.key,
             longest_wait_s=standing.config.proxy.retry_wait_s,
-            worst=self._worst,
         )
 
     def client_gone(self) -> None:
@@ -101,13 +100,12 @@ class Attempts:
         if self._exchange is not None:
             self._exchange.client_gone()
 
-    def _worst(self, candidate: Candidate) -> int | None:
-        return None if self._purse is None else self._purse.worst(candidate, time()).nano
-
     async def run(self) -> web.StreamResponse:
         """Return the client's answer."""
         if self._plan.cap_usd is not None or self._plan.cap_factor is not None:
-            self._purse = await Purse.of(self._call, self._means.budgets, self._standing.appraiser)
+            self._purse = purse = await Purse.of(self._call, self._means.budgets, self._standing.appraiser)
+            # no method of this object: calls must leave no cycles behind
+            self._journey.worst = lambda candidate: purse.worst(candidate, time()).nano
         step = self._journey.first(self._clock())
         if step is None:
             wait_s = self._journey.retry_in_s(self._clock())

@@ -76,7 +76,6 @@ class Journey:
         session: str = "",
         caller: str = "",
         longest_wait_s: float = 10.0,
-        worst: Worst | None = None,
     ) -> None:
         self._plan = plan
         self._breaker = breaker
@@ -84,7 +83,7 @@ class Journey:
         self._model = model
         self._caller = caller
         self._longest_wait_s = longest_wait_s
-        self._worst = worst
+        self.worst: Worst | None = None  # what a cap is held against; None: there is none to hold to
         self._choices = _ordered(plan.choices, session) if len(plan.choices) > 1 else list(plan.choices)
         self._tried: list[Step] = []
         self._left_out: set[int] = set()  # places that cannot serve this call at all
@@ -217,16 +216,16 @@ class Journey:
 
     def _affordable(self, candidate: Candidate) -> bool:
         plan = self._plan
-        if (plan.cap_usd is None and plan.cap_factor is None) or self._worst is None:
+        if (plan.cap_usd is None and plan.cap_factor is None) or self.worst is None:
             return True
-        worst = self._worst(candidate)
+        worst = self.worst(candidate)
         if worst is None:
             self.why = f"{candidate.provider.name} has no known price, and the route has a cost cap"
             return False
         if plan.cap_usd is not None and worst > plan.cap_usd * _NANO:
             self.why = f"{candidate.provider.name} may cost more than the route's cap of ${plan.cap_usd:f}"
             return False
-        first = self._worst(self._choices[0])
+        first = self.worst(self._choices[0])
         if plan.cap_factor is not None and first is not None and worst > first * plan.cap_factor:
             self.why = f"{candidate.provider.name} may cost more than {plan.cap_factor:g} times the first choice"
             return False

@@ -129,7 +129,8 @@ def test_a_pause_longer_than_the_limit_is_not_waited_for():
 )
 def test_a_place_over_the_cap_is_passed_over(caps, costs: dict[str, int | None], asked: list[str]):
     plan = Plan((A,), {"error": (B, C)}, **caps)
-    way = journey(plan, worst=lambda candidate: costs[candidate.provider.name])
+    way = journey(plan)
+    way.worst = lambda candidate: costs[candidate.provider.name]
     assert names(way, F.ERROR) == asked
 
 
