@@ -1,0 +1,118 @@
+"""Everything that breaks, under load: afterwards the providers' own books and the ledger agree, row by row."""
+
+import asyncio
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.callers import CALLERS, Ask, Told, call_all, cycled, keep_calling
+from tests.e2e.pieces import BACKED, Pieces
+from tests.e2e.reconcile import assert_books_agree, unserved
+from tests.e2e.stack import until
+
+pytestmark = pytest.mark.slow
+
+GOOD = (Ask(), Ask(stream=False), Ask("ttft_ms=20,duration_ms=60"))
+LIMITS = "first_byte_timeout_s = 2\nidle_timeout_s = 2\nconnect_timeout_s = 20\n"
+KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def pieces() -> Iterator[Pieces]:
+    """One store, one proxy and two providers: what one test breaks, the next one finds mended and its rows intact."""
+    home = Path(tempfile.mkdtemp(prefix="cpa-"))
+    made = Pieces(home, providers=("one", "two"), proxy_settings=LIMITS)
+    try:
+        made.start_store()
+        made.start_proxy()
+        made.make_budget(1_000_000)
+        yield made
+    finally:
+        made.end()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+class Load:
+    """Callers at work in a thread; `answers` and `answered_well` are of all of them so far."""
+
+    def __init__(self, pieces: Pieces, *asks: Ask) -> None:
+        self._stop = threading.Event()
+        self._good = 0
+        self._pieces = pieces
+        self._asks = cycled(*asks)
+        self._pool = ThreadPoolExecutor(1)
+        self._told = self._pool.submit(asyncio.run, self._call())
+
+    async def _call(self) -> list[Told]:
+        return await keep_calling(
+            self._pieces.proxy_url, self._pieces.numbers, self._asks, self._stop.is_set, self._count
+        )
+
+    def _count(self, told: Told) -> None:
+        self._good += told.whole
+
+    def wait_for_good(self, more: int) -> None:
+        """Wait until so many more calls have been answered well."""
+        wanted = self._good + more
+        until(lambda: self._good >= wanted, limit_s=120, what=f"{more} more good answers")
+
+    def end(self) -> list[Told]:
+        self._stop.set()
+        told = self._told.result(180)
+        self._pool.shutdown()
+        return told
+
+
+@contextmanager
+def load(pieces: Pieces, *asks: Ask) -> Iterator[Load]:
+    """Callers at work; they are stopped even where the test fails."""
+    working = Load(pieces, *(asks or GOOD))
+    try:
+        yield working
+    finally:
+        working.end()
+
+
+def outcomes(rows: list[dict], told: list[Told]) -> Counter[str]:
+    """How the rows of these calls ended."""
+    numbers = {each.n for each in told}
+    return Counter(row["outcome"] for row in rows if row["n"] in numbers)
+
+
+#: the provider's fault, whether the call streams, and how the ledger says that it ended
+FAULTS = [
+    pytest.param("hang", True, "timeout", id="hangs before the headers"),
+    pytest.param("hang", False, "timeout", id="hangs before the headers of a whole answer"),
+    pytest.param("hang_after=3", True, "timeout", id="hangs mid-stream"),
+    pytest.param("hang_after=1", False, "timeout", id="hangs mid-body"),
+    pytest.param("hang_up", True, "error", id="dies without an answer"),
+    pytest.param("hang_up_after=3", True, "partial", id="dies mid-stream"),
+    pytest.param("hang_up_after=1", False, "partial", id="dies mid-body"),
+    pytest.param("truncate_after=3", True, "partial", id="ends a stream early"),
+    pytest.param("error=529", True, "error", id="overloaded"),
+    pytest.param("error_event_after=3", True, "error", id="error event in a 200"),
+    pytest.param("wrong_length", True, "ok", id="wrong length of a stream"),
+    pytest.param("wrong_length", False, "partial", id="wrong length of a whole answer"),
+]
+
+
+@pytest.mark.parametrize(("fault", "stream", "outcome"), FAULTS)
+def test_a_provider_that_fails_under_load_is_accounted_for(
+    pieces: Pieces,
+    fault: str,
+    stream: bool,
+    outcome: str,  # noqa: FBT001
+):
+    with load(pieces):
+        told = asyncio.run(call_all(pieces.proxy_url, pieces.numbers, [Ask(fault, stream)] * CALLERS))
+        assert pieces.get("/metrics").status_code == 200
+        assert pieces.health()[0] == "ok"
+    rows = assert_books_agree(pieces, told)
+    assert outcomes(rows, told) == {outcome: CALLERS}
