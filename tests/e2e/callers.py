@@ -18,13 +18,17 @@ _PATIENCE = aiohttp.ClientTimeout(total=120)
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a call asks for. `leave_after`: the client hangs up when it has seen so many events."""
+    """What a call asks for. `leave_after`: the client hangs up when it has seen so many events.
+
+    The simulated provider has made its whole answer before it sends any of it. So `max_tokens` is less than what budgets
+    allow for as having been on its way when an answer broke off.
+    """
 
     simulate: str = ""
     stream: bool = True
     model: str = ALONE
     leave_after: int | None = None
-    max_tokens: int = 300
+    max_tokens: int = 200
     words: int = 20
 
 

@@ -4,8 +4,9 @@ import asyncio
 import shutil
 import tempfile
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.callers import CALLERS, Ask, Told, call_all, cycled, keep_calling
-from tests.e2e.pieces import BACKED, Pieces
+from tests.e2e.pieces import ALONE, BACKED, Pieces
 from tests.e2e.reconcile import assert_books_agree, unserved
 from tests.e2e.stack import until
 
@@ -107,8 +108,8 @@ FAULTS = [
 def test_a_provider_that_fails_under_load_is_accounted_for(
     pieces: Pieces,
     fault: str,
-    stream: bool,
-    outcome: str,  # noqa: FBT001
+    stream: bool,  # noqa: FBT001 - a column of the table
+    outcome: str,
 ):
     with load(pieces):
         told = asyncio.run(call_all(pieces.proxy_url, pieces.numbers, [Ask(fault, stream)] * CALLERS))
@@ -116,3 +117,92 @@ def test_a_provider_that_fails_under_load_is_accounted_for(
         assert pieces.health()[0] == "ok"
     rows = assert_books_agree(pieces, told)
     assert outcomes(rows, told) == {outcome: CALLERS}
+
+
+def test_an_overloaded_provider_is_replaced_where_there_is_another_one(pieces: Pieces):
+    with load(
+        pieces, *(Ask(stream=stream, model=model) for stream in (True, False) for model in (ALONE, BACKED))
+    ) as at:
+        at.wait_for_good(50)
+        pieces.providers["one"].overload(3)
+        until(lambda: overloads(pieces) > 20, limit_s=60, what="calls were refused by the provider")
+        until(lambda: not refuses(pieces), limit_s=60, what="the provider is well again")
+        told = at.end()
+    rows = assert_books_agree(pieces, told)
+    failed = [each for each in told if not each.whole]
+    assert {(each.status, each.ask.model) for each in failed} == {(529, ALONE)}
+    mine = {each.n for each in told}
+    helped = {row["n"] for row in rows if row["n"] in mine and row["provider"] == "two" and row["outcome"] == "ok"}
+    refused = {
+        row["n"] for row in rows if row["n"] in mine and row["model_requested"] == BACKED and row["status"] == 529
+    }
+    assert refused
+    assert refused <= helped
+
+
+def overloads(pieces: Pieces) -> int:
+    return sum(entry["fault"] == "overloaded_for" for entry in pieces.providers["one"].log())
+
+
+def refuses(pieces: Pieces) -> bool:
+    return pieces.providers["one"].log()[-1]["status"] == 529
+
+
+def test_a_client_that_leaves_at_any_event_leaves_one_row(pieces: Pieces):
+    steered = "output=40,chunks=6,ttft_ms=20,duration_ms=400"
+    asks = [Ask(steered, leave_after=event) for event in range(13) for _ in range(4)]
+    with load(pieces):
+        told = asyncio.run(call_all(pieces.proxy_url, pieces.numbers, asks))
+    rows = assert_books_agree(pieces, told)
+    mine = {each.n for each in told}
+    assert sorted(row["n"] for row in rows if row["n"] in mine) == sorted(mine)
+    ended = outcomes(rows, told)
+    assert set(ended) == {"disconnected", "ok"}
+    assert ended["disconnected"] >= 6 * 4  # whoever leaves in the first half cannot have been sent the whole
+
+
+def test_calls_go_on_while_the_store_is_away_and_arrive_afterwards(pieces: Pieces):
+    with load(pieces) as at:
+        pieces.kill_store()
+        at.wait_for_good(100)
+        until(lambda: pieces.health()[1]["store"]["status"] == "degraded", limit_s=60, what="health tells it")
+        waiting = pieces.spool()["records"]
+        away_until = time.monotonic() + 8
+        until(lambda: time.monotonic() > away_until and pieces.get("/metrics").ok, limit_s=60)
+        assert pieces.spool()["records"] > waiting > 0
+        assert pieces.health()[0] == "degraded"
+        pieces.start_store()
+        until(lambda: pieces.health()[0] == "ok", limit_s=120, what="health tells that the store is back")
+        told = at.end()
+    rows = assert_books_agree(pieces, told)
+    assert {each.status for each in told} == {200}
+    assert outcomes(rows, told) == {"ok": len(told)}
+
+
+def test_killing_the_store_under_load_loses_and_doubles_nothing(pieces: Pieces):
+    with load(pieces) as at:
+        for _ in range(3):
+            at.wait_for_good(50)
+            pieces.kill_store()
+            pieces.start_store()
+        at.wait_for_good(50)
+        told = at.end()
+    rows = assert_books_agree(pieces, told)
+    assert outcomes(rows, told) == {"ok": len(told)}
+
+
+def test_a_proxy_that_is_killed_twenty_times_accounts_for_every_request(pieces: Pieces):
+    with load(pieces) as at:
+        for _ in range(KILLS):
+            at.wait_for_good(20)
+            pieces.kill_proxy()
+            pieces.start_proxy()
+            assert pieces.get("/metrics").ok
+            assert pieces.health()[0] in {"ok", "degraded"}
+        at.wait_for_good(20)
+        told = at.end()
+    rows = assert_books_agree(pieces, told)
+    ended = outcomes(rows, told)
+    assert set(ended) <= {"ok", "interrupted", "disconnected"}
+    assert 0 < ended["interrupted"] <= KILLS * CALLERS
+    assert len(unserved(pieces.served(), rows)) <= ended["interrupted"]
