@@ -1,4 +1,4 @@
-"""Concurrent callers: each call carries a number of its own, in a tag for the ledger and in the agent for the provider."""
+"""Concurrent callers. Each call has its own number: a tag for the ledger, a user agent for the provider."""
 
 import asyncio
 import itertools
@@ -20,8 +20,8 @@ _PATIENCE = aiohttp.ClientTimeout(total=120)
 class Ask:
     """What a call asks for. `leave_after`: the client hangs up when it has seen so many events.
 
-    The simulated provider has made its whole answer before it sends any of it. So `max_tokens` is less than what budgets
-    allow for as having been on its way when an answer broke off.
+    The simulated provider has made its whole answer before it sends any of it. So `max_tokens` is less than what
+    budgets allow for as having been on its way when an answer broke off.
     """
 
     simulate: str = ""
@@ -69,10 +69,11 @@ async def keep_calling(
     numbers: Iterator[int],
     asks: Callable[[random.Random], Ask],
     until: Callable[[], bool],
+    *,
     count: Callable[[Told], object] = lambda _: None,
     callers: int = CALLERS,
 ) -> list[Told]:
-    """Call without a pause until told to stop, and `count` each; a proxy that is away is asked again in a moment."""
+    """Call without a pause until told to stop, and `count` each; after a call in vain pause for a moment."""
     told: list[Told] = []
 
     async def caller(chance: random.Random) -> None:
@@ -80,7 +81,7 @@ async def keep_calling(
             while not until():
                 told.append(await call(session, url, next(numbers), asks(chance)))
                 count(told[-1])
-                if not told[-1].status:
+                if told[-1].status != 200:
                     await asyncio.sleep(0.05)
 
     async with asyncio.TaskGroup() as group:

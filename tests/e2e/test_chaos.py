@@ -53,7 +53,7 @@ class Load:
 
     async def _call(self) -> list[Told]:
         return await keep_calling(
-            self._pieces.proxy_url, self._pieces.numbers, self._asks, self._stop.is_set, self._count
+            self._pieces.proxy_url, self._pieces.numbers, self._asks, self._stop.is_set, count=self._count
         )
 
     def _count(self, told: Told) -> None:
