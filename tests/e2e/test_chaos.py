@@ -21,7 +21,7 @@ from tests.e2e.stack import until
 pytestmark = pytest.mark.slow
 
 GOOD = (Ask(), Ask(stream=False), Ask("ttft_ms=20,duration_ms=60"))
-LIMITS = "first_byte_timeout_s = 2\nidle_timeout_s = 2\nconnect_timeout_s = 20\n"
+LIMITS = "first_byte_timeout_s = 3\nidle_timeout_s = 3\nconnect_timeout_s = 20\n"
 KILLS = 20
 
 
