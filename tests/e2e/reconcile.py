@@ -26,8 +26,8 @@ _COUNTS = {
 def assert_books_agree(pieces: Pieces, told: Iterable[Told] = ()) -> list[Entry]:
     """Fail unless every request served is one row, and the budget has spent what the rows say; the rows.
 
-    The store must have been sent everything. A provider notes a request a moment after its connection has ended, so it
-    is asked again for a while.
+    It is called when no more calls are made, and waits until the store has everything. A provider notes a request a
+    moment after its connection has ended, so it is asked again for a while.
     """
     pieces.wait_until_shipped()
     rows, calls, found = pieces.rows(), list(told), list[str]()

@@ -41,7 +41,7 @@ def pieces() -> Iterator[Pieces]:
 
 
 class Load:
-    """Callers at work in a thread; `answers` and `answered_well` are of all of them so far."""
+    """Callers at work in a thread, until they are told to end."""
 
     def __init__(self, pieces: Pieces, *asks: Ask) -> None:
         self._stop = threading.Event()
@@ -65,6 +65,7 @@ class Load:
         until(lambda: self._good >= wanted, limit_s=120, what=f"{more} more good answers")
 
     def end(self) -> list[Told]:
+        """Let the calls under way end; what all of them came to."""
         self._stop.set()
         told = self._told.result(180)
         self._pool.shutdown()
