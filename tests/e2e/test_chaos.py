@@ -209,3 +209,18 @@ def test_a_proxy_that_is_killed_twenty_times_accounts_for_every_request(pieces: 
     mine = {each.n for each in told}
     lost = [row for row in unserved(pieces.served(), rows) if row["n"] in mine]
     assert {row["outcome"] for row in lost} <= {"interrupted"}, "written down, and killed before it was sent on"
+
+
+def test_a_proxy_that_is_killed_while_the_store_is_away_has_it_all_in_its_spool(pieces: Pieces):
+    with load(pieces) as at:
+        pieces.kill_store()
+        for _ in range(2):
+            at.wait_for_good(30)
+            pieces.kill_proxy()
+            pieces.start_proxy()
+        at.wait_for_good(30)
+        assert pieces.spool()["records"] >= 90
+        pieces.start_store()
+        told = at.end()
+    rows = assert_books_agree(pieces, told)
+    assert outcomes(rows, told)["ok"] >= 90
