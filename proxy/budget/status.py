@@ -48,7 +48,7 @@ def uses(budgets: Budgets, now_us: int) -> list[tuple[str, float, float]]:
             continue
         cap, _ = plan.terms(now_us)
         groups = _found(budgets.file, plan, plan.number, now_us, _Chosen("", 1))
-        used = max((group.spent + group.leased for group in groups), default=0)
+        used = max((group.spent + _held(plan, group) for group in groups), default=0)
         found.append((plan.budget.name, used / 1e9, cap / 1e9))
     return found
 
@@ -94,10 +94,15 @@ def _found(file: CounterFile, plan: Plan, number: int, now_us: int, chosen: _Cho
     return reports.groups(file, number, counts, chosen.limit) or ([Group(alone, 0, 0)] if alone != ANY else [])
 
 
+def _held(plan: Plan, group: Group) -> int:
+    """What calls may still cost: what is leased, without what this proxy has leased and no call holds."""
+    counter = plan.counters.get(group.value)
+    return max(group.leased - (max(counter.free, 0) if counter is not None else 0), 0)
+
+
 def _group(file: CounterFile, plan: Plan, number: int, group: Group, now_us: int) -> dict[str, Any]:
     cap, _ = plan.terms(now_us)
-    counter = plan.counters.get(group.value)
-    held = max(group.leased - (max(counter.free, 0) if counter is not None else 0), 0)
+    held = _held(plan, group)
     remaining = max(cap - group.spent - held, 0)
     ahead = outlook.forecast(plan.budget, group.spent, outlook.life(plan.budget, now_us), now_us)
     return {
