@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 import schemathesis
+import schemathesis.specs.openapi.schemas  # while nothing else runs: Python 3.11 may fail to compile beside threads
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from openapi_spec_validator import validate
