@@ -149,9 +149,9 @@ class Supervisor:
             while chunk := await output.read(65536):
                 with contextlib.suppress(OSError):  # a full disk: a program whose output is not taken stands still
                     log.write(chunk)
-                tail = (tail + chunk)[-4096:]
-                if sign in tail:
+                if sign in (seen := tail + chunk):
                     ready.set()
+                tail = seen[-len(sign) :]
 
     async def _keep_alive(self, program: Program) -> None:
         failures = 0

@@ -110,6 +110,16 @@ async def test_output_does_not_grow_without_bound(supervise, said, tmp_path):
     assert all(file.st_size <= LOG_BYTES and file.st_mode & 0o777 == 0o600 for file in files)
 
 
+async def test_readiness_is_seen_though_much_is_said_in_one_breath(supervise, said):
+    talk = "import os, time; os.write(1, b'one ready' + b'.' * 60_000); time.sleep(60)"
+    supervisor = supervise(program("one", talk))
+    run = await running(supervisor, said)
+    assert said[-1] == "ready"
+    supervisor.stop_soon()
+    await run
+    await supervisor.stop()
+
+
 async def test_stopping_while_a_program_is_still_starting_ends_it(supervise, said):
     supervisor = supervise(program("slow", "import time; time.sleep(60)"))
     run = asyncio.get_running_loop().create_task(supervisor.run())
