@@ -77,20 +77,9 @@ def assembled(works: Works) -> Parts:
     breaker, listening = Breaker(config.breaker), LiveSocket(live)
     live.watch_circuits(lambda: _circuits(breaker))
     metrics = Metrics(
-        Readings(
-            in_flight=lambda: live.in_flight,
-            spool_bytes=lambda: spool.backlog().bytes,
-            spool_records=lambda: spool.backlog().records,
-            store_up=lambda: not works.store_trouble(),
-            listeners=lambda: listening.listeners,
-            dropped_listeners=lambda: listening.dropped,
-            circuits=live.circuits,
-            limits=live.limits.gauges,
-            budgets=lambda: _budgets_used(works.budgets),
-        ),
+        _readings(works, listening),
         lambda name: genai.provider_name(name, _base_url(forwarder.standing.config, name)),
     )
-
     access_log = _access_log(works)
 
     def refused(endpoint: str, status: int, code: str) -> None:
@@ -131,6 +120,21 @@ def assembled(works: Works) -> Parts:
         *budget_routes(BudgetsApi(works.budgets, works.upkeep, works.store)),
     )
     return Parts(forwarder, monitor, listening, worker, WorkerSocket(works.session, worker), refused, api)
+
+
+def _readings(works: Works, listening: LiveSocket) -> Readings:
+    spool, live = works.spool, works.live
+    return Readings(
+        in_flight=lambda: live.in_flight,
+        spool_bytes=lambda: spool.backlog().bytes,
+        spool_records=lambda: spool.backlog().records,
+        store_up=lambda: not works.store_trouble(),
+        listeners=lambda: listening.listeners,
+        dropped_listeners=lambda: listening.dropped,
+        circuits=live.circuits,
+        limits=live.limits.gauges,
+        budgets=lambda: _budgets_used(works.budgets),
+    )
 
 
 def _budgets_used(budgets: Budgets) -> list[BudgetUse]:

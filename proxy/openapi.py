@@ -5,28 +5,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from data import problem
 from proxy.api_route import ApiRoute, Parameter
 from proxy.guard import TOKEN_HEADER
 
 _REFERENCE: Final = "#/components/schemas/"
-_PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": f"{_REFERENCE}Problem"}}}
-_PROBLEM_SCHEMA: Final[Mapping[str, Any]] = {
-    "type": "object",
-    "required": ["title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
-            },
-        },
-    },
-}
+_PROBLEM: Final = {problem.MEDIA_TYPE: {"schema": {"$ref": f"{_REFERENCE}Problem"}}}
 #: What the guard and the reading of parameters answer, whatever the route.
 _ANY: Final = {
     400: "A parameter is unknown, or not what it must be.",
@@ -54,7 +38,7 @@ _AWAY: Final = "The worker does not answer; what it serves under /api is missing
 def description(routes: Sequence[ApiRoute], version: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of `routes`."""
     paths: dict[str, dict[str, Any]] = {}
-    schemas: dict[str, Any] = {"Problem": dict(_PROBLEM_SCHEMA)}
+    schemas: dict[str, Any] = {"Problem": dict(problem.SCHEMA)}
     for route in routes:
         paths.setdefault(plain(route.path), {})[route.method.lower()] = _operation(route)
         if route.body is not None:

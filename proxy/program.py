@@ -110,17 +110,10 @@ async def running(
         live = Live(time.time())
         seen = SeenResults.open(config.home / "batch_results.sqlite", time.time())
         stack.callback(seen.close)
-        ring = KeyRing()
         admin = LazyStore(connect)
         stack.callback(admin.close)
-        key_watch = KeyWatch(ring, config.home / "keys.json", admin.get)
-        key_watch.read_copy()
-        await key_watch.refresh()  # so that the first calls are held to today's keys
-        gate = Gate(ring, config.keys)
+        gate, key_watch = await _keys(config, admin)
         upkeep = Upkeep(budgets, keeper)
-
-        def trouble() -> str:
-            return shipper.last_error or watch.trouble
 
         works = Works(
             standing=standing,
@@ -134,7 +127,7 @@ async def running(
             budgets=budgets,
             upkeep=upkeep,
             store=admin.get,
-            store_trouble=trouble,
+            store_trouble=lambda: shipper.last_error or watch.trouble,
         )
         parts = assembled(works)
         runner = _runner(make_app(parts, lambda: _access(parts.forwarder.standing.config)))
@@ -150,6 +143,15 @@ async def running(
         tasks.start(upkeep.run(), name="budgets")
         tasks.start(parts.live_socket.run(), name="live")
         yield Proxy(url, parts, parts.forwarder, live, spool, shipper, gate, budgets)
+
+
+async def _keys(config: Config, store: LazyStore[LedgerStore]) -> tuple[Gate, KeyWatch]:
+    """The virtual keys, as they are today where the store answers, so that the first calls are held to them."""
+    ring = KeyRing()
+    watch = KeyWatch(ring, config.home / "keys.json", store.get)
+    watch.read_copy()
+    await watch.refresh()
+    return Gate(ring, config.keys), watch
 
 
 def _warm(prices: PriceBook) -> None:

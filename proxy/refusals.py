@@ -4,6 +4,7 @@ import msgspec
 from aiohttp import web
 
 from data.model import Protocol
+from data.problem import MEDIA_TYPE, problem_document
 from proxy.admission.gate import Refused
 
 #: Who refuses, as errors in Google's shape say it.
@@ -84,5 +85,5 @@ def refused(protocol: Protocol, why: Refused) -> web.Response:
 
 def problem(status: int, title: str, detail: str) -> web.Response:
     """Return an error of the API: an RFC 9457 problem document."""
-    document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return web.Response(status=status, body=msgspec.json.encode(document), content_type="application/problem+json")
+    document = problem_document(status, title, detail)
+    return web.Response(status=status, body=msgspec.json.encode(document), content_type=MEDIA_TYPE)

@@ -4,36 +4,20 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from data import problem
 from engine.api.parameters import ANY_FILTER, Parameter, described
 from engine.api.routes import Route
 
 _PROBLEM = {
     "description": "Problem document (RFC 9457)",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
-_PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
-            },
-        },
-    },
+    "content": {problem.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
 
 def description(routes: Sequence[Route]) -> dict[str, Any]:
     """The OpenAPI 3.1 document. Money in answers is a JSON number with up to nine decimals; read it as a decimal."""
     paths: dict[str, dict[str, Any]] = {}
-    schemas: dict[str, Any] = {"Problem": _PROBLEM_SCHEMA}
+    schemas: dict[str, Any] = {"Problem": dict(problem.SCHEMA)}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
         if route.body:

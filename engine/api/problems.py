@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable
-from typing import Any
 
 import orjson
 from aiohttp import web
@@ -18,6 +17,7 @@ from data.errors import (
     StoreUnavailable,
     UnknownMetric,
 )
+from data.problem import MEDIA_TYPE, problem_document
 from engine.errors import DeliveryError, Fault, NotFound, Refused, RuleError, SecretUnreadable, StaleVersion
 
 
@@ -48,12 +48,12 @@ _log = logging.getLogger(__name__)
 
 def problem(status: int, title: str, detail: str, faults: Iterable[Fault] = ()) -> web.Response:
     """A problem document; `faults` are listed as `errors` with their place."""
-    document: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    document = problem_document(status, title, detail)
     listed = [{"path": fault.path, "message": fault.message} for fault in faults]
     document |= {"errors": listed} if listed else {}
     headers = {"Retry-After": "2"} if status == 503 else None
     body = orjson.dumps(document)
-    return web.Response(status=status, body=body, content_type="application/problem+json", headers=headers)
+    return web.Response(status=status, body=body, content_type=MEDIA_TYPE, headers=headers)
 
 
 @web.middleware

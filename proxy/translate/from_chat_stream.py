@@ -6,10 +6,8 @@ The end is written when the provider's is certain: at `[DONE]`, or where the str
 
 from typing import Any
 
-from proxy.sse import SseParser
 from proxy.translate.chat_chunk import Choice, Chunk, Delta, read_chunk
 from proxy.translate.failures import (
-    BROKEN,
     UNFINISHED,
     UNREADABLE,
     Failure,
@@ -19,47 +17,25 @@ from proxy.translate.failures import (
 )
 from proxy.translate.from_chat import Ending, anthropic_usage, head
 from proxy.translate.message_blocks import MessageBlocks
+from proxy.translate.sse_translation import SseTranslation
 from proxy.translate.sse_writing import anthropic_event
 from proxy.translate.translation import Context
 
 
-class ChatToMessages:
+class ChatToMessages(SseTranslation):
     """Translates one stream."""
 
     def __init__(self, context: Context, stop_sequences: tuple[str, ...], *, shows_thinking: bool) -> None:
+        super().__init__()
         self._context = context
         self._stop_sequences = stop_sequences
         self._shows_thinking = shows_thinking
-        self._parser = SseParser()
         self._blocks = MessageBlocks(context.id)
         self._ending = Ending()
         self._usage: dict[str, Any] = {}
         self._size = 0  # characters of the answer
         self._started = False
         self._done = False
-
-    def feed(self, data: bytes) -> bytes:
-        """Take more of the provider's stream; give the client's."""
-        out: list[bytes] = []
-        for event in self._parser.feed(data):
-            self._take(event.data, out)
-        return b"".join(out)
-
-    def flush(self) -> bytes:
-        """Give the end: a proper one if the provider ended properly, else an error event."""
-        out: list[bytes] = []
-        for event in self._parser.flush():
-            self._take(event.data, out)
-        if self._started and self._ending.reason:
-            self._end(out)
-        self._fail(Failure(UNFINISHED), out)
-        return b"".join(out)
-
-    def broken(self) -> bytes:
-        """Give the error event of a stream whose connection broke."""
-        out: list[bytes] = []
-        self._fail(Failure(BROKEN), out)
-        return b"".join(out)
 
     def _take(self, data: bytes, out: list[bytes]) -> None:
         if self._done or not data:
@@ -110,6 +86,9 @@ class ChatToMessages:
             self._size += len(call.function.arguments or "")
             self._blocks.call(call, out)
         self._ending.refused = self._ending.refused or bool(delta.refusal)
+
+    def _has_reason(self) -> bool:
+        return self._started and bool(self._ending.reason)
 
     def _end(self, out: list[bytes]) -> None:
         if self._done:

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.sse import SseParser
-from proxy.translate.failures import BROKEN, UNFINISHED, UNREADABLE, Failure, failure_of, openai_error, status_of
+from proxy.translate.failures import UNREADABLE, Failure, failure_of, openai_error, status_of
 from proxy.translate.from_messages import (
     chat_head,
     finish_reason,
@@ -19,6 +18,7 @@ from proxy.translate.from_messages import (
     refusal_of,
     tier_of,
 )
+from proxy.translate.sse_translation import SseTranslation
 from proxy.translate.sse_writing import DONE, json_text, openai_event
 from proxy.translate.translation import Context
 from proxy.usage import fields
@@ -51,13 +51,13 @@ class _Call(msgspec.Struct):
     told: bool = False
 
 
-class MessagesToChat:
+class MessagesToChat(SseTranslation):
     """Translates one stream. `wants_usage`: the client asked for the counts."""
 
     def __init__(self, context: Context, *, wants_usage: bool) -> None:
+        super().__init__()
         self._context = context
         self._wants_usage = wants_usage
-        self._parser = SseParser()
         self._head: dict[str, Any] = {}
         self._begin = b""  # of every chunk, up to its delta
         self._calls: dict[int, _Call] = {}  # by their block's index
@@ -65,29 +65,6 @@ class MessagesToChat:
         self._reason = ""
         self._refusal: str | None = None
         self._done = False
-
-    def feed(self, data: bytes) -> bytes:
-        """Take more of the provider's stream; give the client's."""
-        out: list[bytes] = []
-        for event in self._parser.feed(data):
-            self._take(event.data, out)
-        return b"".join(out)
-
-    def flush(self) -> bytes:
-        """Give the end: a proper one if the provider ended properly, else an error event."""
-        out: list[bytes] = []
-        for event in self._parser.flush():
-            self._take(event.data, out)
-        if self._reason:
-            self._end(out)
-        self._fail(Failure(UNFINISHED), out)
-        return b"".join(out)
-
-    def broken(self) -> bytes:
-        """Give the error event of a stream whose connection broke."""
-        out: list[bytes] = []
-        self._fail(Failure(BROKEN), out)
-        return b"".join(out)
 
     def _take(self, data: bytes, out: list[bytes]) -> None:
         if self._done or not data:
@@ -173,6 +150,9 @@ class MessagesToChat:
         delta = fields.mapping(event.get("delta"))
         self._reason = fields.text(delta.get("stop_reason")) or self._reason
         self._refusal = refusal_of(delta) or self._refusal
+
+    def _has_reason(self) -> bool:
+        return bool(self._reason)
 
     def _end(self, out: list[bytes]) -> None:
         if self._done:
