@@ -40,6 +40,13 @@ def pieces() -> Iterator[Pieces]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def mended(pieces: Pieces) -> Iterator[None]:
+    """Whatever a test breaks, health tells soon after it that all is well again."""
+    yield
+    until(lambda: pieces.health()[0] == "ok", limit_s=60, what="health tells that all is well again")
+
+
 class Load:
     """Callers at work in a thread, until they are told to end."""
 
