@@ -39,6 +39,7 @@ from proxy.live_socket import LiveSocket
 from proxy.metrics import Metrics
 from proxy.monitor import Monitor, Sources, program_version
 from proxy.otlp_push import OtlpPush
+from proxy.provider_client import ProviderClient
 from proxy.provider_health import Circuits
 from proxy.readings import BudgetUse, Readings
 from proxy.seen_results import SeenResults
@@ -59,6 +60,7 @@ class Works:
 
     standing: Standing
     spool: Spool
+    client: ProviderClient
     session: aiohttp.ClientSession
     tasks: Tasks
     live: Live
@@ -101,7 +103,7 @@ def assembled(works: Works) -> Parts:
         closed(record)
 
     means = Means(
-        session=works.session,
+        client=works.client,
         books=Books(spool, closed, answered),
         batches=Batches(works.seen_results, works.standing.prices.price, write_result),
         gate=works.gate,

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic, time
 
-import aiohttp
 import msgspec
 from aiohttp import web
 from msgspec.structs import replace
@@ -27,6 +26,7 @@ from proxy.exchange import Exchange, Outgoing
 from proxy.failure import Blame, Failure, FailureClass, failure_of_fault
 from proxy.held import Failed
 from proxy.journey import Journey, Rotation, Step
+from proxy.provider_client import ProviderClient
 from proxy.purse import Hold, Purse
 from proxy.refusals import refusal
 from proxy.routing import Plan
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 class Means:
     """What calls are forwarded with. `begun` is told of each attempt; `trouble`: why the ledger takes none, or ''."""
 
-    session: aiohttp.ClientSession
+    client: ProviderClient
     books: Books
     batches: Batches
     gate: Gate
@@ -140,7 +140,7 @@ class Attempts:
         if self._gone:
             self._exchange.client_gone()
         try:
-            ended = await self._exchange.run(self._means.session)
+            ended = await self._exchange.run(self._means.client)
         finally:
             self.used_tokens += account.tokens
         if not isinstance(ended, Failed):

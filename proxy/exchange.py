@@ -1,7 +1,6 @@
 """One attempt at one provider, byte for byte. However it ends, its account is closed."""
 
 import asyncio
-import io
 import logging
 from collections.abc import Callable, Mapping
 from time import perf_counter
@@ -10,7 +9,6 @@ import aiohttp
 import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
-from yarl import URL
 
 from data.model import Endpoint, Outcome
 from proxy.account import Account, Fault
@@ -18,6 +16,7 @@ from proxy.errors import ClientGone, UnexpectedStatus
 from proxy.faults import Phase, Situation, fault_of
 from proxy.headers import response_headers
 from proxy.held import MAX_HELD_BYTES, Failed, error_event, plain_body
+from proxy.provider_client import Answer, ProviderClient
 from proxy.refusals import refusal
 from proxy.reply import Reply
 from proxy.rewriting import Filter, Rewriting
@@ -25,8 +24,6 @@ from proxy.tee import Tee
 from proxy.time_limits import TimeLimits
 from proxy.usage import BatchResult, is_stream, parser_for
 
-#: A larger body is sent in pieces, which aiohttp does for files alone.
-_ONE_WRITE_BYTES = 256 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -70,15 +67,15 @@ class Exchange:
         """Stop writing to the client; the rest of the answer is read for its counts alone."""
         self._reply.gone = True
 
-    async def run(self, session: aiohttp.ClientSession) -> web.StreamResponse | Failed:
+    async def run(self, client: ProviderClient) -> web.StreamResponse | Failed:
         """Send the request, pass the answer on, and close the account. Raises only `CancelledError`.
 
         `Failed`: the client has been sent nothing, and may be sent another attempt's answer instead of this one's.
         """
-        upstream: aiohttp.ClientResponse | None = None
+        upstream: Answer | None = None
         try:
             async with self._clock:
-                upstream = await self._send(session)
+                upstream = await self._send(client)
                 return await self._take(upstream)
         except asyncio.CancelledError:
             self._account.close(self._cancelled())
@@ -92,21 +89,13 @@ class Exchange:
             if upstream is not None:
                 upstream.close()
 
-    async def _send(self, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
+    async def _send(self, client: ProviderClient) -> Answer:
         out = self._out
-        body = out.body if len(out.body) <= _ONE_WRITE_BYTES else io.BytesIO(out.body)
         self._wait(Phase.FIRST_BYTE, self._limits.first_byte_s)
         self._account.sent()
-        return await session.request(
-            out.method,
-            URL(out.url, encoded=True),
-            headers=out.headers,
-            data=body or None,
-            allow_redirects=False,
-            timeout=self._limits.client_timeout,
-        )
+        return await client.ask(out.method, out.url, out.headers, out.body, out.limits)
 
-    async def _take(self, upstream: aiohttp.ClientResponse) -> web.StreamResponse | Failed:
+    async def _take(self, upstream: Answer) -> web.StreamResponse | Failed:
         """Pass the answer on, or keep it where it is an error and that is wanted."""
         streams = self._open(upstream)
         body = upstream.content
@@ -122,13 +111,14 @@ class Exchange:
             await self._pass_on(first, at)
         return await self._relay(body, at_once=streams)
 
-    def _open(self, upstream: aiohttp.ClientResponse) -> bool:
+    def _open(self, upstream: Answer) -> bool:
         """Prepare the answer from the provider's head; True where it is a stream."""
         if upstream.status < 200:
             raise UnexpectedStatus(f"answered with status {upstream.status}")
         out, start, status = self._out, self._account.start, upstream.status
-        streams = is_stream(out.endpoint, asked=start.stream, content_type=upstream.content_type, status=status)
-        headers = response_headers(upstream.headers)
+        told = upstream.headers
+        streams = is_stream(out.endpoint, asked=start.stream, content_type=told.get("Content-Type", ""), status=status)
+        headers = response_headers(told)
         headers["x-claude-proxy-request-id"] = start.request_id
         headers.update(out.marks)
         if out.rewriting and status < 400:
@@ -142,20 +132,20 @@ class Exchange:
             stream=streams,
             status=status,
             method=out.method,
-            tier=upstream.headers.get("x-gemini-service-tier", ""),
+            tier=told.get("x-gemini-service-tier", ""),
             results=out.results,
         )
         endless = streams or out.results is not None
-        tee = Tee(parser, upstream.headers.get("Content-Encoding", ""), streams=endless)
-        named = upstream.headers.get("request-id") or upstream.headers.get("x-request-id") or ""
-        self._account.answered(status, upstream.headers, tee, streams=streams, provider_request_id=named)
+        tee = Tee(parser, told.get("Content-Encoding", ""), streams=endless)
+        named = told.get("request-id") or told.get("x-request-id") or ""
+        self._account.answered(status, told, tee, streams=streams, provider_request_id=named)
         return streams
 
     @property
     def _translates(self) -> bool:
         return self._out.rewriting is not None and self._out.rewriting.translates
 
-    async def _keep(self, upstream: aiohttp.ClientResponse, first: bytes) -> web.StreamResponse | Failed:
+    async def _keep(self, upstream: Answer, first: bytes) -> web.StreamResponse | Failed:
         """Read an error to its end and keep it; one that is too long for that is passed on."""
         self._keeping = True
         body, parts, size = upstream.content, [first], len(first)

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol as Shape
 
-import aiohttp
 from aiohttp import web
 
 from data.config import Config
@@ -32,6 +31,7 @@ from proxy.forward import Forwarder
 from proxy.guard import Access
 from proxy.lazy_store import LazyStore
 from proxy.live import Live
+from proxy.provider_client import MAX_HEADER_BYTES, provider_client
 from proxy.recovery import interrupted
 from proxy.seen_results import SeenResults
 from proxy.server import Parts, make_app
@@ -39,10 +39,7 @@ from proxy.shipper import RecordStore, Shipper
 from proxy.spool import Spool, SpoolBusy
 from proxy.standing import Standing, fixed_changes
 from proxy.store_watch import Pinged, StoreWatch
-from proxy.whole_request import WholeRequest
 
-#: Providers' headers (content policies, cookies) and callers' (long beta lists) may be long.
-_MAX_HEADER_BYTES = 64 * 1024
 _MAX_SPOOLS = 64
 _FLUSH_S = 2.0
 _STOP_S = 2.0
@@ -106,7 +103,7 @@ async def running(
         stack.callback(lambda: budgets.close(now_us()))
         tasks = Tasks()
         stack.push_async_callback(tasks.stop)
-        session = await stack.enter_async_context(client_session(config))
+        client, session = await stack.enter_async_context(provider_client(config.proxy.connect_timeout_s))
         live = Live(time.time())
         seen = SeenResults.open(config.home / "batch_results.sqlite", time.time())
         stack.callback(seen.close)
@@ -118,6 +115,7 @@ async def running(
         works = Works(
             standing=standing,
             spool=spool,
+            client=client,
             session=session,
             tasks=tasks,
             live=live,
@@ -184,20 +182,6 @@ def _make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def client_session(config: Config) -> aiohttp.ClientSession:
-    """Return the session that providers are called with: it adds, decodes, follows and remembers nothing."""
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60)
-    return aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=None, connect=config.proxy.connect_timeout_s),
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        request_class=WholeRequest,
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
-    )
-
-
 def _runner(app: web.Application) -> web.AppRunner:
     return PlainRunner(
         app,
@@ -206,8 +190,8 @@ def _runner(app: web.Application) -> web.AppRunner:
         handler_cancellation=True,
         shutdown_timeout=_STOP_S,
         auto_decompress=False,
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
     )
 
 

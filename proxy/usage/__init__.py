@@ -91,6 +91,6 @@ def parser_for(
 
 def is_stream(endpoint: Endpoint, *, asked: bool, content_type: str, status: int) -> bool:
     """Whether an answer is a stream: by its Content-Type, but for Gemini, whose stream may be a JSON array."""
-    if content_type == "text/event-stream":
+    if content_type.partition(";")[0].strip().lower() == "text/event-stream":
         return True
     return asked and endpoint is Endpoint.GENERATE_CONTENT and status == 200
