@@ -1,6 +1,9 @@
 """An HTTP server whose answer to what is not HTTP repeats nothing of it."""
 
-from aiohttp import ClientPayloadError, web
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import ClientPayloadError, hdrs, web
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 
@@ -43,16 +46,37 @@ class PlainServer(web.Server):
         return PlainHandler(self, loop=self._loop, **{**self._kwargs, "debug": False})
 
 
-class PlainRunner(web.AppRunner):
-    """Runs an application behind a `PlainServer`."""
+Handler = Callable[[Any], Awaitable[web.StreamResponse]]  # it is given a `web.Request`
 
-    __slots__ = ()
+
+class PlainRunner(web.AppRunner):
+    """Runs an application behind a `PlainServer`.
+
+    `straight_to`: handlers by path, as it stands in the request, that are called without the application's routing,
+    middlewares and signals.
+    """
+
+    __slots__ = ("_straight_to",)
+
+    def __init__(
+        self, app: web.Application, *, straight_to: Mapping[str, Handler] | None = None, **settings: Any
+    ) -> None:
+        super().__init__(app, **settings)
+        self._straight_to = straight_to or {}
 
     async def _make_server(self) -> web.Server:
         # aiohttp has no setting for the class of the connections
         made = await super()._make_server()
+        straight_to = self._straight_to
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            handler = straight_to.get(request.rel_url.raw_path)
+            if handler is None or hdrs.EXPECT in request.headers:
+                return await made.request_handler(request)
+            return await handler(request)
+
         return PlainServer(
-            made.request_handler,
+            handle if straight_to else made.request_handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             **made._kwargs,  # noqa: SLF001

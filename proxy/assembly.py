@@ -112,6 +112,7 @@ def assembled(works: Works) -> Parts:
         begun=live.begun,
         breaker=breaker,
         rotation=Rotation(),
+        closing=asyncio.Event(),
     )
     forwarder = Forwarder(means, works.standing)
     sources = Sources(lambda: _condition(works, forwarder), spool.backlog, _telemetry(works, metrics))

@@ -43,7 +43,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Means:
-    """What calls are forwarded with. `begun` is told of each attempt; `trouble`: why the ledger takes none, or ''."""
+    """What calls are forwarded with.
+
+    `begun` is told of each attempt; `closing` is set while each answer is its connection's last; `trouble`: why the
+    ledger takes no calls, or ''.
+    """
 
     client: ProviderClient
     books: Books
@@ -54,6 +58,7 @@ class Means:
     begun: Callable[[RequestStart, Account], None]
     breaker: Breaker
     rotation: Rotation
+    closing: asyncio.Event
     trouble: str = ""
 
 
@@ -136,7 +141,7 @@ class Attempts:
         except NotWritten as error:
             return self._ledger_fails(error)
         drains = self._standing.config.proxy.on_disconnect == "drain"
-        self._exchange = Exchange(self._call.request, account, out, drains=drains)
+        self._exchange = Exchange(self._call.request, account, out, self._means.closing, drains=drains)
         if self._gone:
             self._exchange.client_gone()
         try:

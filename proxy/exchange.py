@@ -49,13 +49,15 @@ class Outgoing(msgspec.Struct, frozen=True):
 class Exchange:
     """One attempt at one provider for one client."""
 
-    def __init__(self, request: web.Request, account: Account, out: Outgoing, *, drains: bool = False) -> None:
-        """`drains`: the answer is read to its end even when the client has gone."""
+    def __init__(
+        self, request: web.Request, account: Account, out: Outgoing, closing: asyncio.Event, *, drains: bool = False
+    ) -> None:
+        """`closing`: see `Reply`. `drains`: the answer is read to its end even when the client has gone."""
         self._request = request
         self._account = account
         self._out = out
         self._limits = out.limits
-        self._reply = Reply(request, keep_going=drains)
+        self._reply = Reply(request, closing, keep_going=drains)
         self._now = asyncio.get_running_loop().time
         self._until = self._now() + out.limits.total_s
         self._clock = asyncio.timeout(None)

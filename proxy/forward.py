@@ -30,7 +30,7 @@ class Forwarder:
     def __init__(self, means: Means, standing: Standing) -> None:
         self._means = means
         self.standing = standing  # may be exchanged at any time; a call that has begun keeps its own
-        self._stopping = self._leaving = False
+        self._stopping = False
         self._active: set[asyncio.Task[Any] | None] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -48,15 +48,16 @@ class Forwarder:
     def stop_taking(self) -> None:
         """Refuse new calls from now on."""
         self._stopping = True
+        self.leave()
 
     @property
     def leaving(self) -> bool:
         """Whether every answer is its connection's last."""
-        return self._leaving
+        return self._means.closing.is_set()
 
     def leave(self) -> None:
         """End each connection with its next answer: other proxies take what its client asks next."""
-        self._leaving = True
+        self._means.closing.set()
 
     async def idle(self) -> None:
         """Wait until no call is in flight."""

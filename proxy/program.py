@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from data.tasks import Tasks
 from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
 from proxy.admission.keys import KeyRing
+from proxy.api_route import Handler
 from proxy.assembly import ConfigurationStore, Works, assembled
 from proxy.budget.budgets import Budgets
 from proxy.budget.keeper import Keeper
@@ -34,7 +35,7 @@ from proxy.live import Live
 from proxy.provider_client import MAX_HEADER_BYTES, provider_client
 from proxy.recovery import interrupted
 from proxy.seen_results import SeenResults
-from proxy.server import Parts, make_app
+from proxy.server import Parts, client_handler, make_app, straight
 from proxy.shipper import RecordStore, Shipper
 from proxy.spool import Spool, SpoolBusy
 from proxy.standing import Standing, fixed_changes
@@ -103,7 +104,7 @@ async def running(
         stack.callback(lambda: budgets.close(now_us()))
         tasks = Tasks()
         stack.push_async_callback(tasks.stop)
-        client, session = await stack.enter_async_context(provider_client(config.proxy.connect_timeout_s))
+        providers, session = await stack.enter_async_context(provider_client(config.proxy.connect_timeout_s))
         live = Live(time.time())
         seen = SeenResults.open(config.home / "batch_results.sqlite", time.time())
         stack.callback(seen.close)
@@ -115,7 +116,7 @@ async def running(
         works = Works(
             standing=standing,
             spool=spool,
-            client=client,
+            client=providers,
             session=session,
             tasks=tasks,
             live=live,
@@ -128,7 +129,9 @@ async def running(
             store_trouble=lambda: shipper.last_error or watch.trouble,
         )
         parts = assembled(works)
-        runner = _runner(make_app(parts, lambda: _access(parts.forwarder.standing.config)))
+        client = client_handler(parts)
+        app = make_app(parts, client, lambda: _access(parts.forwarder.standing.config))
+        runner = _runner(app, straight(client))
         stack.push_async_callback(shipper.flush, _FLUSH_S)
         stack.push_async_callback(_stop, runner, parts, config.proxy.drain_s)
         if shared is not None:
@@ -182,9 +185,10 @@ def _make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _runner(app: web.Application) -> web.AppRunner:
+def _runner(app: web.Application, straight_to: Mapping[str, Handler]) -> web.AppRunner:
     return PlainRunner(
         app,
+        straight_to=straight_to,
         access_log=None,
         handle_signals=False,
         handler_cancellation=True,

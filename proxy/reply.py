@@ -1,22 +1,41 @@
 """The client's end of one call: the provider's answer goes out as it came, or breaks off as it broke off."""
 
+import asyncio
 from collections.abc import Awaitable
+from typing import Final
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.errors import ClientGone
 
-#: Response headers that aiohttp would add and the provider did not send.
-ADDED: web.ResponseKey[tuple[str, ...]] = web.ResponseKey("added", tuple)
-_ADDABLE = ("Server", "Date", "Content-Type")
+_ADDABLE: Final = ("Server", "Date", "Content-Type")
+
+
+class _AsProvided(web.StreamResponse):
+    """An answer with the provider's headers alone."""
+
+    async def _prepare_headers(self) -> None:
+        missing = [name for name in _ADDABLE if name not in self._headers]
+        await super()._prepare_headers()
+        for name in missing:
+            self._headers.popall(name, None)
+
+
+class _Whole(web.Response, _AsProvided):
+    """One that is here in one piece."""
 
 
 class Reply:
-    """Writes one answer. `keep_going`: a client that has gone is no error, what it would get is dropped."""
+    """Writes one answer."""
 
-    def __init__(self, request: web.Request, *, keep_going: bool = False) -> None:
+    def __init__(self, request: web.Request, closing: asyncio.Event | None = None, *, keep_going: bool = False) -> None:
+        """`closing`: set while each answer is its connection's last; None: others see to that.
+
+        `keep_going`: a client that has gone is no error, what it would get is dropped.
+        """
         self._request = request
+        self._closing = closing
         self._keep_going = keep_going
         self._answer: web.StreamResponse | None = None
         self._status = 0
@@ -52,8 +71,9 @@ class Reply:
 
     async def begin(self) -> web.StreamResponse:
         """Send the head. Raises `ClientGone`."""
-        answer = web.StreamResponse(status=self._status, reason=self._reason, headers=self._headers)
-        self._mark(answer)
+        answer = _AsProvided(status=self._status, reason=self._reason, headers=self._headers)
+        if self._closing is not None and self._closing.is_set():
+            answer.force_close()
         self._answer = answer
         await self._sending(answer.prepare(self._request))
         return answer
@@ -67,9 +87,7 @@ class Reply:
     async def finish(self, tail: bytes) -> web.StreamResponse:
         """Send the rest; an answer that is here in one piece leaves in one piece."""
         if self._answer is None:
-            whole = web.Response(status=self._status, reason=self._reason, headers=self._headers, body=tail)
-            self._mark(whole)
-            return whole
+            return _Whole(status=self._status, reason=self._reason, headers=self._headers, body=tail)
         if not self.gone:
             await self._sending(self._answer.write_eof(tail))
         return self._answer
@@ -80,11 +98,6 @@ class Reply:
             self._request.transport.close()
         return self._answer or web.Response()
 
-    def _mark(self, answer: web.StreamResponse) -> None:
-        missing = tuple(name for name in _ADDABLE if name not in self._headers)
-        if missing:
-            answer[ADDED] = missing
-
     async def _sending(self, sending: Awaitable[object]) -> None:
         try:
             await sending
@@ -92,9 +105,3 @@ class Reply:
             self.gone = True
             if not self._keep_going:
                 raise ClientGone("the client hung up") from error
-
-
-def drop_added_headers(answer: web.StreamResponse) -> None:
-    """Take off what aiohttp added to a provider's answer, just before the head is sent."""
-    for name in answer.get(ADDED, ()):
-        answer.headers.pop(name, None)

@@ -16,7 +16,6 @@ from proxy.live_socket import LiveSocket
 from proxy.monitor import Monitor
 from proxy.openapi import plain
 from proxy.refusals import problem, refusal
-from proxy.reply import drop_added_headers
 from proxy.worker_api import WorkerApi
 from proxy.worker_socket import WorkerSocket
 
@@ -37,12 +36,9 @@ class Parts:
     api: tuple[ApiRoute, ...] = ()
 
 
-def make_app(parts: Parts, access: Callable[[], Access]) -> web.Application:
-    """Return the routes. `access` says who may use the API when somebody asks."""
+def make_app(parts: Parts, client: Handler, access: Callable[[], Access]) -> web.Application:
+    """Return the routes. `client` answers calls of clients; `access` says who may use the API when somebody asks."""
     app = web.Application()
-    client = _client(parts)
-    for path in dict.fromkeys(each.path for each in ENDPOINTS if "{" not in each.path):
-        app.router.add_route("*", path, client)
     document = ApiDocument(parts.worker_api)
     own = monitor_api.routes(
         parts.monitor, document, live=parts.live_socket.handle, notifications=parts.worker_socket.handle
@@ -63,8 +59,7 @@ def make_app(parts: Parts, access: Callable[[], Access]) -> web.Application:
 
 
 async def _before_head(forwarder: Forwarder, _request: web.Request, answer: web.StreamResponse) -> None:
-    drop_added_headers(answer)
-    if (forwarder.leaving or forwarder.stopping) and not isinstance(answer, web.WebSocketResponse):
+    if forwarder.leaving and not isinstance(answer, web.WebSocketResponse):
         answer.force_close()
         answer.headers["Connection"] = "close"
 
@@ -91,7 +86,12 @@ async def not_found(request: web.Request) -> web.StreamResponse:
     return problem(404, "Not Found", f"There is no {request.method} {request.path[:200]}.")
 
 
-def _client(parts: Parts) -> Handler:
+def straight(client: Handler) -> dict[str, Handler]:
+    """Return the paths at which `client` answers without any routing: most calls are for these."""
+    return dict.fromkeys((each.path for each in ENDPOINTS if "{" not in each.path), client)
+
+
+def client_handler(parts: Parts) -> Handler:
     """Return what answers clients: every path that is not the proxy's own."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -104,6 +104,8 @@ def _client(parts: Parts) -> Handler:
             answer = await parts.forwarder.handle(asked, request)
         if (code := answer.headers.get("x-claude-proxy-error")) is not None:
             parts.refused("" if isinstance(asked, Unknown) else asked.endpoint, answer.status, code)
+        if parts.forwarder.leaving and not answer.prepared:
+            answer.force_close()
         return answer
 
     return handle

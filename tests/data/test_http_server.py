@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -64,3 +65,28 @@ async def test_nothing_of_a_request_that_fails_is_logged_or_sent_back(port, line
     assert b"SECRET" not in answer
     assert lines
     assert "SECRET" not in "".join(lines)
+
+
+async def test_a_path_with_a_handler_of_its_own_needs_no_routing_and_all_else_has_it():
+    async def routed(request: web.Request) -> web.Response:
+        return web.Response(text=f"routed {request.match_info['rest']}")
+
+    async def straight(request: web.Request) -> web.Response:
+        return web.Response(text=f"straight {(await request.read()).decode()}")
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", routed)
+    runner = PlainRunner(app, straight_to={"/v1/a": straight}, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0]
+    try:
+        async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
+            said = [
+                await (await session.post(path, data=b"x", expect100=expects)).text()
+                for path, expects in (("/v1/a", False), ("/v1/a?b=c", False), ("/v1/b", False), ("/v1/a", True))
+            ]
+    finally:
+        await runner.cleanup()
+    # whoever expects a 100 gets it from the application
+    assert said == ["straight x", "straight x", "routed v1/b", "routed v1/a"]

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from data.config import WorkerConfig
 from proxy.guard import Access, is_loopback
-from proxy.server import make_app
+from proxy.server import client_handler, make_app
 from tests.proxy.gateway import answer, client, gateway, provider
 from tests.proxy.samples import MESSAGE, MESSAGES
 
@@ -66,8 +66,10 @@ async def open_to_all(
 ) -> AsyncIterator[str]:
     """A proxy that believes to listen everywhere; gives its address on this machine."""
     access = Access(EVERYWHERE, token, origins)
-    async with gateway(home, url, **config) as proxy, TestServer(make_app(proxy.proxy.parts, lambda: access)) as server:
-        yield str(server.make_url("")).rstrip("/")
+    async with gateway(home, url, **config) as proxy:
+        parts = proxy.proxy.parts
+        async with TestServer(make_app(parts, client_handler(parts), lambda: access)) as server:
+            yield str(server.make_url("")).rstrip("/")
 
 
 @pytest.mark.parametrize(
