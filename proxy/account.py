@@ -223,7 +223,7 @@ class Account:
         if self.hold is not None:
             ended = Ended(self._status, fault.error_class if fault else "", ended_at)
             liability = self.hold.liability(self.start, told, cost, ended)
-        return scrubbed(row(self.start, ending, usage, cost, liability), self._secrets)
+        return scrubbed(row(self.start, ending, usage, cost, liability), self._secrets, RequestStart)
 
     def _overhead(self, now: float) -> float:
         """Seconds this proxy added: before the request left, and after the answer's last byte."""

@@ -161,14 +161,15 @@ class Attempts:
         key = provider.credentials[step.credential] if step.credential >= 0 else ""
         secrets = secrets_of(call.request.headers, call.request.rel_url, key)
         start = scrubbed(call.start(step, self._journey.tried), secrets)
-        sending = Sending(key, self._journey.is_strange(step), self._journey.more, self._marks(start))
+        marks = self._marks(start)
+        sending = Sending(key, self._journey.is_strange(step), self._journey.more, marks)
         out = await outgoing(call, step, sending)
         if call.asked.batch:
             out = replace(out, results=means.batches.reader(start, call.asked.batch, secrets))
         hold = await self._hold(start, step) if means.budgets.active else None
         if hold is not None and hold.reservation.counters:
             start = replace(start, reserved_usd=usd(hold.reservation.nano))
-            out = replace(out, marks={**out.marks, **hold.reservation.headers})
+            marks.update(hold.reservation.headers)
         try:
             means.books.ledger.start(start)
         except Exception as error:

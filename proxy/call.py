@@ -32,7 +32,19 @@ _UNREAD: Final = frozenset({Endpoint.MODELS, Endpoint.FILES, Endpoint.BATCHES})
 class Call:
     """A request for what `asked` says. `arrived`: when its last byte was here (`perf_counter` seconds)."""
 
-    __slots__ = ("arrived", "asked", "body", "endpoint", "facts", "protocol", "request", "request_id", "virtual", "who")
+    __slots__ = (
+        "arrived",
+        "asked",
+        "body",
+        "endpoint",
+        "estimated_tokens",
+        "facts",
+        "protocol",
+        "request",
+        "request_id",
+        "virtual",
+        "who",
+    )
 
     def __init__(self, asked: Asked, request: web.Request, body: bytes, *, arrived: float, facts: RequestFacts) -> None:
         self.asked = asked
@@ -45,6 +57,9 @@ class Call:
         self.request_id = str(uuid_utils.uuid7())
         self.virtual = False  # whether it came with a virtual key, which is for this proxy alone
         self.who = Attribution()
+        # 0 where nothing is billed, however much is sent
+        bills = self.endpoint is not Endpoint.OTHER and (self.endpoint, facts.stream) in PARSERS
+        self.estimated_tokens = estimate_tokens(len(body)) if bills else 0  # what it is estimated to bring in
 
     def belongs_to(self, key: VirtualKey | None) -> None:
         """Note whose call it is: what the key says wins over what the call says of itself."""
@@ -54,12 +69,6 @@ class Call:
             return
         self.virtual = True
         self.who = attribute(request.headers, self.facts.user_id, project=project, forced=key.forced)
-
-    @property
-    def estimated_tokens(self) -> int:
-        """What it is estimated to bring in; 0 where nothing is billed, however much is sent."""
-        bills = (self.endpoint, self.facts.stream) in PARSERS and self.endpoint is not Endpoint.OTHER
-        return estimate_tokens(len(self.body)) if bills else 0
 
     def start(self, step: Step, number: int) -> RequestStart:
         """Return what the ledger is told before the request leaves on its attempt `number` (from 1)."""

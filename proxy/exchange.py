@@ -16,6 +16,7 @@ from proxy.errors import ClientGone, UnexpectedStatus
 from proxy.faults import Phase, Situation, fault_of
 from proxy.headers import response_headers
 from proxy.held import MAX_HELD_BYTES, Failed, error_event, plain_body
+from proxy.overdue import Overdue
 from proxy.provider_client import Answer, ProviderClient
 from proxy.refusals import refusal
 from proxy.reply import Reply
@@ -58,9 +59,8 @@ class Exchange:
         self._out = out
         self._limits = out.limits
         self._reply = Reply(request, closing, keep_going=drains)
-        self._now = asyncio.get_running_loop().time
-        self._until = self._now() + out.limits.total_s
-        self._clock = asyncio.timeout(None)
+        self._clock = Overdue()
+        self._until = self._clock.now() + out.limits.total_s
         self._phase = Phase.CONNECT
         self._filter: Filter | None = None
         self._keeping = False  # the answer is an error that the client may never see
@@ -76,7 +76,7 @@ class Exchange:
         """
         upstream: Answer | None = None
         try:
-            async with self._clock:
+            with self._clock:
                 upstream = await self._send(client)
                 return await self._take(upstream)
         except asyncio.CancelledError:
@@ -234,7 +234,7 @@ class Exchange:
 
     def _wait(self, phase: Phase, limit_s: float) -> None:
         self._phase = phase
-        self._clock.reschedule(min(self._now() + limit_s, self._until))
+        self._clock.set(min(self._clock.now() + limit_s, self._until))
 
     def _left(self) -> Fault:
         # in drain mode the whole answer was read, but not by the client
@@ -278,5 +278,5 @@ class Exchange:
             sent_status=self._reply.status,
             sent=self._reply.begun,
             began=self._account.status < 400 and self._account.status > 0,
-            over=self._now() >= self._until,
+            over=self._clock.now() >= self._until,
         )

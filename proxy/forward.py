@@ -9,7 +9,7 @@ from aiohttp import web
 from multidict import MultiDict, MultiMapping
 
 from data.model import Protocol
-from proxy.admission.gate import Admitted, Refused, Wanted
+from proxy.admission.gate import Admitted, Caller, Refused, Wanted
 from proxy.attempts import Attempts, Means
 from proxy.call import Call, facts_of, read_body
 from proxy.endpoints import Asked
@@ -72,12 +72,13 @@ class Forwarder:
     async def handle(self, asked: Asked, request: web.Request) -> web.StreamResponse:
         """Answer one call: with the provider's answer, or with a refusal in the provider's shape."""
         standing = self.standing
-        if (turned_away := self._turned_away(asked, request)) is not None:
+        caller = self._means.gate.caller(request.headers, _query(request))
+        if (turned_away := self._turned_away(asked, caller)) is not None:
             return turned_away
         call = await _read(asked, request, standing)
         if isinstance(call, web.Response):
             return call
-        admitted = self._admit(call)
+        admitted = self._admit(call, caller)
         if isinstance(admitted, Refused):
             return refused(asked.protocol, admitted)
         own = admitted.key.routes if admitted.key is not None else ()
@@ -93,17 +94,19 @@ class Forwarder:
         finally:
             CALL.reset(called)
 
-    def _turned_away(self, asked: Asked, request: web.Request) -> web.Response | None:
+    def _turned_away(self, asked: Asked, caller: Caller) -> web.Response | None:
         """Refuse what need not be read."""
         if self._stopping:
             return _busy(asked.protocol, "The proxy is stopping; ask again.", "proxy_stopping")
-        stranger = self._means.gate.stranger(request.headers, _query(request))
+        stranger = self._means.gate.stranger(caller)
         return None if stranger is None else refused(asked.protocol, stranger)
 
-    def _admit(self, call: Call) -> Admitted | Refused:
-        request = call.request
+    def _admit(self, call: Call, caller: Caller) -> Admitted | Refused:
+        request, gate = call.request, self._means.gate
+        if not gate.is_known(caller):  # the keys have changed while the body came
+            caller = gate.caller(request.headers, _query(request))
         wanted = Wanted(call.protocol, call.endpoint, call.facts.model, call.estimated_tokens, request.method)
-        admitted = self._means.gate.admit(wanted, request.headers, _query(request), now_s=monotonic(), wall_s=time())
+        admitted = gate.admit(wanted, caller, now_s=monotonic(), wall_s=time())
         if isinstance(admitted, Admitted):
             call.belongs_to(admitted.key)
         return admitted

@@ -10,7 +10,7 @@ from data.model import CostStatus, Endpoint, LedgerRecord, Outcome, RequestStart
 from data.pricing import Priced
 from proxy.request import clean
 from proxy.secrets import error_class
-from proxy.usage.usage import Billing, Usage
+from proxy.usage.usage import Billing, Share, Usage
 
 #: What no provider bills.
 _FREE = frozenset(
@@ -147,33 +147,33 @@ def cost_of(start: RequestStart, usage: Usage, price: Pricer, *, at_us: int, bil
     if usage.billing is Billing.UNKNOWN and not counted:
         return Cost(None, CostStatus.UNPRICED, usage.note)
     priced = _priced(start, usage, price, at_us)
-    notes = "; ".join(note for note in (usage.note, priced.note) if note)
+    notes = f"{usage.note}; {priced.note}" if usage.note and priced.note else usage.note or priced.note
     estimated = priced.status is CostStatus.EXACT and not (usage.complete and usage.billing is Billing.COUNTED)
     return Cost(priced.cost_usd, CostStatus.ESTIMATED if estimated else priced.status, notes, priced.source)
 
 
 def _priced(start: RequestStart, usage: Usage, price: Pricer, at_us: int) -> Priced:
     """Price the answer's own model and whatever others had a share in it."""
-
-    def of(model: str, tokens: Tokens) -> Priced:
-        return price(
-            provider=start.provider,
-            protocol=start.upstream_protocol or start.protocol,
-            model=model,
-            tokens=tokens,
-            at=datetime.fromtimestamp(at_us / 1_000_000, UTC),
-            service_tier=usage.service_tier,
-            speed=usage.speed,
-            inference_geo=usage.inference_geo,
-        )
-
-    main = of(served_model(start, usage), usage.tokens)
+    main = _priced_at(start, usage, Share(served_model(start, usage), usage.tokens), price, at_us)
     if not usage.others:
         return main
-    parts = [main, *(of(share.model, share.tokens) for share in usage.others)]
+    parts = [main, *(_priced_at(start, usage, share, price, at_us) for share in usage.others)]
     costs = [part.cost_usd for part in parts if part.cost_usd is not None]
     if len(costs) < len(parts):
         return Priced(None, CostStatus.UNPRICED, "")
     worst = next((part.status for part in parts if part.status is not CostStatus.EXACT), CostStatus.EXACT)
     notes = "; ".join(dict.fromkeys(part.note for part in parts if part.note))
     return Priced(sum(costs, _NOTHING), worst, main.source, notes)
+
+
+def _priced_at(start: RequestStart, usage: Usage, of: Share, price: Pricer, at_us: int) -> Priced:
+    return price(
+        provider=start.provider,
+        protocol=start.upstream_protocol or start.protocol,
+        model=of.model,
+        tokens=of.tokens,
+        at=datetime.fromtimestamp(at_us / 1_000_000, UTC),
+        service_tier=usage.service_tier,
+        speed=usage.speed,
+        inference_geo=usage.inference_geo,
+    )

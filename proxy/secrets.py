@@ -1,11 +1,13 @@
 """Keeps credentials out of what is stored and shown: those of the call itself, and whatever looks like one."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, TypeVar
 
 import msgspec
+from multidict import istr
 from yarl import URL
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -16,7 +18,9 @@ OTHER: Final = "other"
 _MIN_SECRET: Final = 4
 #: Texts of this length may have been cut, within a secret too.
 _MAY_BE_CUT: Final = 100
-_KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key", "api-key", "x-claude-proxy-key")
+#: (`istr`: looked up without being lowered.)
+_KEY_HEADERS: Final = tuple(map(istr, ("x-api-key", "x-goog-api-key", "api-key", "x-claude-proxy-key")))
+_AUTHORIZATION: Final = istr("authorization")
 _QUERY_KEYS: Final = ("key", "api_key", "api-key", "access_token", "token")
 _LOOKS_SECRET: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|xai|cpk)[-_][\w*.\-]{3,}"
@@ -32,7 +36,7 @@ _LONG_TOKEN: Final = re.compile(r"(?=[a-z]*[0-9])[a-z0-9]{20,}")
 
 def secrets_of(headers: Mapping[str, str], url: URL, configured: str = "") -> tuple[str, ...]:
     """Return the credentials a request came with, and the provider's configured one."""
-    authorization = headers.get("authorization", "")
+    authorization = headers.get(_AUTHORIZATION, "")
     said = [headers.get(name, "") for name in _KEY_HEADERS]
     said += [authorization, authorization.partition(" ")[2].strip(), configured]
     if url.raw_query_string:
@@ -50,25 +54,36 @@ def masked(text: str, secrets: Iterable[str] = ()) -> str:
     return _LOOKS_SECRET.sub(MASK, text)
 
 
-def scrubbed(record: R, secrets: tuple[str, ...]) -> R:
-    """Return the record with all its texts masked; the same one where there is nothing to mask."""
-    changes: dict[str, object] = {}
-    for name in _texts_of(type(record)):
-        text: str = getattr(record, name)
-        if text and _suspect(text, secrets):
-            changes[name] = masked(text, secrets)
+def scrubbed(record: R, secrets: tuple[str, ...], known: type[msgspec.Struct] | None = None) -> R:
+    """Return the record with all its texts masked; the same one where there is nothing to mask.
+
+    Fields that `known` has too were masked when such a one was made.
+    """
+    names, values = _texts_of(type(record), known)
+    texts: tuple[str, ...] = values(record)
+    tags: dict[str, str] = {} if known is not None else getattr(record, "tags", {})
+    suspects = [text for text in (*texts, *tags, *tags.values()) if text and _suspect(text, secrets)]
+    if not suspects:
+        return record
+    changes: dict[str, object] = {
+        name: masked(text, secrets) for name, text in zip(names, texts, strict=True) if text in suspects
+    }
     if changes.get("error_class"):
         changes["error_class"] = OTHER
-    tags: dict[str, str] = getattr(record, "tags", {})
-    if tags and any(_suspect(text, secrets) for text in (*tags, *tags.values())):
+    if tags:
         changes["tags"] = {masked(name, secrets): masked(value, secrets) for name, value in tags.items()}
-    return msgspec.structs.replace(record, **changes) if changes else record
+    return msgspec.structs.replace(record, **changes)
 
 
 @lru_cache
-def _texts_of(kind: type[msgspec.Struct]) -> tuple[str, ...]:
-    """The fields with text that others have written."""
-    return tuple(field.name for field in msgspec.structs.fields(kind) if field.type is str and field.name not in _OURS)
+def _texts_of(
+    kind: type[msgspec.Struct], known: type[msgspec.Struct] | None
+) -> tuple[tuple[str, ...], Callable[[msgspec.Struct], tuple[str, ...]]]:
+    """The fields with text that others have written, and what reads them all at once."""
+    passed_over = _OURS | (frozenset(known.__struct_fields__) if known is not None else frozenset())
+    fields = msgspec.structs.fields(kind)
+    names = tuple(field.name for field in fields if field.type is str and field.name not in passed_over)
+    return names, attrgetter(*names)
 
 
 def _suspect(text: str, secrets: Iterable[str]) -> bool:

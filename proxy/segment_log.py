@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.segments import FrameWriter, Kind, Segment, segment_path
+from proxy.segments import Kind, Segment, encoded, segment_path
 
 #: Writes bytes to a file descriptor and says how many it took, like `os.write`.
-Write = Callable[[int, bytearray], int]
+Write = Callable[[int, bytes], int]
 
 #: Reserves a file's bytes, which read as zeros until they are written.
 _reserve: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate", None)
@@ -50,7 +50,6 @@ class SegmentLog:
         self._folder = folder
         self._max_bytes = max_bytes
         self._write = write
-        self._frames = FrameWriter()
         self._full: list[int] = []
         self._new_file = True
         self._durable = 0  # the newest segment whose first frame is on the disk
@@ -59,10 +58,9 @@ class SegmentLog:
 
     def append(self, kind: Kind, number: int, value: msgspec.Struct | None, *, next_sequence: int) -> Segment:
         """Write one frame; return the segment it went to. Raises OSError, and then nothing was written."""
-        frame = self._frames.frame(kind, number, value)
+        frame = encoded(kind, number, value)
         if self.active.size + len(frame) > self._max_bytes and self.active.size:
             self._rotate(next_sequence)
-            frame = self._frames.frame(kind, number, value)
         self._put(self._descriptor, self.active, frame)
         return self.active
 
@@ -113,7 +111,7 @@ class SegmentLog:
         descriptor = os.open(segment.path, _FLAGS, 0o600)
         self._make_room(descriptor)
         try:
-            self._put(descriptor, segment, self._frames.frame(Kind.NEXT, next_sequence))
+            self._put(descriptor, segment, encoded(Kind.NEXT, next_sequence))
         except OSError:
             os.close(descriptor)
             segment.path.unlink(missing_ok=True)
@@ -129,7 +127,7 @@ class SegmentLog:
         except OSError:  # a disk that has no room for a whole segment may have some for a record
             os.ftruncate(descriptor, 0)
 
-    def _put(self, descriptor: int, segment: Segment, frame: bytearray) -> None:
+    def _put(self, descriptor: int, segment: Segment, frame: bytes) -> None:
         written = self._write(descriptor, frame)
         if written == len(frame):
             segment.size += written

@@ -17,9 +17,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 _HEAD: Final = struct.Struct("<4sIIB3xQ")
-_CRC: Final = struct.Struct("<I")
+#: The head's two parts: the CRC covers everything behind itself.
+_UNCHECKED: Final = struct.Struct("<4sI")
+_CHECKED: Final = struct.Struct("<IB3xQ")
+_CHECKED_FROM: Final = _UNCHECKED.size
 _MAGIC: Final = b"\xf5\x1eSP"
-_CHECKED_FROM: Final = 8  # the CRC covers everything behind itself
+_encode: Final = msgspec.msgpack.Encoder().encode
 _NAME: Final = re.compile(r"segment-(\d{8})\.log")
 
 
@@ -61,24 +64,11 @@ class Segment:
         self.last = sequence
 
 
-class FrameWriter:
-    """Encodes frames into one buffer that is used again and again. Not thread-safe."""
-
-    def __init__(self) -> None:
-        self._encoder = msgspec.msgpack.Encoder()
-        self._buffer = bytearray()
-
-    def frame(self, kind: Kind, number: int, value: msgspec.Struct | None = None) -> bytearray:
-        """The frame's bytes; valid until the next call."""
-        buffer = self._buffer
-        if value is None:
-            buffer[:] = bytes(_HEAD.size)
-        else:
-            self._encoder.encode_into(value, buffer, _HEAD.size)
-        _HEAD.pack_into(buffer, 0, _MAGIC, 0, len(buffer) - _HEAD.size, kind, number)
-        with memoryview(buffer) as view:
-            _CRC.pack_into(buffer, 4, zlib.crc32(view[_CHECKED_FROM:]))
-        return buffer
+def encoded(kind: Kind, number: int, value: msgspec.Struct | None = None) -> bytes:
+    """A frame's bytes."""
+    payload = b"" if value is None else _encode(value)
+    checked = _CHECKED.pack(len(payload), kind, number)
+    return _UNCHECKED.pack(_MAGIC, zlib.crc32(payload, zlib.crc32(checked))) + checked + payload
 
 
 def segment_path(folder: Path, number: int) -> Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from math import ceil
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from multidict import MultiMapping
@@ -74,6 +74,13 @@ _UNTOLD = Refused(
 )
 
 
+class Caller(NamedTuple):
+    """Whose call it is: None for somebody without a key. Good for as long as the keys are the same ones."""
+
+    found: VirtualKey | Refused | None
+    version: int  # of the keys
+
+
 class Gate:
     """Admits calls. `now_s` is a clock that never goes back, `wall_s` is seconds since the epoch."""
 
@@ -81,18 +88,21 @@ class Gate:
         self.ring = ring
         self.config = config
 
-    def stranger(self, headers: MultiMapping[str], query: MultiMapping[str]) -> Refused | None:
-        """Return why a call is refused whatever it asks for: where keys are required, nobody else's body is read."""
-        if not self.config.required:
-            return None
-        key = self._who(headers, query)
-        return key if isinstance(key, Refused) else None
+    def caller(self, headers: MultiMapping[str], query: MultiMapping[str]) -> Caller:
+        """Return who calls with these headers and query parameters."""
+        return Caller(self._who(headers, query), self.ring.version)
 
-    def admit(
-        self, wanted: Wanted, headers: MultiMapping[str], query: MultiMapping[str], *, now_s: float, wall_s: float
-    ) -> Admitted | Refused:
-        """Return whether a call with these headers and query parameters may be made."""
-        key = self._who(headers, query)
+    def stranger(self, caller: Caller) -> Refused | None:
+        """Return why a call is refused whatever it asks for: where keys are required, nobody else's body is read."""
+        return caller.found if self.config.required and isinstance(caller.found, Refused) else None
+
+    def is_known(self, caller: Caller) -> bool:
+        """Whether the keys are still those by which `caller` was found."""
+        return caller.version == self.ring.version
+
+    def admit(self, wanted: Wanted, caller: Caller, *, now_s: float, wall_s: float) -> Admitted | Refused:
+        """Return whether a caller, found by the present keys, may make a call."""
+        key = caller.found
         if key is None:
             return _ANYBODY
         if isinstance(key, Refused):

@@ -65,6 +65,7 @@ class KeyRing:
         self._by_digest: dict[str, VirtualKey] = {}
         self._limits: dict[str, Limits] = {}
         self.known = False  # whether any source has told which keys there are
+        self.version = 0  # grows with each change
 
     def __len__(self) -> int:
         """How many secrets there are."""
@@ -85,6 +86,7 @@ class KeyRing:
                 ends_s = _earliest(document.expires_at, secret.expires_at)
                 found[secret.digest] = VirtualKey(key, secret.digest, ends_s, held)
         self._by_digest, self._limits, self.known = found, limits, True
+        self.version += 1
 
     def find(self, presented: str) -> VirtualKey | None:
         """Return the key whose secret this is, whatever state it is in."""

@@ -227,23 +227,24 @@ def _counted(entry: Mapping[str, Any]) -> Tokens:
 
 
 def _tokens(usage: Mapping[str, Any], output: int) -> Tokens:
+    """The counts of a valid usage object."""
     split = fields.mapping(usage.get("cache_creation"))
     minutes, hour = cache_writes(
-        fields.count(usage.get("cache_creation_input_tokens")),
-        fields.count(split.get("ephemeral_5m_input_tokens")),
-        fields.count(split.get("ephemeral_1h_input_tokens")),
+        usage.get("cache_creation_input_tokens"),
+        split.get("ephemeral_5m_input_tokens"),
+        split.get("ephemeral_1h_input_tokens"),
     )
     tools = fields.mapping(usage.get("server_tool_use"))
     details = fields.mapping(usage.get("output_tokens_details"))
     return Tokens(
-        uncached_input=fields.count(usage.get("input_tokens")) or 0,
-        cache_read=fields.count(usage.get("cache_read_input_tokens")) or 0,
+        uncached_input=usage.get("input_tokens", 0),
+        cache_read=usage.get("cache_read_input_tokens", 0),
         cache_write_5m=minutes,
         cache_write_1h=hour,
         output=output,
-        reasoning=min(fields.count(details.get("thinking_tokens")) or 0, output),
+        reasoning=min(details.get("thinking_tokens", 0), output),
         # fetches are free: only searches are billed by the piece
-        tool_units=fields.count(tools.get("web_search_requests")) or 0,
+        tool_units=tools.get("web_search_requests", 0),
     )
 
 

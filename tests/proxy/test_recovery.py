@@ -128,10 +128,10 @@ def test_a_segment_that_was_never_written_is_passed_over(tmp_path, junk):
 
 
 def test_a_frame_of_another_version_is_left_out(tmp_path, caplog):
-    from proxy.segments import FrameWriter, Kind
+    from proxy.segments import Kind, encoded
 
     path = written(tmp_path)
-    alien = FrameWriter().frame(Kind.END, 6, started("alien"))
+    alien = encoded(Kind.END, 6, started("alien"))
     path.write_bytes(path.read_bytes() + bytes(alien))
     with opened(tmp_path) as spool:
         assert spool.next_sequence == 8

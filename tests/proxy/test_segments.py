@@ -2,15 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.segments import FrameWriter, Kind, examine, frames, segment_number, segment_path
+from proxy.segments import Kind, encoded, examine, frames, segment_number, segment_path
 from tests.proxy.spool_samples import ended, started
 
 
 def segment(*sizes: int) -> tuple[bytes, list[int]]:
     """Frames of some sizes, and where each ends."""
-    writer, data, ends = FrameWriter(), b"", []
+    data, ends = b"", []
     for number, size in enumerate(sizes):
-        data += writer.frame(Kind.END, number, ended(f"r{number}", user_agent="x" * size))
+        data += encoded(Kind.END, number, ended(f"r{number}", user_agent="x" * size))
         ends.append(len(data))
     return data, ends
 
@@ -23,8 +23,7 @@ SIZES = st.lists(st.integers(0, 60), min_size=1, max_size=6)
 
 
 def test_frames_come_back_as_they_went_in():
-    writer = FrameWriter()
-    data = bytes(writer.frame(Kind.NEXT, 7)) + writer.frame(Kind.START, 0, started("a")) + writer.frame(Kind.SHIPPED, 3)
+    data = encoded(Kind.NEXT, 7) + encoded(Kind.START, 0, started("a")) + encoded(Kind.SHIPPED, 3)
     assert [(frame.kind, frame.number) for frame in frames(data)] == [
         (Kind.NEXT, 7),
         (Kind.START, 0),

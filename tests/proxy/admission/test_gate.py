@@ -27,7 +27,7 @@ def gate(*stored, required: bool = True) -> Gate:
 
 def admit(at: Gate, text: str, wanted: Wanted = CALL, now_s: float = AT) -> Admitted | Refused:
     headers = CIMultiDict({"x-api-key": text} if text else {})
-    return at.admit(wanted, headers, MultiDict(), now_s=now_s, wall_s=now_s)
+    return at.admit(wanted, at.caller(headers, MultiDict()), now_s=now_s, wall_s=now_s)
 
 
 def code(answer: Admitted | Refused) -> tuple[int, str]:
