@@ -23,7 +23,7 @@ from proxy.reply import Reply
 from proxy.rewriting import Filter, Rewriting
 from proxy.tee import Tee
 from proxy.time_limits import TimeLimits
-from proxy.usage import BatchResult, is_stream, parser_for
+from proxy.usage import ASKING, BatchResult, is_stream, parser_for
 
 #: A larger body is sent in pieces, which aiohttp does for files alone.
 _ONE_WRITE_BYTES = 256 * 1024
@@ -63,6 +63,7 @@ class Exchange:
         self._until = self._now() + out.limits.total_s
         self._clock = asyncio.timeout(None)
         self._phase = Phase.CONNECT
+        self._upload = aiohttp.UploadTracker()
         self._filter: Filter | None = None
         self._keeping = False  # the answer is an error that the client may never see
 
@@ -104,6 +105,7 @@ class Exchange:
             data=body or None,
             allow_redirects=False,
             timeout=self._limits.client_timeout,
+            upload_tracker=self._upload,
         )
 
     async def _take(self, upstream: aiohttp.ClientResponse) -> web.StreamResponse | Failed:
@@ -246,13 +248,14 @@ class Exchange:
 
     def _left(self) -> Fault:
         # in drain mode the whole answer was read, but not by the client
-        return Fault(Outcome.DISCONNECTED, self._reply.status, "client_disconnected", final=self._reply.gone)
+        status, gone = self._reply.status, self._reply.gone
+        return Fault(Outcome.DISCONNECTED, status, "client_disconnected", billed=self._chargeable, final=gone)
 
     def _cancelled(self) -> Fault:
         transport = self._request.transport
         if transport is None or transport.is_closing():
             return self._left()
-        return Fault(Outcome.INTERRUPTED, self._reply.status, "proxy_stopped")
+        return Fault(Outcome.INTERRUPTED, self._reply.status, "proxy_stopped", billed=self._chargeable)
 
     async def _failed(self, error: Exception) -> web.StreamResponse | Failed:
         """Close the account with `error`; the client gets an error answer, or sees its answer break off."""
@@ -285,6 +288,15 @@ class Exchange:
             limits=self._limits,
             sent_status=self._reply.status,
             sent=self._reply.begun,
-            began=self._account.status < 400 and self._account.status > 0,
+            began=0 < self._account.status < 400,
+            chargeable=self._chargeable,
             over=self._now() >= self._until,
         )
+
+    @property
+    def _chargeable(self) -> bool:
+        """Whether the provider may charge: for a good answer that began, or for the whole of a request without any."""
+        if (status := self._account.status) or self._out.method in ASKING:
+            return 0 < status < 400
+        uploaded = self._upload.upload_complete
+        return uploaded.done() and uploaded.exception() is None

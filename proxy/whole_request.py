@@ -47,6 +47,8 @@ class WholeRequest(aiohttp.ClientRequest):
         writer = StreamWriter(protocol, self.loop)
         await writer.write_headers(f"{self.method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
         await writer.write_eof(self._whole)
+        if (tracker := self._upload_tracker) is not None:
+            tracker._attempt_finished(self._upload_gen)  # noqa: SLF001 - as aiohttp's own `send` does
         protocol.start_timeout()
         return self.response_class(
             self.method,
