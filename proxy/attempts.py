@@ -26,7 +26,7 @@ from proxy.errors import UnreadableBody, Untranslatable
 from proxy.exchange import Exchange, Outgoing
 from proxy.failure import Blame, Failure, FailureClass, failure_of_fault
 from proxy.held import Failed
-from proxy.journey import Journey, Rotation, Step
+from proxy.journey import Allows, Journey, Rotation, Step
 from proxy.purse import Hold, Purse
 from proxy.refusals import refusal
 from proxy.routing import Plan
@@ -92,6 +92,7 @@ class Attempts:
             session=call.who.session,
             caller=call.who.key,
             longest_wait_s=standing.config.proxy.retry_wait_s,
+            allows=_allows(call, plan, admitted),
         )
 
     def client_gone(self) -> None:
@@ -229,6 +230,13 @@ class Attempts:
                 breaker.failed(step.place, now)
             case Blame.NONE:
                 breaker.succeeded(step.place)
+
+
+def _allows(call: Call, plan: Plan, admitted: Admitted) -> Allows | None:
+    """Return what tells the models that fallbacks may go to; None where there is no fallback, no key or no model."""
+    if not plan.fallbacks or admitted.key is None or not call.facts.model:
+        return None
+    return admitted.key.allows_model
 
 
 def no_room(protocol: Protocol, why: Refusal) -> web.Response:
