@@ -111,7 +111,8 @@ class Attempts:
         if step is None:
             wait_s = self._journey.retry_in_s(self._clock())
             message = f"The providers for this call are left alone after failures: {self._journey.why}."
-            return refusal(self._call.protocol, 503, message, code="circuit_open", retry_after_s=max(1, round(wait_s)))
+            wait = max(1, round(wait_s))
+            return self._own(refusal(self._call.protocol, 503, message, code="circuit_open", retry_after_s=wait))
         while True:
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)
@@ -127,15 +128,15 @@ class Attempts:
     async def _attempt(self, step: Step) -> web.StreamResponse | Failed:
         """Write down that a place is asked, and ask it."""
         if step.candidate.translates and self._call.endpoint is Endpoint.COUNT_TOKENS:
-            return estimated_count(await counted(self._call))
+            return self._own(estimated_count(await counted(self._call)))
         try:
             account, out = await self._begun(step)
         except (UnreadableBody, Untranslatable) as error:
-            return refusal(self._call.protocol, 400, f"{error}.", code="cannot_be_sent")
+            return self._own(refusal(self._call.protocol, 400, f"{error}.", code="cannot_be_sent"))
         except NoRoom as error:
-            return self._last.answer if self._last is not None else no_room(self._call.protocol, error.why)
+            return self._last.answer if self._last is not None else self._own(no_room(self._call.protocol, error.why))
         except NotWritten as error:
-            return self._ledger_fails(error)
+            return self._own(self._ledger_fails(error))
         drains = self._standing.config.proxy.on_disconnect == "drain"
         self._exchange = Exchange(self._call.request, account, out, drains=drains)
         if self._gone:
@@ -198,8 +199,16 @@ class Attempts:
         return held
 
     def _marks(self, start: RequestStart) -> dict[str, str]:
-        quotas = self.admitted.headers(self._call.protocol, monotonic(), time())
+        quotas = self._quotas()
         return {**quotas, **served_by(start)} if self._standing.config.proxy.answer_headers else quotas
+
+    def _quotas(self) -> dict[str, str]:
+        return self.admitted.headers(self._call.protocol, monotonic(), time())
+
+    def _own(self, answer: web.Response) -> web.Response:
+        """Give an answer of the proxy itself what every answer says of the key's limits."""
+        answer.headers.update(self._quotas())
+        return answer
 
     def _failure(self, step: Step, failed: Failed) -> Failure:
         """Say what the failure was, and let the breaker know."""
