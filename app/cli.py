@@ -143,7 +143,7 @@ def replay(
     """Send a recorded trace through the proxy; the simulated provider answers with the trace's token counts."""
     config = _load(home, config_file, {})
     address = url or stack.url(stack.reachable(config.proxy.host), config.proxy.port)
-    outside = asyncio.run(trace.outside_providers(address))
+    outside = asyncio.run(trace.outside_providers(address, config.proxy.api_token))
     if outside and not real_providers:
         raise trace.TraceError(
             f"The proxy at {address} calls {', '.join(outside)}: every call of the trace would cost money. "

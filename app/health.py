@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from app.stack import reachable, url
 from data.config import Config
@@ -67,7 +67,7 @@ def report(config: Config, store: Callable[[], Store]) -> Report:
     worker = url(reachable(config.worker.host), config.worker.port)
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(_said, f"{address}/health") for address in (proxy, worker)]
-        waiting = pool.submit(_backlog, proxy)
+        waiting = pool.submit(_backlog, proxy, config.proxy.api_token)
         own, leader = _store(store)  # here, because the client belongs to the session's thread
         heard = [each.result() for each in asked]
         backlog = waiting.result()
@@ -122,8 +122,8 @@ def _trouble(part: str, check: Mapping[str, Any]) -> str:
     return f"{part}: {str(words).rstrip('.')}."
 
 
-def _backlog(address: str) -> Backlog | None:
-    said = _said(f"{address}/api/system/spool")
+def _backlog(address: str, api_token: str) -> Backlog | None:
+    said = _said(f"{address}/api/system/spool", api_token)
     if said is None or not isinstance(said.get("records"), int):
         return None
     oldest = said.get("oldest_us")
@@ -142,11 +142,15 @@ def _store(store: Callable[[], Store]) -> tuple[Program, str | None]:
     return Program("Store", Condition.UP, size), leader
 
 
-def _said(address: str) -> dict[str, Any] | None:
+def _said(address: str, api_token: str = "") -> dict[str, Any] | None:
     """The JSON object at the address, whatever the status; None where there is none."""
+    request = Request(address)  # noqa: S310 - one of our own programs
+    if api_token:
+        # as UTF-8, which is not what http.client makes of text; and to nobody whom the answer names
+        request.add_unredirected_header("Authorization", f"Bearer {api_token}".encode().decode("latin-1"))
     try:
         # straight there: a web proxy set for this machine is not meant for our own programs
-        with build_opener(ProxyHandler({})).open(address, timeout=LIMIT_S) as response:
+        with build_opener(ProxyHandler({})).open(request, timeout=LIMIT_S) as response:
             said = json.load(response)
     except HTTPError as error:
         with error:

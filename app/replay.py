@@ -65,19 +65,29 @@ class ReplayResult:
 Progress = Callable[[ReplayResult], None]
 
 
-async def outside_providers(url: str) -> list[str]:
-    """Addresses beyond this machine that the proxy at `url` would call; raises TraceError when it does not answer."""
+async def outside_providers(url: str, api_token: str = "") -> list[str]:
+    """Addresses beyond this machine that the proxy at `url` would call; raises TraceError when it does not say."""
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
-            session.get(f"{url.rstrip('/')}/api/system/providers") as answer,
-        ):
-            items = (await answer.json())["items"]
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
+        status, said = await _providers(url.rstrip("/"), api_token)
+        if status != 401:
+            addresses = [item["base_url"] for item in said["items"]]
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
         raise TraceError(
             f"no proxy answers at {url} ({type(error).__name__}); start one with claude-proxy up"
         ) from error
-    return [item["base_url"] for item in items if urlsplit(item["base_url"]).hostname not in LOOPBACK]
+    if status == 401:
+        raise TraceError(f"the proxy at {url} wants its API token: set proxy.api_token to the one it has")
+    return [address for address in addresses if urlsplit(address).hostname not in LOOPBACK]
+
+
+async def _providers(url: str, api_token: str) -> tuple[int, Any]:
+    """Status and body of what the proxy says of its providers."""
+    shown = {"Authorization": f"Bearer {api_token}"} if api_token else {}
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
+        session.get(f"{url}/api/system/providers", headers=shown) as answer,
+    ):
+        return answer.status, await answer.json(content_type=None)
 
 
 def speed_of(text: str) -> float | None:

@@ -7,8 +7,6 @@ from decimal import Decimal
 from time import perf_counter, time_ns
 from typing import Protocol as Shape
 
-import msgspec
-
 from data.model import Endpoint, LedgerRecord, Outcome, RequestStart
 from proxy.in_flight import Phase
 from proxy.record import Cost, Ending, Pricer, cost_of, row
@@ -61,19 +59,14 @@ class Fault:
         return self.outcome in {Outcome.ERROR, Outcome.PARTIAL, Outcome.TIMEOUT} and not ours
 
 
-class Ended(msgspec.Struct, frozen=True):
-    """How an attempt ended: the provider's status (0 for none), the row's error class, and when (UTC microseconds)."""
-
-    status: int
-    fault: str
-    at_us: int
-
-
 class Hold(Shape):
     """What budgets hold for an attempt; `proxy.purse.Hold` is one."""
 
-    def liability(self, start: RequestStart, told: Usage, cost: Cost, ended: Ended) -> Decimal | None:
-        """Return what budgets count where that is not the cost; `told` is without estimates from the request."""
+    def liability(self, start: RequestStart, told: Usage, cost: Cost, *, billed: bool, at_us: int) -> Decimal | None:
+        """Return what budgets count where that is not the cost; `told` is without estimates from the request.
+
+        `billed=False`: without counts the provider has charged nothing. The attempt ended at `at_us`.
+        """
         ...
 
     def settle(self, record: LedgerRecord, sequence: int) -> None:
@@ -221,8 +214,7 @@ class Account:
         )
         liability = None
         if self.hold is not None:
-            ended = Ended(self._status, fault.error_class if fault else "", ended_at)
-            liability = self.hold.liability(self.start, told, cost, ended)
+            liability = self.hold.liability(self.start, told, cost, billed=billed, at_us=ended_at)
         return scrubbed(row(self.start, ending, usage, cost, liability), self._secrets, RequestStart)
 
     def _overhead(self, now: float) -> float:

@@ -25,7 +25,7 @@ from proxy.errors import UnreadableBody, Untranslatable
 from proxy.exchange import Exchange, Outgoing
 from proxy.failure import Blame, Failure, FailureClass, failure_of_fault
 from proxy.held import Failed
-from proxy.journey import Journey, Rotation, Step
+from proxy.journey import Allows, Journey, Rotation, Step
 from proxy.provider_client import ProviderClient
 from proxy.purse import Hold, Purse
 from proxy.refusals import refusal
@@ -97,6 +97,7 @@ class Attempts:
             session=call.who.session,
             caller=call.who.key,
             longest_wait_s=standing.config.proxy.retry_wait_s,
+            allows=_allows(call, plan, admitted),
         )
 
     def client_gone(self) -> None:
@@ -115,7 +116,8 @@ class Attempts:
         if step is None:
             wait_s = self._journey.retry_in_s(self._clock())
             message = f"The providers for this call are left alone after failures: {self._journey.why}."
-            return refusal(self._call.protocol, 503, message, code="circuit_open", retry_after_s=max(1, round(wait_s)))
+            wait = max(1, round(wait_s))
+            return self._own(refusal(self._call.protocol, 503, message, code="circuit_open", retry_after_s=wait))
         while True:
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)
@@ -131,15 +133,15 @@ class Attempts:
     async def _attempt(self, step: Step) -> web.StreamResponse | Failed:
         """Write down that a place is asked, and ask it."""
         if step.candidate.translates and self._call.endpoint is Endpoint.COUNT_TOKENS:
-            return estimated_count(await counted(self._call))
+            return self._own(estimated_count(await counted(self._call)))
         try:
             account, out = await self._begun(step)
         except (UnreadableBody, Untranslatable) as error:
-            return refusal(self._call.protocol, 400, f"{error}.", code="cannot_be_sent")
+            return self._own(refusal(self._call.protocol, 400, f"{error}.", code="cannot_be_sent"))
         except NoRoom as error:
-            return self._last.answer if self._last is not None else no_room(self._call.protocol, error.why)
+            return self._last.answer if self._last is not None else self._own(no_room(self._call.protocol, error.why))
         except NotWritten as error:
-            return self._ledger_fails(error)
+            return self._own(self._ledger_fails(error))
         drains = self._standing.config.proxy.on_disconnect == "drain"
         self._exchange = Exchange(self._call.request, account, out, self._means.closing, drains=drains)
         if self._gone:
@@ -203,8 +205,16 @@ class Attempts:
         return held
 
     def _marks(self, start: RequestStart) -> dict[str, str]:
-        quotas = self.admitted.headers(self._call.protocol, monotonic(), time())
+        quotas = self._quotas()
         return {**quotas, **served_by(start)} if self._standing.config.proxy.answer_headers else quotas
+
+    def _quotas(self) -> dict[str, str]:
+        return self.admitted.headers(self._call.protocol, monotonic(), time())
+
+    def _own(self, answer: web.Response) -> web.Response:
+        """Give an answer of the proxy itself what every answer says of the key's limits."""
+        answer.headers.update(self._quotas())
+        return answer
 
     def _failure(self, step: Step, failed: Failed) -> Failure:
         """Say what the failure was, and let the breaker know."""
@@ -235,6 +245,13 @@ class Attempts:
                 breaker.failed(step.place, now)
             case Blame.NONE:
                 breaker.succeeded(step.place)
+
+
+def _allows(call: Call, plan: Plan, admitted: Admitted) -> Allows | None:
+    """Return what tells the models that fallbacks may go to; None where there is no fallback, no key or no model."""
+    if not plan.fallbacks or admitted.key is None or not call.facts.model:
+        return None
+    return admitted.key.allows_model
 
 
 def no_room(protocol: Protocol, why: Refusal) -> web.Response:

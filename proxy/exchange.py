@@ -17,13 +17,13 @@ from proxy.faults import Phase, Situation, fault_of
 from proxy.headers import response_headers
 from proxy.held import MAX_HELD_BYTES, Failed, error_event, plain_body
 from proxy.overdue import Overdue
-from proxy.provider_client import Answer, ProviderClient
+from proxy.provider_client import Answer, ProviderClient, Upload
 from proxy.refusals import refusal
 from proxy.reply import Reply
 from proxy.rewriting import Filter, Rewriting
 from proxy.tee import Tee
 from proxy.time_limits import TimeLimits
-from proxy.usage import BatchResult, is_stream, parser_for
+from proxy.usage import ASKING, BatchResult, is_stream, parser_for
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Exchange:
         self._clock = Overdue()
         self._until = self._clock.now() + out.limits.total_s
         self._phase = Phase.CONNECT
+        self._upload = Upload()
         self._filter: Filter | None = None
         self._keeping = False  # the answer is an error that the client may never see
 
@@ -95,7 +96,7 @@ class Exchange:
         out = self._out
         self._wait(Phase.FIRST_BYTE, self._limits.first_byte_s)
         self._account.sent()
-        return await client.ask(out.method, out.url, out.headers, out.body, out.limits)
+        return await client.ask(out.method, out.url, out.headers, out.body, out.limits, upload=self._upload)
 
     async def _take(self, upstream: Answer) -> web.StreamResponse | Failed:
         """Pass the answer on, or keep it where it is an error and that is wanted."""
@@ -238,13 +239,14 @@ class Exchange:
 
     def _left(self) -> Fault:
         # in drain mode the whole answer was read, but not by the client
-        return Fault(Outcome.DISCONNECTED, self._reply.status, "client_disconnected", final=self._reply.gone)
+        status, gone = self._reply.status, self._reply.gone
+        return Fault(Outcome.DISCONNECTED, status, "client_disconnected", billed=self._chargeable, final=gone)
 
     def _cancelled(self) -> Fault:
         transport = self._request.transport
         if transport is None or transport.is_closing():
             return self._left()
-        return Fault(Outcome.INTERRUPTED, self._reply.status, "proxy_stopped")
+        return Fault(Outcome.INTERRUPTED, self._reply.status, "proxy_stopped", billed=self._chargeable)
 
     async def _failed(self, error: Exception) -> web.StreamResponse | Failed:
         """Close the account with `error`; the client gets an error answer, or sees its answer break off."""
@@ -277,6 +279,14 @@ class Exchange:
             limits=self._limits,
             sent_status=self._reply.status,
             sent=self._reply.begun,
-            began=self._account.status < 400 and self._account.status > 0,
+            began=0 < self._account.status < 400,
+            chargeable=self._chargeable,
             over=self._clock.now() >= self._until,
         )
+
+    @property
+    def _chargeable(self) -> bool:
+        """Whether the provider may charge: for a good answer that began, or for the whole of a request without any."""
+        if (status := self._account.status) or self._out.method in ASKING:
+            return 0 < status < 400
+        return self._upload.whole

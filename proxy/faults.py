@@ -23,7 +23,8 @@ class Phase(StrEnum):
 class Situation(msgspec.Struct, frozen=True):
     """How far an attempt had come when it failed. `sent`: the client has been sent something, with `sent_status`.
 
-    `began`: the provider had begun a good answer. `over`: the attempt's time as a whole is up.
+    `began`: the provider had begun a good answer. `chargeable`: it may charge for what it has, which is that, or the
+    whole of a request that it has not refused. `over`: the attempt's time as a whole is up.
     """
 
     provider: str
@@ -32,6 +33,7 @@ class Situation(msgspec.Struct, frozen=True):
     sent_status: int = 0
     sent: bool = False
     began: bool = False
+    chargeable: bool = False
     over: bool = False
 
 
@@ -47,17 +49,18 @@ def fault_of(error: Exception, at: Situation) -> tuple[int, Fault]:
     if isinstance(error, aiohttp.ClientError | OSError):
         return 502, _broken(error, at)
     status = at.sent_status or 500
-    return 500, Fault(Outcome.ERROR, status, "proxy_error", "The proxy failed; its log says why.", billed=at.sent)
+    message = "The proxy failed; its log says why."
+    return 500, Fault(Outcome.ERROR, status, "proxy_error", message, billed=at.chargeable)
 
 
 def _broken(error: Exception, at: Situation) -> Fault:
     kind = type(error).__name__
     if at.sent:
-        return Fault(Outcome.PARTIAL, at.sent_status, "provider_broke_off", f"The answer broke off ({kind})")
-    began = at.began or _has_begun(error)
+        message = f"The answer broke off ({kind})"
+        return Fault(Outcome.PARTIAL, at.sent_status, "provider_broke_off", message, billed=at.chargeable)
     message = f"The provider {at.provider} closed the connection without a complete answer ({kind})"
-    outcome = Outcome.PARTIAL if began else Outcome.ERROR
-    return Fault(outcome, 502, "provider_broke_off", message, billed=began)
+    outcome = Outcome.PARTIAL if at.began or _has_begun(error) else Outcome.ERROR
+    return Fault(outcome, 502, "provider_broke_off", message, billed=at.chargeable)
 
 
 def _overdue(error: TimeoutError, at: Situation) -> Fault:
@@ -67,15 +70,15 @@ def _overdue(error: TimeoutError, at: Situation) -> Fault:
         return Fault(Outcome.TIMEOUT, 504, "connect_timeout", message, billed=False)
     if at.over:
         message = f"The call took longer than {limits.total_s:g} s"
-        return Fault(Outcome.TIMEOUT, at.sent_status or 504, "total_timeout", message)
+        return Fault(Outcome.TIMEOUT, at.sent_status or 504, "total_timeout", message, billed=at.chargeable)
     if at.phase is Phase.CLIENT:
         message = f"The client read nothing for {limits.idle_s:g} s"
-        return Fault(Outcome.DISCONNECTED, at.sent_status, "client_too_slow", message)
+        return Fault(Outcome.DISCONNECTED, at.sent_status, "client_too_slow", message, billed=at.chargeable)
     first = at.phase is Phase.FIRST_BYTE
     limit_s = limits.first_byte_s if first else limits.idle_s
     name = "first_byte_timeout" if first else "idle_timeout"
     message = f"The provider sent no {at.phase} within {limit_s:g} s"
-    return Fault(Outcome.TIMEOUT, at.sent_status or 504, name, message)
+    return Fault(Outcome.TIMEOUT, at.sent_status or 504, name, message, billed=at.chargeable)
 
 
 def _has_begun(error: Exception) -> bool:

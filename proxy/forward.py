@@ -85,7 +85,9 @@ class Forwarder:
         plan = standing.router.plan(asked.endpoint, asked.protocol, call.facts.model, asked.provider, own)
         if plan is None:
             admitted.end(0, monotonic())
-            return refusal(asked.protocol, 404, _nobody(call, standing), code="no_provider")
+            answer = refusal(asked.protocol, 404, _nobody(call, standing), code="no_provider")
+            answer.headers.update(admitted.headers(asked.protocol, monotonic(), time()))
+            return answer
         attempts = Attempts(call, plan, self._means, standing, admitted)
         called = CALL.set(call.request_id)
         try:

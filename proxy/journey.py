@@ -8,13 +8,16 @@ After a failure, in this order, the first that applies:
 4. the other choices of the route, where they may do better;
 5. the fallbacks for this kind of failure (`Handling.list`), each of them once.
 
-A place whose circuit is open is passed over, and so is one that costs more than the route's cap allows.
+A place whose circuit is open is passed over, and so is one that costs more than the route's cap allows, and a fallback
+to a model that the caller's key is not for. What the first choices are asked for is the operator's word: a key that may
+ask for the name may have what it stands for.
 """
 
 import math
 import random as chance
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -29,6 +32,8 @@ _NANO: Final = 1_000_000_000
 
 #: The most that a call may cost at a place, in nanodollars; None: no price is known.
 Worst = Callable[[Candidate], int | None]
+#: Whether a key is for a model.
+Allows = Callable[[str], bool]
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -64,6 +69,7 @@ class Journey:
     """Chooses the steps of one call. `model` is what the client asked for, `session` keeps it at one place.
 
     `caller` is the label of the caller's own credential: what is wrong with it says nothing of another caller's.
+    `allows` tells which models fallbacks may go to; None: any.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class Journey:
         session: str = "",
         caller: str = "",
         longest_wait_s: float = 10.0,
+        allows: Allows | None = None,
     ) -> None:
         self._plan = plan
         self._breaker = breaker
@@ -83,6 +90,7 @@ class Journey:
         self._model = model
         self._caller = caller
         self._longest_wait_s = longest_wait_s
+        self._allows = allows
         self.worst: Worst | None = None  # what a cap is held against; None: there is none to hold to
         self._choices = _ordered(plan.choices, session) if len(plan.choices) > 1 else list(plan.choices)
         self._tried: list[Step] = []
@@ -114,7 +122,8 @@ class Journey:
                 cause = Cause.FIRST if candidate is self._choices[0] else Cause.FALLBACK
                 return self._taken(msgspec.structs.replace(step, cause=cause), now_s)
         if self._breaker.config.without_alternative == "refuse":
-            self.why = "every place that could serve this call is being left alone"
+            passed_over = f"; {self.why}" if self.why else ""
+            self.why = f"every place that could serve this call is being left alone{passed_over}"
             return None
         return self._taken(self._anyhow(self._choices[0]), now_s)
 
@@ -146,7 +155,10 @@ class Journey:
 
     def _place(self, candidate: Candidate, index: int) -> Place:
         credential = credential_label(candidate, index) if index >= 0 else self._caller
-        return Place(candidate.provider.name, candidate.model or self._model, credential)
+        return Place(candidate.provider.name, self._asks_for(candidate), credential)
+
+    def _asks_for(self, candidate: Candidate) -> str:
+        return candidate.model or self._model
 
     def _instead(self, now_s: float) -> list[Candidate]:
         """The fallbacks for a first choice that is left alone, by why it is."""
@@ -155,8 +167,7 @@ class Journey:
         first = self._place(self._choices[0], 0 if self._choices[0].provider.credentials else -1)
         resting = self._breaker.state(first, now_s) is State.CLOSED
         lists = ("rate_limited",) if resting else ("overloaded", "error", "timeout")
-        found = [candidate for name in lists for candidate in self._plan.fallbacks.get(name, ())]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(candidate for name in lists for candidate in self._fallbacks(name)))
 
     def _single(self, candidate: Candidate, now_s: float) -> Step | None:
         step = self._anyhow(candidate)
@@ -195,12 +206,25 @@ class Journey:
     def _elsewhere(self, failure: Failure, now_s: float) -> Step | None:
         handling = failure.handling
         others = self._choices if handling.peers else []
-        for candidate in (*others, *self._plan.fallbacks.get(handling.list, ())):
+        for candidate in chain(others, self._fallbacks(handling.list)):
             if any(_same(step.candidate, candidate) for step in self._tried):
                 continue
             if (step := self._at(candidate, now_s, Cause.FALLBACK)) is not None and self._affordable(candidate):
                 return step
         return None
+
+    def _fallbacks(self, name: str) -> Iterator[Candidate]:
+        """Those of one list that the caller's key is for."""
+        for candidate in self._plan.fallbacks.get(name, ()):
+            if self._allows is None or self._is_allowed(candidate, self._allows):
+                yield candidate
+
+    def _is_allowed(self, candidate: Candidate, allows: Allows) -> bool:
+        model = self._asks_for(candidate)
+        if allows(model) or any(model == self._asks_for(choice) for choice in self._choices):
+            return True
+        self.why = f"{candidate.provider.name} is a fallback to the model {model!r}, which the virtual key is not for"
+        return False
 
     def _at(self, candidate: Candidate, now_s: float, cause: Cause) -> Step | None:
         if id(candidate) in self._left_out:

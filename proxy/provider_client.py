@@ -61,6 +61,33 @@ class Answer(Shape):
         ...
 
 
+class Upload:
+    """How far a request has left."""
+
+    __slots__ = ("_tracker", "_written")
+
+    def __init__(self) -> None:
+        self._written = False
+        self._tracker: aiohttp.UploadTracker | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it has."""
+        if self._tracker is None:
+            return self._written
+        complete = self._tracker.upload_complete
+        return complete.done() and not complete.cancelled() and complete.exception() is None
+
+    def written(self) -> None:
+        """All of it was written at once."""
+        self._written = True
+
+    def tracked(self) -> aiohttp.UploadTracker:
+        """It is written bit by bit, which what is returned sees."""
+        self._tracker = aiohttp.UploadTracker()
+        return self._tracker
+
+
 class _Target(NamedTuple):
     """What is always the same of the requests to one URL."""
 
@@ -95,10 +122,17 @@ class ProviderClient:
         self._loop = asyncio.get_running_loop()
         self._target = lru_cache(_URLS_KNOWN)(self._new_target)
 
-    async def ask(self, method: str, url: str, headers: CIMultiDict[str], body: bytes, limits: TimeLimits) -> Answer:
-        """Send a request and return its answer, which has begun. Raises `aiohttp.ClientError`, TimeoutError."""
+    async def ask(
+        self, method: str, url: str, headers: CIMultiDict[str], body: bytes, limits: TimeLimits, *, upload: Upload
+    ) -> Answer:
+        """Send a request and return its answer, which has begun. Raises `aiohttp.ClientError`, TimeoutError.
+
+        `upload` tells how far it left, whatever is raised.
+        """
         if method == hdrs.METH_POST and 0 < len(body) <= AT_ONCE_BYTES:
-            return await self._post(self._target(url), headers, body, limits)
+            target = self._target(url)
+            connection = await self._connected(target, limits)
+            return await self._post(connection, target, headers, body, upload)
         return await self._session.request(
             method,
             URL(url, encoded=True),
@@ -106,28 +140,32 @@ class ProviderClient:
             data=(body if len(body) <= _ONE_WRITE_BYTES else io.BytesIO(body)) or None,
             allow_redirects=False,
             timeout=limits.client_timeout,
+            upload_tracker=upload.tracked(),
         )
 
-    async def _post(self, target: _Target, headers: Mapping[str, str], body: bytes, limits: TimeLimits) -> Answer:
+    async def _connected(self, target: _Target, limits: TimeLimits) -> Connection:
         try:
-            connection = await self._connector.connect(target.to, [], limits.client_timeout)
+            return await self._connector.connect(target.to, [], limits.client_timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {target.to.url.host}") from error
+
+    async def _post(
+        self, connection: Connection, target: _Target, headers: Mapping[str, str], body: bytes, upload: Upload
+    ) -> Answer:
         try:
-            return await self._answered(connection, target, headers, body)
+            return await self._answered(connection, target, headers, body, upload)
         except HttpProcessingError as error:
             connection.close()
             about = aiohttp.RequestInfo(target.to.url, hdrs.METH_POST, CIMultiDictProxy(CIMultiDict()))
             raise aiohttp.ClientResponseError(about, (), status=error.code, message=error.message) from error
-        except OSError as error:
+        except BaseException as error:
             connection.close()
-            raise error if isinstance(error, aiohttp.ClientError) else aiohttp.ClientOSError(*error.args) from error
-        except BaseException:
-            connection.close()
+            if isinstance(error, OSError) and not isinstance(error, aiohttp.ClientError):
+                raise aiohttp.ClientOSError(*error.args) from error
             raise
 
     async def _answered(
-        self, connection: Connection, target: _Target, headers: Mapping[str, str], body: bytes
+        self, connection: Connection, target: _Target, headers: Mapping[str, str], body: bytes, upload: Upload
     ) -> Answer:
         protocol = connection.protocol
         if protocol is None:
@@ -144,6 +182,7 @@ class ProviderClient:
         writer = StreamWriter(protocol, self._loop)
         await writer.write_headers(target.line, sent)
         await writer.write_eof(body)
+        upload.written()
         while True:
             message, content = await protocol.read()
             if message.code >= 200 or message.code == _SWITCHING or message.code < 100:

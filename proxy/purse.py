@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Final
 
 from data.model import LedgerRecord, RequestStart
-from proxy.account import Ended
 from proxy.budget.appraisal import Appraiser
 from proxy.budget.budgets import Budgets
 from proxy.budget.demand import Demand, Limits, demand
@@ -31,11 +30,9 @@ class Hold:
         self.reservation = reservation
         self.worst = worst
 
-    def liability(self, start: RequestStart, told: Usage, cost: Cost, ended: Ended) -> Decimal | None:
+    def liability(self, start: RequestStart, told: Usage, cost: Cost, *, billed: bool, at_us: int) -> Decimal | None:
         """Return what budgets count of it, US dollars, where that is not its cost."""
-        return liability(
-            start, told, cost, self.worst, self._price, status=ended.status, fault=ended.fault, at_us=ended.at_us
-        )
+        return liability(start, told, cost, self.worst, self._price, billed=billed, at_us=at_us)
 
     def settle(self, record: LedgerRecord, sequence: int) -> None:
         """Its row is written."""

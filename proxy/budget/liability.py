@@ -1,7 +1,7 @@
 """What budgets count of a call that has ended, where that is not its cost: the most it may have been. Pure.
 
 exact                     the provider's own counts at a known price: the cost
-nothing can be charged    no connection, or an answer that is an error: nothing
+nothing can be charged    a request that has not left as a whole, or an answer that is an error: nothing
 counts of the input only  a stream that broke off after it had told them: that input, and the output that was seen with
                           what may have been on its way and what a stream does not show
 anything less             a timeout, a break before the counts, a killed proxy: what was held, which bounds them all
@@ -22,24 +22,22 @@ from proxy.usage.usage import Usage
 
 #: Tokens that a provider may have made before it noticed that nobody listens any more.
 ON_THE_WAY: Final = 256
-#: Faults after which nothing has reached a model.
-_NEVER_SENT: Final = frozenset({"provider_unreachable", "connect_timeout", "unexpected_status"})
 _NOTHING: Final = Decimal(0)
 
 
 def liability(
-    start: RequestStart, usage: Usage, cost: Cost, worst: Worst, price: Pricer, *, status: int, fault: str, at_us: int
+    start: RequestStart, usage: Usage, cost: Cost, worst: Worst, price: Pricer, *, billed: bool, at_us: int
 ) -> Decimal | None:
     """Return what budgets count, in dollars; None where that is the cost.
 
-    `usage` is what the answer itself told, without estimates. `status` is the provider's, 0 where it sent none; `fault`
-    is the ledger's `error_class`, '' for none; `worst` is what was held, and `at_us` when the call ended.
+    `usage` is what the answer itself told, without estimates. `billed=False`: without counts the provider has charged
+    nothing (`Fault.billed`). `worst` is what was held, and `at_us` when the call ended.
     """
     held = start.reserved_usd
     if held is None:
         return None
     known = cost.usd or _NOTHING
-    if fault in _NEVER_SENT or (status >= 400 and not _counted(usage)):
+    if not (billed or _counted(usage)):
         return None if cost.usd == 0 else known
     if usage.complete and cost.usd is not None:
         return None

@@ -13,6 +13,7 @@ from proxy.usage.stream import BodyParser, FreeParser, SniffingParser, StreamPar
 from proxy.usage.usage import Billing, Share, Usage, UsageParser
 
 __all__ = [
+    "ASKING",
     "PARSERS",
     "UNREADABLE_ANSWER",
     "BatchResult",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 #: Answers to these change nothing at the provider, so they cost nothing, whatever counts they repeat.
-_ASKING: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+ASKING: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
 def _gemini(tier: str) -> UsageParser:
@@ -83,7 +84,7 @@ def parser_for(
         return BodyParser(read_error)
     if results is not None:
         return ResultsParser(results)
-    if endpoint is Endpoint.OTHER and method in _ASKING:
+    if endpoint is Endpoint.OTHER and method in ASKING:
         return FreeParser()
     make = PARSERS.get((endpoint, stream))
     return make(tier) if make is not None else FreeParser()

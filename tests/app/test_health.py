@@ -28,11 +28,13 @@ class Answers(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.says: dict[str, tuple[int, bytes]] = {}
+        self.shown: dict[str, str] = {}  # the credentials that came with each path
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         status, body = self.server.says.get(self.path, (404, b""))
+        self.server.shown[self.path] = self.headers.get("Authorization", "").encode("latin-1").decode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -132,6 +134,13 @@ def test_nonsense_is_no_backlog(config, program, answer):
 def test_the_backlog_is_what_waits_in_the_spool(config, program):
     program.says["/api/system/spool"] = said({"records": 3, "bytes": 9, "oldest_us": 1_000_000, "in_flight": 0})
     assert asked(config, program.server_port).backlog == Backlog(3, datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(("token", "shown"), [("", ""), ("geheim-ü€", "Bearer geheim-ü€")])
+def test_the_proxys_api_is_shown_its_token_and_nobody_else_is(config, program, token: str, shown: str):
+    config = replace(config, proxy=replace(config.proxy, api_token=token))
+    asked(config, program.server_port, worker=program.server_port)
+    assert program.shown == {"/health": "", "/api/system/spool": shown}
 
 
 def test_a_store_that_is_down_is_named(config):

@@ -3,13 +3,17 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
+from typer.testing import CliRunner
 
+from app import cli
 from app.replay import TraceCall, TraceError, outside_providers, read, replay, speed_of
+from proxy.guard import Access, guarded
 from proxy.simulated.server import BOOKS, make_app
 from proxy.simulated.settings import SimulatedSettings
 
@@ -187,6 +191,37 @@ async def test_a_proxy_that_calls_real_providers_is_found_out():
     app.router.add_get("/api/system/providers", providers)
     async with TestServer(app) as server:
         assert await outside_providers(str(server.make_url("/"))) == ["https://api.anthropic.com"]
+
+
+@asynccontextmanager
+async def guarded_proxy() -> AsyncIterator[str]:
+    """The address of a proxy that listens to more than loopback, and so wants its token; it is its own provider."""
+
+    async def providers(_: web.Request) -> web.Response:
+        return web.json_response({"items": [{"base_url": "http://127.0.0.1:1"}], "next": None})
+
+    app = make_app(SimulatedSettings(speed=0))
+    app.router.add_get("/api/system/providers", guarded(providers, lambda: Access("0.0.0.0", "s3cret-ü")))
+    async with TestServer(app) as server:
+        yield str(server.make_url(""))
+
+
+async def test_the_proxys_api_is_shown_its_token():
+    async with guarded_proxy() as url:
+        assert await outside_providers(url, "s3cret-ü") == []
+        for other in ("", "another"):
+            with pytest.raises(TraceError, match=r"wants its API token: set proxy\.api_token"):
+                await outside_providers(url, other)
+
+
+async def test_the_command_shows_the_configured_token(home, trace, tmp_path, monkeypatch):
+    (file := tmp_path / "config.toml").write_text('[proxy]\napi_token = "env:TOKEN_OF_THE_API"\n')
+    monkeypatch.setenv("TOKEN_OF_THE_API", "s3cret-ü")
+    async with guarded_proxy() as url:
+        command = ["replay", str(trace), "--url", url, "--home", str(home), "--config", str(file)]
+        result = await asyncio.to_thread(CliRunner().invoke, cli.app, command)
+    assert result.exit_code == 0, result.output
+    assert "3 answered" in result.output
 
 
 async def test_no_proxy_is_said_before_anything_is_sent():

@@ -62,6 +62,13 @@ def test_books_that_agree_have_no_differences(served: list[dict], rows: list[dic
         pytest.param([SERVED], [ROW | {"cost_usd": Decimal("0.00015")}], (), "the cost is not", id="other cost"),
         pytest.param([SERVED], [ROW | {"cost_status": "estimated"}], (), "not exact", id="estimated"),
         pytest.param([SERVED], [SILENT | {"cost_usd": Decimal("0.0001")}], (), "count less", id="undercounted"),
+        pytest.param(
+            [SERVED],
+            [SILENT | {"outcome": "error", "cost_status": "exact", "cost_usd": Decimal(0)}],
+            (),
+            "the cost is not",
+            id="unanswered and free",
+        ),
         pytest.param([REFUSED], [ROW | {"outcome": "error"}], (), "an error costs", id="charged error"),
         pytest.param([SERVED], [SILENT], (WHOLE,), "has its whole answer", id="answered"),
         pytest.param([], [], (WHOLE,), "has no row", id="answered without a row"),

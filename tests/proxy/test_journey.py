@@ -143,6 +143,42 @@ def test_a_place_that_is_left_alone_is_passed_over():
     assert (step.candidate, step.cause) == (B, Cause.FALLBACK)
 
 
+@pytest.mark.parametrize(
+    ("allowed", "asked"),
+    [
+        pytest.param("m", ["a", "c"], id="the same model elsewhere"),
+        pytest.param("m big", ["a", "b", "c"], id="one that it may ask for"),
+        pytest.param(None, ["a", "b", "c", "d"], id="no key"),
+    ],
+)
+def test_a_fallback_to_a_model_that_the_key_is_not_for_is_passed_over(allowed: str | None, asked: list[str]):
+    plan = Plan((A,), {"error": (place("b", model="big"), C, place("d", model="small"))})
+    way = journey(plan, allows=None if allowed is None else allowed.split().__contains__)
+    assert names(way, *[F.ERROR] * 4) == asked
+    told = "d is a fallback to the model 'small', which the virtual key is not for"
+    assert (way.why == told) is (allowed is not None)
+
+
+def test_a_key_that_may_ask_for_a_name_may_have_what_it_stands_for_wherever_it_is():
+    choices = (place("a", model="big"), place("b", model="bigger"))
+    places = (place("c", model="big"), place("d", model="bigger"), place("e", model="small"))
+    way = journey(Plan(choices, {"error": places}), session="s", allows="m".__eq__)
+    assert sorted(names(way, *[F.ERROR] * 5)) == ["a", "b", "c", "d"]
+
+
+def test_a_key_decides_which_fallbacks_stand_in_for_a_place_that_is_left_alone():
+    breaker = Breaker(BreakerConfig(failures=1, open_s=60, without_alternative="refuse"))
+    plan = Plan((A,), {"overloaded": (place("b", model="big"),)})
+    breaker.failed(journey(plan, breaker=breaker).first(0).place, 0)
+    assert journey(plan, breaker=breaker).first(0).candidate.provider.name == "b"
+    way = journey(plan, breaker=breaker, allows="m".__eq__)
+    assert way.first(0) is None
+    assert way.why == (
+        "every place that could serve this call is being left alone; "
+        "b is a fallback to the model 'big', which the virtual key is not for"
+    )
+
+
 def test_why_there_is_no_further_step():
     way = journey(Plan((A,)))
     assert way.after(way.first(0), Failure(F.AUTH), 0) is None

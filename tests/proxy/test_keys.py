@@ -18,6 +18,7 @@ from data import key_changes
 from data.config import KeysConfig
 from data.connection import Connection
 from data.keys import KeyDocument
+from data.route_config import FallbacksConfig, RouteConfig, TargetConfig
 from data.serving import RunningStore
 from data.store import connect
 from tests.proxy.gateway import NoStore, answer, client, gateway, provider, until
@@ -174,6 +175,24 @@ async def test_a_batch_is_no_way_around_a_keys_models(running, config):
         async with c.post(f"{proxy.url}/v1/messages/batches", json=batch, headers={"x-api-key": secret}) as got:
             assert (got.status, (await got.json())["error"]["type"]) == (403, "permission_error")
     assert seen.heads == []
+
+
+@pytest.mark.parametrize(
+    ("models", "status"),
+    [(["cheap"], 529), (["cheap", "claude-haiku-*"], 200), ([], 200)],
+    ids=["other models", "that model", "any"],
+)
+async def test_a_fallback_is_no_way_around_a_keys_models(running, config, models: list[str], status: int):
+    fallbacks = FallbacksConfig(any=(TargetConfig("anthropic", "claude-haiku-4-5"),))
+    ways = {"routes": (RouteConfig("*", "anthropic", fallbacks=fallbacks),), "aliases": {"cheap": "claude-sonnet-4-5"}}
+    busy = answer(b'{"type":"error","error":{"type":"overloaded_error"}}', status="529 Overloaded")
+    async with stack(config, busy, answer(MESSAGE), **ways) as (proxy, c, seen):
+        secret = await make(c, proxy, name="ci", models=models)
+        asked = MESSAGES.replace(b"claude-sonnet-4-5", b"cheap")
+        async with c.post(f"{proxy.url}/v1/messages", data=asked, headers={"x-api-key": secret}) as got:
+            assert got.status == status
+    assert b"claude-sonnet-4-5" in seen.bodies[0]
+    assert [b"claude-haiku-4-5" in body for body in seen.bodies[1:]] == [True] * (status == 200)
 
 
 async def test_what_uses_no_tokens_is_held_to_no_limit_of_tokens(running, config):

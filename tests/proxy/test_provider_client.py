@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from multidict import CIMultiDict
 
-from proxy.provider_client import AT_ONCE_BYTES, provider_client
+from proxy.provider_client import AT_ONCE_BYTES, Upload, provider_client
 from proxy.time_limits import time_limits
 from tests.proxy.gateway import answer, provider
 
@@ -16,7 +16,7 @@ LIMITS = time_limits(connect_s=1, first_byte_s=1, idle_s=1, total_s=1)
 async def asked(method, url, headers, body):
     """Ask once; the answer's status and body."""
     async with provider_client(1) as (client, _):
-        got = await client.ask(method, url, CIMultiDict(headers), body, LIMITS)
+        got = await client.ask(method, url, CIMultiDict(headers), body, LIMITS, upload=Upload())
         try:
             return got.status, await got.content.read()
         finally:
@@ -60,7 +60,7 @@ async def test_informational_answers_are_passed_over(size):
 async def test_a_connection_is_used_again_only_after_a_whole_answer(size):
     async with provider(answer(b"{}")) as (url, seen), provider_client(1) as (client, _):
         for read in (True, False, True):
-            got = await client.ask("POST", f"{url}/v1/messages", CIMultiDict(), b"x" * size, LIMITS)
+            got = await client.ask("POST", f"{url}/v1/messages", CIMultiDict(), b"x" * size, LIMITS, upload=Upload())
             if read:
                 await got.content.read()
             got.close()
