@@ -1,6 +1,6 @@
 """The few facts the proxy needs of a request's body; everything else in it is skipped, not parsed."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -26,8 +26,49 @@ class RequestFacts(msgspec.Struct, frozen=True):
     readable: bool = True  # False: the body is no JSON object, or too large to be read
 
 
+_Text = Annotated[str, msgspec.Meta(max_length=4096)] | None
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=10**18)] | None
+
+
+class _Metadata(msgspec.Struct):
+    user_id: _Text = None
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Generation(msgspec.Struct):
+    max_output_tokens: _Count = msgspec.field(name="maxOutputTokens", default=None)
+    max_output_tokens_snake: _Count = msgspec.field(name="max_output_tokens", default=None)
+    candidate_count: _Count = msgspec.field(name="candidateCount", default=None)
+    candidate_count_snake: _Count = msgspec.field(name="candidate_count", default=None)
+
+
+class _Good(msgspec.Struct):
+    """A body in which every value is of the right type, as nearly all are: read in one go."""
+
+    model: _Text = None
+    stream: bool | None = None
+    max_tokens: _Count = None
+    max_completion_tokens: _Count = None
+    max_output_tokens: _Count = None
+    metadata: _Metadata | None = None
+    user: _Text = None
+    safety_identifier: _Text = None
+    stream_options: _StreamOptions | None = None
+    n: _Count = None
+    service_tier: _Text = None
+    speed: _Text = None
+    inference_geo: _Text = None
+    # Gemini's, in both of the spellings that it takes
+    generation_config: _Generation | None = msgspec.field(name="generationConfig", default=None)
+    generation_config_snake: _Generation | None = msgspec.field(name="generation_config", default=None)
+    service_tier_camel: _Text = msgspec.field(name="serviceTier", default=None)
+
+
 class _Body(msgspec.Struct):
-    """Values as they stand there: a list of a million items costs nothing until somebody asks for it."""
+    """The same values as they stand there, so that one may be wrong; a million items cost nothing until asked for."""
 
     model: msgspec.Raw = msgspec.Raw()
     stream: msgspec.Raw = msgspec.Raw()
@@ -59,17 +100,47 @@ class _Inner(msgspec.Struct):
     candidate_count_snake: msgspec.Raw = msgspec.field(name="candidate_count", default=msgspec.Raw())
 
 
+_good_decoder = msgspec.json.Decoder(_Good)
 _decoder = msgspec.json.Decoder(_Body)
 _inner_decoder = msgspec.json.Decoder(_Inner)
 _text_decoder = msgspec.json.Decoder(str)
 _number_decoder = msgspec.json.Decoder(int)
 _UNREADABLE = RequestFacts(readable=False)
 _NOTHING = _Inner()
+_NOTHING_WANTED = _Generation()
 _BAD = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def read_facts(body: bytes | bytearray) -> RequestFacts:
     """Return the facts of a JSON body. Bad JSON, a list or wrong types never raise."""
+    try:
+        return _good_facts(_good_decoder.decode(body))
+    except _BAD:
+        return _facts_one_by_one(body)
+
+
+def _good_facts(read: _Good) -> RequestFacts:
+    wanted = read.generation_config or read.generation_config_snake or _NOTHING_WANTED
+    said = read.metadata.user_id if read.metadata is not None else None
+    return RequestFacts(
+        model=clean(read.model, _MAX_NAME),
+        stream=read.stream is True,
+        max_tokens=read.max_tokens
+        or read.max_completion_tokens
+        or read.max_output_tokens
+        or wanted.max_output_tokens
+        or wanted.max_output_tokens_snake
+        or 0,
+        user_id=clean(said or read.safety_identifier or read.user, _MAX_USER_ID),
+        include_usage=read.stream_options is not None and read.stream_options.include_usage is True,
+        answers=read.n or wanted.candidate_count or wanted.candidate_count_snake or 1,
+        service_tier=clean(read.service_tier or read.service_tier_camel, _MAX_WORD),
+        speed=clean(read.speed, _MAX_WORD),
+        inference_geo=clean(read.inference_geo, _MAX_WORD),
+    )
+
+
+def _facts_one_by_one(body: bytes | bytearray) -> RequestFacts:
     try:
         read = _decoder.decode(body)
     except _BAD:

@@ -2,11 +2,12 @@
 
 import tracemalloc
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.request import RequestFacts, clean, read_facts
+from proxy.request import RequestFacts, _facts_one_by_one, _Good, clean, read_facts
 
 
 def test_the_facts_of_a_messages_body():
@@ -79,6 +80,18 @@ def test_a_million_values_make_no_objects(name: str):
         tracemalloc.stop()
     assert facts.user_id == "ann"
     assert peak < 100_000
+
+
+VALUES = st.none() | st.booleans() | st.integers(-(10**25), 10**25) | st.text(max_size=5)
+ONE_LEVEL = VALUES | st.dictionaries(
+    st.sampled_from(["user_id", "include_usage", "maxOutputTokens", "candidate_count"]), VALUES
+)
+
+
+@given(st.dictionaries(st.sampled_from(list(_Good.__struct_encode_fields__)), ONE_LEVEL))
+def test_both_ways_of_reading_agree(body: dict[str, object]):
+    said = msgspec.json.encode(body)
+    assert read_facts(said) == _facts_one_by_one(said)
 
 
 @given(st.binary(max_size=200))
