@@ -15,7 +15,7 @@ from data.model import Endpoint, Protocol, RequestStart
 from data.tasks import Tasks
 from proxy.account import Account, Books
 from proxy.admission.gate import Admitted, Gate
-from proxy.batches import Batches
+from proxy.batches import Batches, origin_of
 from proxy.breaker import Breaker
 from proxy.budget.budgets import Budgets
 from proxy.budget.money import usd
@@ -158,8 +158,8 @@ class Attempts:
         start = scrubbed(call.start(step, self._journey.tried), secrets)
         sending = Sending(key, self._journey.is_strange(step), self._journey.more, self._marks(start))
         out = await outgoing(call, step, sending)
-        if call.asked.batch:
-            out = replace(out, results=means.batches.reader(start, call.asked.batch, secrets))
+        if (origin := origin_of(call.asked, provider.name)) is not None:
+            out = replace(out, results=means.batches.reader(start, origin, secrets))
         hold = await self._hold(start, step) if means.budgets.active else None
         if hold is not None and hold.reservation.counters:
             start = replace(start, reserved_usd=usd(hold.reservation.nano))
