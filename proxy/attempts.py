@@ -188,7 +188,7 @@ class Attempts:
         if self._purse is None:
             self._purse = await Purse.of(self._call, budgets, standing.appraiser)
         held: Hold | Refusal | None
-        if start.endpoint is Endpoint.BATCHES and self._call.request.method == "POST":
+        if self._call.asked.makes_batch:
             held = self._purse.room_for_batch(start, candidate, time())
         else:
             held = self._purse.hold(start, candidate, standing.prices.price, time())

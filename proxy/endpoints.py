@@ -51,6 +51,12 @@ class Asked(msgspec.Struct, frozen=True):
     batch: str = ""  # the batch whose results are asked for
     file: str = ""  # the file whose content is asked for
 
+    @property
+    def makes_batch(self) -> bool:
+        """Whether it is for a new batch."""
+        path = self.path.partition("?")[0]
+        return self.endpoint is Endpoint.BATCHES and self.method == "POST" and path.endswith("/batches")
+
 
 class Unknown(msgspec.Struct, frozen=True):
     """Why a request's line asks for nothing that there is, in words for the client."""

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from data.config import PriceOverride, ProviderConfig
+from data.config import BudgetsConfig, PriceOverride, ProviderConfig
 from data.model import CostStatus, Endpoint, LedgerRecord, Outcome, Protocol
 from proxy.batches import result_id
 from proxy.decoding import MAX_DECODED_BYTES
 from proxy.seen_results import SeenResults
+from tests.proxy.budget_worlds import begin_counting, budget
 from tests.proxy.gateway import Gateway, TakingStore, answer, chunked, client, gateway, provider, until
 
 BATCH = "msgbatch_01"
@@ -307,6 +308,22 @@ async def test_an_openai_batch_tells_of_counts_that_are_not_charged_twice_and_no
         await until(lambda: len(proxy.records) == 3)
     assert {(row.endpoint, row.output_tokens, row.cost_usd) for row in proxy.records} == {(Endpoint.BATCHES, 0, 0)}
     assert all(b"accept-encoding: gzip" in head.lower() for head in seen.heads)
+
+
+@pytest.mark.parametrize("path", ["/v1/messages/batches", "/v1/batches"])
+async def test_a_batch_that_does_not_tell_what_it_may_cost_is_not_made_under_a_hard_budget(tmp_path: Path, path: str):
+    begin_counting(tmp_path, [budget()])
+    body = b'{"input_file_id":"file-in","endpoint":"/v1/responses","completion_window":"24h"}'
+    async with provider(answer(b"{}")) as (url, seen), client() as session:
+        async with gateway(tmp_path, url) as proxy:
+            refused = await session.post(proxy.url + path, data=body)
+            assert (refused.status, b"does not tell what it may cost" in await refused.read()) == (429, True)
+            for allowed in (f"{path}/b/cancel", f"/openai{FILE}"):  # what is there may be ended and looked at
+                method = "POST" if allowed.endswith("cancel") else "GET"
+                assert (await session.request(method, proxy.url + allowed)).status == 200
+        async with gateway(tmp_path, url, budgets=BudgetsConfig(unpriced="allow")) as proxy:
+            assert (await session.post(proxy.url + path, data=body)).status == 200
+    assert len(seen.heads) == 3
 
 
 SCRIPT = """
