@@ -24,6 +24,7 @@ from data.tasks import Tasks
 from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
 from proxy.admission.keys import KeyRing
+from proxy.admission.shared_limits import SharedLimits
 from proxy.assembly import ConfigurationStore, Works, assembled
 from proxy.budget.budgets import Budgets
 from proxy.budget.keeper import Keeper
@@ -104,6 +105,8 @@ async def running(
         stack.callback(keeper.close)
         budgets = Budgets.open(keeper, spool, config.budgets)
         stack.callback(lambda: budgets.close(now_us()))
+        limits = SharedLimits(config.home / "limits", spool.spool_id)
+        stack.callback(limits.close)
         tasks = Tasks()
         stack.push_async_callback(tasks.stop)
         session = await stack.enter_async_context(client_session(config))
@@ -112,7 +115,7 @@ async def running(
         stack.callback(seen.close)
         admin = LazyStore(connect)
         stack.callback(admin.close)
-        gate, key_watch = await _keys(config, admin)
+        gate, key_watch = await _keys(config, admin, limits)
         upkeep = Upkeep(budgets, keeper)
 
         works = Works(
@@ -140,17 +143,19 @@ async def running(
         tasks.start(watch.run(), name="store watch")
         tasks.start(key_watch.follow_copy(), name="keys of siblings")
         tasks.start(key_watch.follow_store(), name="keys")
+        tasks.start(limits.run(), name="limits of siblings")
         tasks.start(upkeep.run(), name="budgets")
         tasks.start(parts.live_socket.run(), name="live")
         yield Proxy(url, parts, parts.forwarder, live, spool, shipper, gate, budgets)
 
 
-async def _keys(config: Config, store: LazyStore[LedgerStore]) -> tuple[Gate, KeyWatch]:
+async def _keys(config: Config, store: LazyStore[LedgerStore], limits: SharedLimits) -> tuple[Gate, KeyWatch]:
     """The virtual keys, as they are today where the store answers, so that the first calls are held to them."""
-    ring = KeyRing()
+    ring = KeyRing(limits.begin)
     watch = KeyWatch(ring, config.home / "keys.json", store.get)
     watch.read_copy()
     await watch.refresh()
+    await limits.join()
     return Gate(ring, config.keys), watch
 
 
