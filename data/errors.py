@@ -12,6 +12,8 @@ DataError
 │   ├── CountersDamaged  … nor ever: the file is damaged
 │   ├── CountersOutdated the caller does not know the newest budgets
 │   └── CountersConflict somebody else has done it, or something else, meanwhile
+├── LimitsUnknown        what virtual keys have used at all proxies of the home cannot be told now
+│   └── LimitsDamaged    … nor ever: the file is damaged
 ├── ImportFailed         logs of another program cannot be read into the ledger
 └── StoreError
     ├── StoreUnavailable no store answers
@@ -68,6 +70,14 @@ class CountersOutdated(CountersError):
 
 class CountersConflict(CountersError):
     """Somebody else has done it, or something else, meanwhile."""
+
+
+class LimitsUnknown(DataError):
+    """What virtual keys have used at all proxies of the home cannot be read or written now."""
+
+
+class LimitsDamaged(LimitsUnknown):
+    """The file that says so is damaged."""
 
 
 class StoreError(DataError):

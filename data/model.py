@@ -26,7 +26,7 @@ class Endpoint(StrEnum):
     EMBEDDINGS = "embeddings"
     GENERATE_CONTENT = "generate_content"  # Gemini's, streamed or not
     COUNT_GEMINI_TOKENS = "count_gemini_tokens"
-    BATCHES = "batches"  # Anthropic's: made, listed, cancelled, read
+    BATCHES = "batches"  # Anthropic's and OpenAI's: made, listed, cancelled, read
     BATCH_RESULT = "batch_result"  # one result of a batch, by its `custom_id`
     FILES = "files"
     OTHER = "other"  # whatever else passes through under a provider's prefix

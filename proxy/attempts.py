@@ -14,7 +14,7 @@ from data.model import Endpoint, Protocol, RequestStart
 from data.tasks import Tasks
 from proxy.account import Account, Books
 from proxy.admission.gate import Admitted, Gate
-from proxy.batches import Batches
+from proxy.batches import Batches, origin_of
 from proxy.breaker import Breaker
 from proxy.budget.budgets import Budgets
 from proxy.budget.money import usd
@@ -166,8 +166,8 @@ class Attempts:
         marks = self._marks(start)
         sending = Sending(key, self._journey.is_strange(step), self._journey.more, marks)
         out = await outgoing(call, step, sending)
-        if call.asked.batch:
-            out = replace(out, results=means.batches.reader(start, call.asked.batch, secrets))
+        if (origin := origin_of(call.asked, provider.name)) is not None:
+            out = replace(out, results=means.batches.reader(start, origin, secrets))
         hold = await self._hold(start, step) if means.budgets.active else None
         if hold is not None and hold.reservation.counters:
             start = replace(start, reserved_usd=usd(hold.reservation.nano))
@@ -196,7 +196,7 @@ class Attempts:
         if self._purse is None:
             self._purse = await Purse.of(self._call, budgets, standing.appraiser)
         held: Hold | Refusal | None
-        if start.endpoint is Endpoint.BATCHES and self._call.request.method == "POST":
+        if self._call.asked.makes_batch:
             held = self._purse.room_for_batch(start, candidate, time())
         else:
             held = self._purse.hold(start, candidate, standing.prices.price, time())

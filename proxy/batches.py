@@ -1,4 +1,7 @@
-"""What Anthropic's batches cost: a row for each result, written down when it is first fetched."""
+"""What batches cost: a row for each result, written down when it is first fetched.
+
+Anthropic gives a batch's results under its name; OpenAI leaves them in a file, whose content says nothing of the batch.
+"""
 
 import time
 import uuid
@@ -7,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from data.model import Endpoint, LedgerRecord, Outcome, RequestStart
+from data.model import Endpoint, LedgerRecord, Outcome, Protocol, RequestStart
+from proxy.endpoints import Asked
 from proxy.record import Ending, Pricer, ledger_record
 from proxy.request import clean
 from proxy.secrets import scrubbed
@@ -20,6 +24,23 @@ _SPACE: Final = uuid.UUID("6c1c3c2e-6d0e-5c8b-9a3f-0f4f6a2f7a10")
 _MAX_TAG: Final = 200
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """Where results are fetched from: a batch, or a file. `key` is nobody else's; a row's `tag` has its name."""
+
+    key: str
+    tag: str
+    name: str
+
+
+def origin_of(asked: Asked, provider: str) -> Origin | None:
+    """Return where the results are from that may be in the answer; None where there are none."""
+    if asked.batch:
+        return Origin(asked.batch, "batch_id", asked.batch)
+    if asked.file and asked.protocol is Protocol.OPENAI:
+        return Origin(f"{provider}\n{asked.file}", "file_id", asked.file)
+    return None
+
+
 class Batches:
     """Writes results down, each once, however often it is fetched."""
 
@@ -29,15 +50,17 @@ class Batches:
         self._price = price
         self._write = write
 
-    def reader(self, fetch: RequestStart, batch: str, secrets: tuple[str, ...] = ()) -> Callable[[BatchResult], None]:
-        """Return what takes the results of `batch` that `fetch` asks for."""
+    def reader(
+        self, fetch: RequestStart, origin: Origin, secrets: tuple[str, ...] = ()
+    ) -> Callable[[BatchResult], None]:
+        """Return what takes the results of `origin` that `fetch` asks for."""
 
         def take(result: BatchResult) -> None:
-            number = result_id(batch, result.custom_id)
+            number = result_id(origin.key, result.custom_id)
             if number in self._seen:
                 return
             now_us = time.time_ns() // 1000
-            start, ending = result_account(fetch, batch, result, now_us)
+            start, ending = result_account(fetch, origin, result, now_us)
             row = ledger_record(start, ending, result.usage, self._price)
             # in this order: a result that was noted first and never written would be lost
             self._write(scrubbed(row, secrets))
@@ -46,14 +69,16 @@ class Batches:
         return take
 
 
-def result_id(batch: str, custom_id: str) -> str:
-    """Return the row's id: the same for the same result, whoever fetches it."""
-    return str(uuid.uuid5(_SPACE, f"{batch}\n{custom_id}"))
+def result_id(key: str, custom_id: str) -> str:
+    """Return the row's id: the same for the same result, whoever fetches it. `key` is its origin's."""
+    return str(uuid.uuid5(_SPACE, f"{key}\n{custom_id}"))
 
 
-def result_account(fetch: RequestStart, batch: str, result: BatchResult, now_us: int) -> tuple[RequestStart, Ending]:
+def result_account(
+    fetch: RequestStart, origin: Origin, result: BatchResult, now_us: int
+) -> tuple[RequestStart, Ending]:
     """Return what the ledger says of one result, on the account of whoever fetches it; `now_us` is UTC microseconds."""
-    number = result_id(batch, result.custom_id)
+    number = result_id(origin.key, result.custom_id)
     succeeded = result.kind == SUCCEEDED
     start = msgspec.structs.replace(
         fetch,
@@ -64,15 +89,19 @@ def result_account(fetch: RequestStart, batch: str, result: BatchResult, now_us:
         request_bytes=0,
         estimated_input_tokens=0,
         reserved_usd=None,
-        tags={**fetch.tags, "batch_id": clean(batch, _MAX_TAG), "custom_id": clean(result.custom_id, _MAX_TAG)},
+        tags={
+            **fetch.tags,
+            origin.tag: clean(origin.name, _MAX_TAG),
+            "custom_id": clean(result.custom_id, _MAX_TAG),
+        },
     )
     ending = Ending(
         outcome=Outcome.OK if succeeded else Outcome.ERROR,
-        status=200 if succeeded else 0,
+        status=200 if succeeded else result.status,
         ended_at=max(now_us, fetch.started_at),
         duration_ms=0.0,  # how long it took is told nowhere
         response_bytes=result.size,
-        provider_request_id=result.usage.response_id,
+        provider_request_id=result.request_id or result.usage.response_id,
         billed=succeeded,
     )
     return start, ending

@@ -25,7 +25,8 @@ _MAX_NAME = 200
 class ClientEndpoint:
     """One endpoint that clients call; without a protocol the headers tell it.
 
-    In `path`, `{id}` is one segment, `{rest}` any number of them; `{parents}` and `{model}` are Gemini's.
+    In `path`, `{id}`, `{batch}` and `{file}` are one segment, `{rest}` any number of them; `{gemini}` and `{model}` are
+    Gemini's.
     """
 
     method: str
@@ -48,6 +49,13 @@ class Asked(msgspec.Struct, frozen=True):
     model: str = ""  # where the path names it
     stream: bool = False  # where the path says it
     batch: str = ""  # the batch whose results are asked for
+    file: str = ""  # the file whose content is asked for
+
+    @property
+    def makes_batch(self) -> bool:
+        """Whether it is for a new batch."""
+        path = self.path.partition("?")[0]
+        return self.endpoint is Endpoint.BATCHES and self.method == "POST" and path.endswith("/batches")
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -71,13 +79,17 @@ ENDPOINTS: tuple[ClientEndpoint, ...] = (
     ClientEndpoint("POST", "/v1/chat/completions", Endpoint.CHAT_COMPLETIONS, Protocol.OPENAI),
     ClientEndpoint("POST", "/v1/responses", Endpoint.RESPONSES, Protocol.OPENAI),
     ClientEndpoint("POST", "/v1/embeddings", Endpoint.EMBEDDINGS, Protocol.OPENAI),
+    ClientEndpoint("POST", "/v1/batches", Endpoint.BATCHES, Protocol.OPENAI),
+    ClientEndpoint("GET", "/v1/batches", Endpoint.BATCHES, Protocol.OPENAI),
+    ClientEndpoint("GET", "/v1/batches/{id}", Endpoint.BATCHES, Protocol.OPENAI),
+    ClientEndpoint("POST", "/v1/batches/{id}/cancel", Endpoint.BATCHES, Protocol.OPENAI),
     ClientEndpoint("GET", "/v1/models", Endpoint.MODELS),
     ClientEndpoint("GET", "/v1/models/{rest}", Endpoint.MODELS),
     ClientEndpoint("GET", "/v1/files", Endpoint.FILES),
     ClientEndpoint("POST", "/v1/files", Endpoint.FILES),
     ClientEndpoint("GET", "/v1/files/{id}", Endpoint.FILES),
     ClientEndpoint("DELETE", "/v1/files/{id}", Endpoint.FILES),
-    ClientEndpoint("GET", "/v1/files/{id}/content", Endpoint.FILES),
+    ClientEndpoint("GET", "/v1/files/{file}/content", Endpoint.FILES),
     ClientEndpoint("POST", "/{gemini}/{model}:generateContent", Endpoint.GENERATE_CONTENT, Protocol.GEMINI),
     ClientEndpoint("POST", "/{gemini}/{model}:streamGenerateContent", Endpoint.GENERATE_CONTENT, Protocol.GEMINI, True),
     ClientEndpoint("POST", "/{gemini}/{model}:countTokens", Endpoint.COUNT_GEMINI_TOKENS, Protocol.GEMINI),
@@ -91,6 +103,7 @@ ENDPOINTS: tuple[ClientEndpoint, ...] = (
 _PLACES: Final[Mapping[str, str]] = {
     "{id}": r"[^/%;\\]+",
     "{batch}": r"(?P<batch>[^/%;\\]+)",
+    "{file}": r"(?P<file>[^/%;\\]+)",
     "{rest}": r".+",
     "{gemini}": r"v1(?:beta|alpha|beta1)?(?:/[\w.-]+)*?",
     "{model}": r"(?:models/)?(?P<model>(?:tunedModels/)?[^/:%;\\]+)",
@@ -196,6 +209,7 @@ def _known(method: str, path: str, headers: Mapping[str, str], protocol: Protoco
                 model=clean(names.get("model"), _MAX_NAME),
                 stream=each.stream,
                 batch=clean(names.get("batch"), _MAX_NAME),
+                file=clean(names.get("file"), _MAX_NAME),
             )
     return None
 

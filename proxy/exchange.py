@@ -44,7 +44,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     rewriting: Rewriting | None = None
     may_fail: bool = False
     marks: Mapping[str, str] = {}
-    results: Callable[[BatchResult], object] | None = None  # takes the results of a batch
+    results: Callable[[BatchResult], object] | None = None  # takes those of a batch, where the answer has some
 
 
 class Exchange:

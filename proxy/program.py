@@ -23,6 +23,7 @@ from data.tasks import Tasks
 from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
 from proxy.admission.keys import KeyRing
+from proxy.admission.shared_limits import SharedLimits
 from proxy.api_route import Handler
 from proxy.assembly import ConfigurationStore, Works, assembled
 from proxy.budget.budgets import Budgets
@@ -102,6 +103,8 @@ async def running(
         stack.callback(keeper.close)
         budgets = Budgets.open(keeper, spool, config.budgets)
         stack.callback(lambda: budgets.close(now_us()))
+        limits = SharedLimits(config.home / "limits", spool.spool_id)
+        stack.callback(limits.close)
         tasks = Tasks()
         stack.push_async_callback(tasks.stop)
         providers, session = await stack.enter_async_context(provider_client(config.proxy.connect_timeout_s))
@@ -110,7 +113,7 @@ async def running(
         stack.callback(seen.close)
         admin = LazyStore(connect)
         stack.callback(admin.close)
-        gate, key_watch = await _keys(config, admin)
+        gate, key_watch = await _keys(config, admin, limits)
         upkeep = Upkeep(budgets, keeper)
 
         works = Works(
@@ -141,17 +144,19 @@ async def running(
         tasks.start(watch.run(), name="store watch")
         tasks.start(key_watch.follow_copy(), name="keys of siblings")
         tasks.start(key_watch.follow_store(), name="keys")
+        tasks.start(limits.run(), name="limits of siblings")
         tasks.start(upkeep.run(), name="budgets")
         tasks.start(parts.live_socket.run(), name="live")
         yield Proxy(url, parts, parts.forwarder, live, spool, shipper, gate, budgets)
 
 
-async def _keys(config: Config, store: LazyStore[LedgerStore]) -> tuple[Gate, KeyWatch]:
+async def _keys(config: Config, store: LazyStore[LedgerStore], limits: SharedLimits) -> tuple[Gate, KeyWatch]:
     """The virtual keys, as they are today where the store answers, so that the first calls are held to them."""
-    ring = KeyRing()
+    ring = KeyRing(limits.begin)
     watch = KeyWatch(ring, config.home / "keys.json", store.get)
     watch.read_copy()
     await watch.refresh()
+    await limits.join()
     return Gate(ring, config.keys), watch
 
 

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-#: The provider keeps results for 29 days; whoever fetches them later gets none.
+#: Anthropic keeps results for 29 days. OpenAI keeps files until they are deleted: results that are fetched again after
+#: this time count in live figures and budgets again, and the store drops them by their ids.
 _KEPT_S: Final = 60 * 24 * 3600
 _BUSY_S: Final = 0.25
 _log = logging.getLogger(__name__)

@@ -114,7 +114,7 @@ async def _apart(call: Call, work: Callable[[], T]) -> T:
 
 def _relocating(call: Call) -> Relocating | None:
     """Return what makes clients fetch a batch's results here, where they are counted."""
-    if call.endpoint is not Endpoint.BATCHES or call.asked.batch:
+    if call.endpoint is not Endpoint.BATCHES or call.protocol is not Protocol.ANTHROPIC or call.asked.batch:
         return None
     forwarded = call.request.headers.get("X-Forwarded-Proto", "")
     scheme = forwarded if forwarded in {"http", "https"} else call.request.scheme

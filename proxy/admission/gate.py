@@ -8,6 +8,7 @@ import msgspec
 from multidict import MultiMapping
 
 from data.config import KeysConfig
+from data.errors import LimitsUnknown
 from data.model import Endpoint, Protocol
 from proxy.admission.keys import KeyRing, VirtualKey, presented_key
 from proxy.admission.limits import Exceeded, Ticket, seconds
@@ -72,6 +73,12 @@ _UNTOLD = Refused(
     "Which virtual keys there are is not known yet: the store does not answer. Ask again.",
     {"retry-after": "2"},
 )
+_UNSURE = Refused(
+    503,
+    "limits_unknown",
+    "How much this virtual key has used at all proxies of this home cannot be told at the moment. Ask again.",
+    {"retry-after": "1"},
+)
 
 
 class Caller(NamedTuple):
@@ -109,12 +116,7 @@ class Gate:
             return key
         if (refused := _not_allowed(key, wanted, wall_s)) is not None:
             return refused
-        if not key.is_limited:
-            return Admitted(key)
-        taken = key.limits.take(wanted.tokens, now_s)
-        if isinstance(taken, Exceeded):
-            return _over(key, taken, quota_headers(key.limits.quotas(now_s), wanted.protocol, wall_s))
-        return Admitted(key, taken)
+        return _within_limits(key, wanted, now_s, wall_s) if key.is_limited else Admitted(key)
 
     def _who(self, headers: MultiMapping[str], query: MultiMapping[str]) -> VirtualKey | Refused | None:
         """Whose call it is; None for somebody without a key, where none is required."""
@@ -147,6 +149,16 @@ def _other_model(key: VirtualKey, wanted: Wanted) -> Refused | None:
         f"The virtual key {key.name!r} is for certain models alone, and this call does not tell which it asks for."
     )
     return Refused(403, "model_not_allowed", message)
+
+
+def _within_limits(key: VirtualKey, wanted: Wanted, now_s: float, wall_s: float) -> Admitted | Refused:
+    try:
+        taken = key.limits.take(wanted.tokens, now_s)
+    except LimitsUnknown:
+        return _UNSURE
+    if isinstance(taken, Exceeded):
+        return _over(key, taken, quota_headers(key.limits.quotas(now_s), wanted.protocol, wall_s))
+    return Admitted(key, taken)
 
 
 def _over(key: VirtualKey, exceeded: Exceeded, told: Mapping[str, str]) -> Refused:

@@ -3,7 +3,7 @@
 import fnmatch
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
@@ -61,7 +61,9 @@ class KeyRing:
     choose what is presented cannot choose its SHA-256. The digest found is compared once more in constant time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[Limits], object] | None = None) -> None:
+        """`begin` is told of each key's limits when the key is new."""
+        self._begin = begin
         self._by_digest: dict[str, VirtualKey] = {}
         self._limits: dict[str, Limits] = {}
         self.known = False  # whether any source has told which keys there are
@@ -80,13 +82,19 @@ class KeyRing:
                 continue
             document = key.document
             wanted = (document.requests_per_minute, document.tokens_per_minute, document.max_parallel)
-            held = limits[key.name] = self._limits.get(key.name) or Limits(*wanted)
+            held = limits[key.name] = self._limits.get(key.name) or self._new(key.name)
             held.change(*wanted)
             for secret in key.secrets:
                 ends_s = _earliest(document.expires_at, secret.expires_at)
                 found[secret.digest] = VirtualKey(key, secret.digest, ends_s, held)
         self._by_digest, self._limits, self.known = found, limits, True
         self.version += 1
+
+    def _new(self, name: str) -> Limits:
+        limits = Limits(None, None, None, name)
+        if self._begin is not None:
+            self._begin(limits)
+        return limits
 
     def find(self, presented: str) -> VirtualKey | None:
         """Return the key whose secret this is, whatever state it is in."""

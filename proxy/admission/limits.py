@@ -10,12 +10,16 @@ the time `t` of any admission:
   estimated at more than the whole limit is admitted when nothing else was in the last minute;
 - calls that have not ended are never more than the limit.
 
-Limits hold for each proxy by itself: several proxies side by side admit that many each.
+All of it holds for the proxies of a home together. One that serves its home alone counts here, in memory; several
+count in a file that they share (`shared_limits`), with the same code. What they tell each other are times of the clock
+that never goes back, `time.monotonic()`: on Linux (CLOCK_MONOTONIC) and macOS (mach_absolute_time) it is the machine's,
+the same in every process.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from math import ceil, floor
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -66,6 +70,21 @@ class SlidingMinute:
         self._used: deque[Used] = deque()  # oldest first
         self.total = 0
 
+    @property
+    def slots(self) -> list[tuple[int, int]]:
+        """Each slot with what is counted in it, oldest first."""
+        return [(used.slot, used.amount) for used in self._used]
+
+    def replace(self, slots: Iterable[tuple[int, int]]) -> None:
+        """Count what other proxies count too; who holds a slot's amount still does."""
+        known = {used.slot: used for used in self._used}
+        self._used = deque()
+        for slot, amount in slots:
+            used = known.get(slot) or Used(slot)
+            used.amount = amount
+            self._used.append(used)
+        self.total = sum(used.amount for used in self._used)
+
     def forget(self, now_s: float) -> None:
         """Drop what no longer counts."""
         used = self._used
@@ -102,61 +121,94 @@ class SlidingMinute:
         return max(self._used[-1].over_s - now_s, 0.0) if self._used else 0.0
 
 
+class Others(Protocol):
+    """Where a key's use is counted with that of other proxies; `SharedLimits` is one."""
+
+    def take(self, limits: "Limits", tokens: int, now_s: float) -> "Ticket | Exceeded":
+        """Admit a call or say why not, by what all have used. Raises LimitsUnknown."""
+        ...
+
+    def settle(self, limits: "Limits", estimated: int, charged: Used, used: int, now_s: float) -> None:
+        """Put right what an ended call was charged; raises nothing."""
+        ...
+
+
 class Limits:
     """What a key may use and has used. `None` is no limit."""
 
-    def __init__(self, requests: int | None, tokens: int | None, parallel: int | None) -> None:
+    def __init__(self, requests: int | None, tokens: int | None, parallel: int | None, key: str = "") -> None:
+        """`key`: the name it has for other proxies."""
+        self.key = key
         self.requests = requests
         self.tokens = tokens
         self.parallel = parallel
-        self._requests = SlidingMinute()
-        self._tokens = SlidingMinute()
-        self.in_flight = 0
+        self.used_requests = SlidingMinute()
+        self.used_tokens = SlidingMinute()
+        self.in_flight = 0  # at this proxy
+        self.elsewhere = 0  # calls in flight at other proxies, as far as is known
+        self.others: Others | None = None  # None: nobody else counts
 
     def change(self, requests: int | None, tokens: int | None, parallel: int | None) -> None:
         """Hold to other limits from now on; what was used counts on."""
         self.requests, self.tokens, self.parallel = requests, tokens, parallel
 
     def take(self, tokens: int, now_s: float) -> "Ticket | Exceeded":
-        """Admit a call estimated at `tokens`, or say which limit has no room; then it counts for nothing."""
-        self._requests.forget(now_s)
-        self._tokens.forget(now_s)
+        """Admit a call estimated at `tokens`, or say which limit has no room; then it counts for nothing.
+
+        Raises LimitsUnknown where others count too, and what they have used cannot be told.
+        """
+        return self.take_here(tokens, now_s) if self.others is None else self.others.take(self, tokens, now_s)
+
+    def take_here(self, tokens: int, now_s: float) -> "Ticket | Exceeded":
+        """Do so by what is counted here."""
+        self.used_requests.forget(now_s)
+        self.used_tokens.forget(now_s)
         if (why := self._exceeded(tokens, now_s)) is not None:
             return why
         self.in_flight += 1
-        self._requests.add(1, now_s)
-        return Ticket(self, tokens, self._tokens.add(tokens, now_s))
+        self.used_requests.add(1, now_s)
+        return Ticket(self, tokens, self.used_tokens.add(tokens, now_s))
 
     def end(self, estimated: int, charged: Used, used: int, now_s: float) -> None:
         """A call has ended: its tokens were `charged` as estimated, and it used so many."""
         self.in_flight -= 1
-        self._tokens.forget(now_s)
+        if self.others is None:
+            self.settle_here(estimated, charged, used, now_s)
+        else:
+            self.others.settle(self, estimated, charged, used, now_s)
+
+    def settle_here(self, estimated: int, charged: Used, used: int, now_s: float) -> None:
+        """Put right what is counted here of a call that has ended."""
+        self.used_tokens.forget(now_s)
         if used > estimated:
-            self._tokens.add(used - estimated, now_s)
+            self.used_tokens.add(used - estimated, now_s)
         elif used < estimated:
-            self._tokens.take_back(estimated - used, charged, now_s)
+            self.used_tokens.take_back(estimated - used, charged, now_s)
 
     def quotas(self, now_s: float) -> list[Quota]:
-        """Return what is left of `requests` and `tokens`, where they are limited."""
+        """Return what is left of `requests` and `tokens`, where they are limited, as far as is known here."""
         found = []
-        for name, limit, window in (("requests", self.requests, self._requests), ("tokens", self.tokens, self._tokens)):
+        for name, limit, window in (
+            ("requests", self.requests, self.used_requests),
+            ("tokens", self.tokens, self.used_tokens),
+        ):
             if limit is not None:
                 window.forget(now_s)
                 found.append(Quota(name, limit, max(limit - window.total, 0), window.reset_s(now_s)))
         return found
 
     def _exceeded(self, tokens: int, now_s: float) -> Exceeded | None:
-        if self.parallel is not None and self.in_flight >= self.parallel:
+        if self.parallel is not None and self.in_flight + self.elsewhere >= self.parallel:
             return Exceeded("calls in parallel", self.parallel, None)
-        if self.requests is not None and self._requests.total >= self.requests:
-            over = self._requests.total + 1 - self.requests
-            return Exceeded("requests a minute", self.requests, self._requests.free_in_s(over, now_s))
-        if self.tokens is None or not tokens or self._tokens.total <= 0:
+        if self.requests is not None and self.used_requests.total >= self.requests:
+            over = self.used_requests.total + 1 - self.requests
+            return Exceeded("requests a minute", self.requests, self.used_requests.free_in_s(over, now_s))
+        if self.tokens is None or not tokens or self.used_tokens.total <= 0:
             return None  # a call of no tokens is of a kind that uses none
-        over = self._tokens.total + min(tokens, self.tokens) - self.tokens
+        over = self.used_tokens.total + min(tokens, self.tokens) - self.tokens
         if over <= 0:
             return None
-        return Exceeded("tokens a minute", self.tokens, self._tokens.free_in_s(over, now_s))
+        return Exceeded("tokens a minute", self.tokens, self.used_tokens.free_in_s(over, now_s))
 
 
 class Ticket:

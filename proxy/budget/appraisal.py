@@ -24,6 +24,7 @@ class _Item(msgspec.Struct):
 
 class _Batch(msgspec.Struct):
     requests: list[_Item] = []
+    input_file_id: msgspec.Raw = msgspec.Raw()  # OpenAI's calls lie in a file
 
 
 _BATCH: Final = msgspec.json.Decoder(_Batch)
@@ -61,8 +62,11 @@ class Appraiser:
         when it is made: nothing stays held.
         """
         try:
-            items = [(item.params, _CALL.decode(item.params)) for item in _BATCH.decode(body).requests]
+            batch = _BATCH.decode(body)
+            items = [(item.params, _CALL.decode(item.params)) for item in batch.requests]
         except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
+            return _UNKNOWN
+        if batch.input_file_id:
             return _UNKNOWN
         total = 0
         for params, call in items:

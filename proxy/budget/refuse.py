@@ -67,11 +67,12 @@ def no_room(shortage: Shortage, now_us: int, frees_us: int) -> Refusal:
 
 
 def unpriced(plan: Plan, model: str) -> Refusal:
-    """Return the refusal of a model without a price."""
-    message = (
-        f"The budget {plan.budget.name!r} cannot be kept: no price is known for the model {model!r}. "
-        'Give it one in the configuration (prices), or set [budgets] unpriced = "allow".'
-    )
+    """Return the refusal of a model without a price; '' for a call that does not tell which it asks."""
+    why, remedy = "the call does not tell what it may cost", "Whoever keeps the budget may"
+    if model:
+        why = f"no price is known for the model {model!r}"
+        remedy = "Give it one in the configuration (prices), or"
+    message = f'The budget {plan.budget.name!r} cannot be kept: {why}. {remedy} set [budgets] unpriced = "allow".'
     return Refusal(Why.UNPRICED, plan.budget.name, message, 429, _LATER_S, should_retry=False)
 
 

@@ -98,7 +98,7 @@ class Batches:
         return self._all[number]
 
     def _end(self, batch: Batch) -> None:
-        batch.kinds = list(_fates(batch))
+        batch.kinds = list(fates(len(batch.requests), batch.steered, canceled=batch.canceled))
         for index, (request, kind) in enumerate(zip(batch.requests, batch.kinds, strict=True)):
             line, served = self._result(batch, index, request, kind)
             batch.results.append(line)
@@ -129,16 +129,14 @@ class Batches:
         )
 
 
-def _fates(batch: Batch) -> Iterator[str]:
-    """How each request ends: the last ones as the batch was steered."""
-    if batch.canceled:
-        yield from ["canceled"] * len(batch.requests)
-        return
-    errored, expired = batch.steered.count("errored") or 0, batch.steered.count("expired") or 0
-    left = len(batch.requests)
-    for _ in batch.requests:
-        yield "errored" if left <= errored else "expired" if left <= errored + expired else "succeeded"
-        left -= 1
+def fates(requests: int, steered: Steering, *, canceled: bool) -> Iterator[str]:
+    """How each request of a batch ends: the last ones as it was steered."""
+    errored, expired = steered.count("errored") or 0, steered.count("expired") or 0
+    for left in range(requests, 0, -1):
+        if canceled:
+            yield "canceled"
+        else:
+            yield "errored" if left <= errored else "expired" if left <= errored + expired else "succeeded"
 
 
 def _document(batch: Batch, origin: str) -> dict[str, Any]:

@@ -33,8 +33,16 @@ class Files:
         if not name or len(self._all) >= _MOST:
             raise BadAsk("file: Field required" if not name else "file: too many")
         number = f"file_{call.serial[:24]}" if _is_anthropic(call) else f"file-{call.serial[:24]}"
-        self._all[number] = StoredFile(number, name, content_type, purpose, content, call.at)
-        return Work(_document(call, self._all[number]))
+        return Work(_document(call, self.keep(StoredFile(number, name, content_type, purpose, content, call.at))))
+
+    def keep(self, file: StoredFile) -> StoredFile:
+        """Keep a file that was made here or has come."""
+        self._all[file.id] = file
+        return file
+
+    def find(self, number: str) -> StoredFile | None:
+        """The file of this name; None where there is none."""
+        return self._all.get(number)
 
     def listed(self, call: Call) -> Work:
         """GET /v1/files."""

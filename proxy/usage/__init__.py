@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from data.model import Endpoint
-from proxy.usage import anthropic, embeddings, gemini, openai_chat, openai_responses, other
-from proxy.usage.batch_results import BatchResult, ResultsParser
+from proxy.usage import anthropic, embeddings, gemini, openai_batch, openai_chat, openai_responses, other
+from proxy.usage.batch_results import BatchResult, ResultsParser, read_result
 from proxy.usage.errors import UNREADABLE_ANSWER, is_unexpected, read_error
 from proxy.usage.estimate import estimate_tokens, with_estimated_input
 from proxy.usage.json_array import JsonArray
@@ -46,6 +46,13 @@ def _other(_tier: str) -> UsageParser:
     return SniffingParser(body=lambda: BodyParser(other.read_body), array=UntoldParser, other=UntoldParser)
 
 
+TakeResult = Callable[[BatchResult], object]
+#: What reads the results of batches, and gives them away: of files nobody says which have some.
+RESULTS: Final[Mapping[Endpoint, Callable[[TakeResult], UsageParser]]] = {
+    Endpoint.BATCHES: lambda take: ResultsParser(take, read_result),
+    Endpoint.FILES: lambda take: ResultsParser(take, openai_batch.read_output, tries=openai_batch.TRIES),
+}
+
 #: What reads the answer of an endpoint, by whether the answer is an event stream; it is told the tier that served.
 PARSERS: Final[Mapping[tuple[Endpoint, bool], Callable[[str], UsageParser]]] = {
     (Endpoint.MESSAGES, True): lambda _: skimming(anthropic.AnthropicStream()),
@@ -70,20 +77,21 @@ def parser_for(
     status: int = 200,
     method: str = "POST",
     tier: str = "",
-    results: Callable[[BatchResult], object] | None = None,
+    results: TakeResult | None = None,
 ) -> UsageParser:
     """A fresh parser for one answer.
 
     `stream`: the answer is an event stream by its Content-Type, whatever was asked for. From `status` 400
     on the answer is an error, which bills nothing; endpoints that bill nothing give zero tokens. `tier` is what
-    the answer's headers say of it, '' for nothing; `results` takes those of a batch.
+    the answer's headers say of it, '' for nothing; `results` takes those of a batch, where it has
+    some.
     """
     if is_unexpected(status):
         return FreeParser()
     if status >= 400:
         return BodyParser(read_error)
     if results is not None:
-        return ResultsParser(results)
+        return RESULTS[endpoint](results)
     if endpoint is Endpoint.OTHER and method in ASKING:
         return FreeParser()
     make = PARSERS.get((endpoint, stream))

@@ -30,9 +30,12 @@ PROTOCOLS = {
     "batches": Protocol.ANTHROPIC,
     "gemini": Protocol.GEMINI,
     "embeddings": Protocol.OPENAI,
+    "openai_batches": Protocol.OPENAI,
     "openai_chat": Protocol.OPENAI,
     "openai_responses": Protocol.OPENAI,
 }
+#: Where the results of a batch are fetched.
+FETCHED = {"batches": Endpoint.BATCHES, "openai_batches": Endpoint.FILES}
 PACKERS = {"": bytes, "gzip": gzip.compress, "br": brotli.compress, "zstd": zstd.compress}
 
 
@@ -68,7 +71,7 @@ class Answer:
         """What the proxy makes of the answer, coming in these pieces."""
         found: list[BatchResult] = []
         parser = parser_for(
-            self.endpoint,
+            FETCHED.get(self.name.partition("/")[0], self.endpoint),
             stream=self.streams,
             status=self.head.get("status", 200),
             tier=self.head.get("tier", ""),

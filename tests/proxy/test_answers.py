@@ -18,6 +18,7 @@ LEAST = {
     "gemini": 30,
     "embeddings": 6,
     "batches": 6,
+    "openai_batches": 6,
 }
 every_answer = pytest.mark.parametrize("answer", ANSWERS, ids=[answer.name for answer in ANSWERS])
 every_stream = pytest.mark.parametrize(

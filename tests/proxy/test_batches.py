@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from data.model import CostStatus, Endpoint, LedgerRecord, Outcome
+from data.config import BudgetsConfig, PriceOverride, ProviderConfig
+from data.model import CostStatus, Endpoint, LedgerRecord, Outcome, Protocol
 from proxy.batches import result_id
 from proxy.decoding import MAX_DECODED_BYTES
 from proxy.seen_results import SeenResults
+from tests.proxy.budget_worlds import begin_counting, budget
 from tests.proxy.gateway import Gateway, TakingStore, answer, chunked, client, gateway, provider, until
 
 BATCH = "msgbatch_01"
@@ -166,6 +168,162 @@ async def test_clients_are_led_here_for_the_results(tmp_path: Path, path: str, h
         wanted = origin.format(host=proxy.url.removeprefix("http://")).encode() + PATH.encode()
     assert got == told.replace(b"https://api.anthropic.com%s", wanted)
     assert b"accept-encoding: identity" in seen.heads[0].lower()
+
+
+FILE = "/v1/files/file-out/content"
+OPENAI = {"authorization": "Bearer secretkey"}
+OCTETS = "Content-Type: application/octet-stream\r\n"
+COUNTS = {"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 200}}
+
+
+def output(custom_id: str, body: object = None, status: int = 200, **more: object) -> bytes:
+    chat = {"id": f"chatcmpl-{custom_id}", "object": "chat.completion", "model": "gpt-5", "usage": COUNTS}
+    chat["choices"] = [{"finish_reason": "stop", "message": {"content": "x" * 500}}]
+    response = {"status_code": status, "request_id": f"req_{custom_id}", "body": chat if body is None else body}
+    value = {"id": f"batch_req_{custom_id}", "custom_id": custom_id, "response": response, "error": None, **more}
+    return json.dumps(value).encode() + b"\n"
+
+
+OUTPUT = output("one") + output("two") + output("bad", {"error": {"code": "oops", "message": "no"}}, 400)
+#: 800 tokens in at $1.25, 200 read at $0.125 and 100 out at $10 a million, halved
+GPT_PRICE = Decimal("0.0010125")
+
+
+async def content(proxy: Gateway, path: str = FILE, **headers: str) -> bytes:
+    async with client() as session:
+        return await (await session.get(proxy.url + path, headers={**OPENAI, **headers})).read()
+
+
+async def test_each_line_of_a_batchs_output_is_a_row_and_the_fetch_is_free(tmp_path: Path):
+    pieces = [OUTPUT[at : at + 97] for at in range(0, len(OUTPUT), 97)]
+    async with provider(chunked(*pieces, headers=OCTETS)) as (url, _), gateway(tmp_path, url) as proxy:
+        assert await content(proxy, **{"x-claude-proxy-project": "web", "x-claude-proxy-tags": "run=7"}) == OUTPUT
+        await until(lambda: len(proxy.records) == 4)
+    rows, free = results(proxy), proxy.records[-1]
+    assert (free.endpoint, free.cost_usd, free.cost_status, free.cost_note) == (
+        Endpoint.FILES,
+        0,
+        CostStatus.EXACT,
+        "",
+    )
+    assert [(row.outcome, row.status, row.cost_usd) for row in rows] == [
+        (Outcome.OK, 200, GPT_PRICE),
+        (Outcome.OK, 200, GPT_PRICE),
+        (Outcome.ERROR, 400, 0),
+    ]
+    done = rows[0]
+    assert done.tags == {"run": "7", "file_id": "file-out", "custom_id": "one"}
+    assert (done.project, done.provider, done.protocol) == ("web", "openai", Protocol.OPENAI)
+    assert (done.model, done.service_tier, done.provider_request_id) == ("gpt-5", "batch", "req_one")
+    assert (done.uncached_input_tokens, done.cache_read_tokens, done.output_tokens) == (800, 200, 100)
+    assert (done.cost_status, rows[2].error_class) == (CostStatus.EXACT, "oops")
+    assert {row.id for row in rows} == {result_id("openai\nfile-out", name) for name in ("one", "two", "bad")}
+
+
+async def test_output_is_counted_once_for_each_provider_and_file(tmp_path: Path):
+    providers = {name: ProviderConfig(Protocol.OPENAI, "", "", name) for name in ("openai", "groq")}
+    async with provider(answer(OUTPUT, headers=OCTETS)) as (url, _):
+        for name in providers:
+            providers[name] = ProviderConfig(Protocol.OPENAI, url, "", name)
+        prices = (PriceOverride("gpt-*", Decimal(2), Decimal(4)),)
+        async with gateway(tmp_path, url, providers=providers, prices=prices) as proxy:
+            for path in (FILE, FILE, f"/openai{FILE}", f"/p/other{FILE}"):
+                assert await content(proxy, path) == OUTPUT
+            await until(lambda: len(proxy.records) == 7)
+            assert len(results(proxy)) == 3
+            for path in ("/v1/files/file-other/content", f"/groq{FILE}"):
+                assert await content(proxy, path) == OUTPUT
+            await until(lambda: len(proxy.records) == 15)
+            assert len({row.id for row in results(proxy)}) == len(results(proxy)) == 9
+        async with gateway(tmp_path, url, providers=providers) as proxy:  # nor after a restart
+            assert await content(proxy) == OUTPUT
+            await until(lambda: len(proxy.records) == 1)
+            assert not results(proxy)
+
+
+async def test_output_that_broke_off_counts_as_far_as_it_came_and_the_rest_when_it_is_fetched_again(tmp_path: Path):
+    async def breaks(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(chunked(output("one"), output("two")[:300], headers=OCTETS, end=False))
+        await writer.drain()
+        writer.close()
+
+    async with provider(breaks, answer(OUTPUT, headers=OCTETS)) as (url, _), gateway(tmp_path, url) as proxy:
+        with pytest.raises(Exception, match="payload"):
+            await content(proxy)
+        await until(lambda: len(proxy.records) == 2)
+        assert [row.tags["custom_id"] for row in results(proxy)] == ["one"]
+        assert await content(proxy) == OUTPUT
+        await until(lambda: len(proxy.records) == 5)
+        assert sorted(row.tags["custom_id"] for row in results(proxy)) == ["bad", "one", "two"]
+
+
+async def test_coded_output_counts_however_long_it_is(tmp_path: Path):
+    many = b"".join(output(f"r{number}", pad=os.urandom(25_000).hex()) for number in range(700))
+    assert len(many) > MAX_DECODED_BYTES
+    coded = gzip.compress(many, 1)
+    pieces = [coded[at : at + 65_536] for at in range(0, len(coded), 65_536)]
+    headers = f"{OCTETS}Content-Encoding: gzip\r\n"
+    async with provider(chunked(*pieces, headers=headers)) as (url, _), gateway(tmp_path, url) as proxy:
+        assert await content(proxy) == coded
+        await until(lambda: len(proxy.records) == 701, 60)
+        assert sum(row.cost_usd or 0 for row in results(proxy)) == 700 * GPT_PRICE
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b'{"custom_id":"a","method":"POST","url":"/v1/responses","body":{"model":"m"}}\n' * 999, OPENAI),
+        (os.urandom(300_000), OPENAI),
+        (b"", OPENAI),
+        (OUTPUT, {"x-api-key": "key", "anthropic-version": "2023-06-01"}),  # Anthropic's files are no batch's
+    ],
+    ids=["a batch's input", "noise", "nothing", "Anthropic's"],
+)
+async def test_other_files_pass_and_cost_nothing(tmp_path: Path, body: bytes, headers: dict[str, str]):
+    async with (
+        provider(answer(body, headers=OCTETS)) as (url, _),
+        gateway(tmp_path, url) as proxy,
+        client() as session,
+    ):
+        got = await session.get(proxy.url + FILE, headers=headers)
+        assert (await got.read(), got.headers["Content-Length"]) == (body, str(len(body)))
+        record = await proxy.record()
+    assert (record.endpoint, record.cost_usd, record.outcome) == (Endpoint.FILES, 0, Outcome.OK)
+
+
+async def test_output_keeps_no_credential(tmp_path: Path):
+    echo = output("bad", {"error": {"code": "oops", "message": "the key secretkey is wrong"}}, 401)
+    async with provider(answer(echo, headers=OCTETS)) as (url, _), gateway(tmp_path, url) as proxy:
+        assert await content(proxy) == echo
+        await until(lambda: len(proxy.records) == 2)
+    assert results(proxy)[0].error_message == "the key [masked] is wrong"
+
+
+async def test_an_openai_batch_tells_of_counts_that_are_not_charged_twice_and_nothing_of_it_changes(tmp_path: Path):
+    told = b'{"id":"batch_1","object":"batch", "usage":{"input_tokens":9,"output_tokens":9}}'
+    async with provider(answer(told)) as (url, seen), gateway(tmp_path, url) as proxy, client() as session:
+        for method, path in (("POST", "/v1/batches"), ("GET", "/v1/batches/batch_1"), ("POST", "/v1/batches/b/cancel")):
+            got = await session.request(method, proxy.url + path, headers={**OPENAI, "Accept-Encoding": "gzip"})
+            assert await got.read() == told
+        await until(lambda: len(proxy.records) == 3)
+    assert {(row.endpoint, row.output_tokens, row.cost_usd) for row in proxy.records} == {(Endpoint.BATCHES, 0, 0)}
+    assert all(b"accept-encoding: gzip" in head.lower() for head in seen.heads)
+
+
+@pytest.mark.parametrize("path", ["/v1/messages/batches", "/v1/batches"])
+async def test_a_batch_that_does_not_tell_what_it_may_cost_is_not_made_under_a_hard_budget(tmp_path: Path, path: str):
+    begin_counting(tmp_path, [budget()])
+    body = b'{"input_file_id":"file-in","endpoint":"/v1/responses","completion_window":"24h"}'
+    async with provider(answer(b"{}")) as (url, seen), client() as session:
+        async with gateway(tmp_path, url) as proxy:
+            refused = await session.post(proxy.url + path, data=body)
+            assert (refused.status, b"does not tell what it may cost" in await refused.read()) == (429, True)
+            for allowed in (f"{path}/b/cancel", f"/openai{FILE}"):  # what is there may be ended and looked at
+                method = "POST" if allowed.endswith("cancel") else "GET"
+                assert (await session.request(method, proxy.url + allowed)).status == 200
+        async with gateway(tmp_path, url, budgets=BudgetsConfig(unpriced="allow")) as proxy:
+            assert (await session.post(proxy.url + path, data=body)).status == 200
+    assert len(seen.heads) == 3
 
 
 SCRIPT = """

@@ -143,6 +143,7 @@ def test_an_unpriced_model_is_refused_under_a_hard_budget_unless_it_is_allowed(h
         refused = refusal_of(at, None, model_requested="mystery")
         assert (refused.why, refused.status, refused.budget) == (Why.UNPRICED, 429, "hard")
         assert "'mystery'" in refused.message
+        assert "does not tell what it may cost" in refusal_of(at, None, model_requested="").message
     with proxy(home, unpriced="allow") as at:
         assert isinstance(at.reserve(started(), None), Reservation)
 

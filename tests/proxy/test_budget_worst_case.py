@@ -310,7 +310,9 @@ def test_a_batch_is_all_of_its_calls_at_half_price():
     assert found.nano == 3 * (one * 1500 + 1000 * 7500)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"requests": 1}', b'{"requests": [{"params": 1}]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"requests": 1}', b'{"requests": [{"params": 1}]}', b'{"input_file_id": "file-1"}']
+)
 def test_a_batch_that_cannot_be_read_or_priced_is_unknown_or_nothing(body):
     found = APPRAISER.batch(body, provider="anthropic", protocol="anthropic", now_s=AT.timestamp())
     assert found.nano is None

@@ -56,6 +56,15 @@ BATCH = "/v1/messages/batches/msgbatch_01"
             f"{BATCH}/results",
             asked(Endpoint.BATCHES, A, f"{BATCH}/results", method="GET", batch="msgbatch_01"),
         ),
+        ("POST", "/v1/batches", asked(Endpoint.BATCHES, OA, "/v1/batches")),
+        ("GET", "/v1/batches?limit=2", asked(Endpoint.BATCHES, OA, "/v1/batches?limit=2", method="GET")),
+        ("GET", "/v1/batches/batch_1", asked(Endpoint.BATCHES, OA, "/v1/batches/batch_1", method="GET")),
+        ("POST", "/v1/batches/batch_1/cancel", asked(Endpoint.BATCHES, OA, "/v1/batches/batch_1/cancel")),
+        (
+            "GET",
+            "/v1/files/file-1/content",
+            asked(Endpoint.FILES, OA, "/v1/files/file-1/content", method="GET", file="file-1"),
+        ),
         (
             "POST",
             f"{PRO}:generateContent",
@@ -336,7 +345,14 @@ async def test_googles_clients_get_googles_errors(tmp_path: Path, method, path, 
 
 
 def test_every_endpoint_is_found_under_its_own_line():
-    samples = {"{id}": "x1", "{batch}": "x1", "{rest}": "x/y", "{gemini}": "v1beta", "{model}": "models/g"}
+    samples = {
+        "{id}": "x1",
+        "{batch}": "x1",
+        "{file}": "x1",
+        "{rest}": "x/y",
+        "{gemini}": "v1beta",
+        "{model}": "models/g",
+    }
     for each in ENDPOINTS:
         path = each.path
         for place, sample in samples.items():

@@ -22,6 +22,7 @@ from tests.proxy.gateway import Gateway, gateway, until
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 PRO, CLAUDE = "gemini-2.5-pro", "claude-opus-5-5"
 HELLO = [{"role": "user", "content": "Why is the sky blue?"}]
+BODY = {"model": "gpt-5", "messages": HELLO}
 PARAMS = {"model": CLAUDE, "max_tokens": 50, "messages": HELLO}
 
 
@@ -185,6 +186,35 @@ async def test_an_anthropic_batch_is_counted_where_its_results_are_fetched(claud
     assert [f"{row.cost_usd:f}" for row in rows] == ["0.003000000"] * 3 + ["0"]
     assert {row.project for row in proxy.records} == {"web"}
     assert sum(r.cost_usd for r in proxy.records if r.endpoint is Endpoint.BATCHES) == 0
+
+
+async def test_an_openai_batch_is_counted_where_its_output_is_fetched(gpt, proxy: Gateway, app):
+    asked = ({"custom_id": f"r{n}", "method": "POST", "url": "/v1/chat/completions", "body": BODY} for n in range(4))
+    content = b"".join(json.dumps(each).encode() + b"\n" for each in asked)
+    file = await gpt.files.create(file=("in.jsonl", content), purpose="batch")
+    steering = {"x-simulate": "input=1000,output=100,errored=1"}
+    made = await gpt.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", extra_headers=steering
+    )
+    ended = await gpt.batches.retrieve(made.id)
+    assert (ended.status, [each.id async for each in gpt.batches.list()]) == ("completed", [made.id])
+    provider = proxy.proxy.forwarder.standing.providers["openai"].base_url
+    async with openai.AsyncOpenAI(api_key="key", base_url=f"{provider}/v1") as direct:
+        for number in (ended.output_file_id, ended.error_file_id, ended.output_file_id, file.id):
+            assert (await gpt.files.content(number)).content == (await direct.files.content(number)).content
+    await until(lambda: len(proxy.records) == 12)
+    rows = [record for record in proxy.records if record.endpoint is Endpoint.BATCH_RESULT]
+    noted = [each for each in app[BOOKS].last(100) if each.endpoint is Endpoint.BATCH_RESULT]
+    assert [row.tags["custom_id"] for row in rows] == [each.custom_id for each in noted] == ["r0", "r1", "r2", "r3"]
+    assert [row.provider_request_id for row in rows] == [each.id for each in noted]
+    assert [row.output_tokens for row in rows] == [each.tokens.output for each in noted] == [100, 100, 100, 0]
+    # 1,000 in at $1.25 and 100 out at $10 a million, halved
+    assert [f"{row.cost_usd:f}" for row in rows] == ["0.001125000"] * 3 + ["0"]
+    assert {(row.provider, row.service_tier, row.cost_status) for row in rows} == {
+        ("openai", "batch", CostStatus.EXACT)
+    }
+    assert [row.status for row in rows] == [200, 200, 200, 400]
+    assert sum(r.cost_usd for r in proxy.records if r.endpoint is not Endpoint.BATCH_RESULT) == 0
 
 
 async def test_files_pass_both_ways(claude, gpt, proxy: Gateway):

@@ -1,5 +1,6 @@
 """Batches, files and embeddings of the simulated provider, as the real SDKs see them."""
 
+import json
 from collections.abc import AsyncIterator
 
 import anthropic
@@ -118,6 +119,103 @@ async def test_a_file_is_kept_for_both_protocols(claude, gpt, app):
     with pytest.raises(openai.NotFoundError):
         await gpt.files.retrieve(theirs.id)
     assert {each.endpoint for each in app[BOOKS].last(100)} == {Endpoint.FILES}
+
+
+def batch_input(number: int, url: str = "/v1/chat/completions", **body: object) -> bytes:
+    asked = {"model": "gpt-5", "messages": PARAMS["messages"], **body}
+    lines = ({"custom_id": f"r{index}", "method": "POST", "url": url, "body": asked} for index in range(number))
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+async def made_of(gpt: openai.AsyncOpenAI, content: bytes, url: str = "/v1/chat/completions", steering: str = ""):
+    file = await gpt.files.create(file=("in.jsonl", content), purpose="batch")
+    return await gpt.batches.create(
+        input_file_id=file.id, endpoint=url, completion_window="24h", extra_headers=steer(steering)
+    )
+
+
+async def lines_of(gpt: openai.AsyncOpenAI, number: str) -> list[dict]:
+    return [json.loads(line) for line in (await gpt.files.content(number)).text.splitlines()]
+
+
+async def test_an_openai_batch_leaves_two_files_and_is_in_the_books_once(gpt, app):
+    made = await made_of(gpt, batch_input(4), steering="input=1000,output=100,errored=1,expired=1")
+    assert (made.status, made.request_counts.total, made.output_file_id) == ("in_progress", 4, None)
+    ended = await gpt.batches.retrieve(made.id)
+    assert await gpt.batches.retrieve(made.id) == ended
+    assert (ended.status, ended.request_counts.completed, ended.request_counts.failed) == ("expired", 2, 2)
+    good, bad = await lines_of(gpt, ended.output_file_id), await lines_of(gpt, ended.error_file_id)
+    assert [line["custom_id"] for line in good + bad] == ["r0", "r1", "r2", "r3"]
+    body = good[0]["response"]["body"]
+    assert (body["object"], body["service_tier"]) == ("chat.completion", "default")
+    assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (1000, 100)
+    assert (bad[0]["response"], bad[0]["error"]["code"]) == (None, "batch_expired")
+    assert (bad[1]["response"]["status_code"], bad[1]["error"]) == (400, None)
+    noted = [each for each in app[BOOKS].last(100) if each.endpoint is Endpoint.BATCH_RESULT]
+    assert [(each.custom_id, each.tokens.output) for each in noted] == [("r0", 100), ("r1", 100), ("r2", 0), ("r3", 0)]
+    assert {each.batch for each in noted} == {made.id}
+    assert noted[0].id == good[0]["response"]["request_id"]
+    assert app[BOOKS].totals.output_tokens == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "body", "kind"),
+    [("/v1/responses", {"input": "Why?"}, "response"), ("/v1/embeddings", {"input": ["Why?"]}, "list")],
+)
+async def test_an_openai_batch_may_ask_other_endpoints(gpt, url, body, kind):
+    made = await made_of(gpt, batch_input(2, url, **body), url)
+    ended = await gpt.batches.retrieve(made.id)
+    assert (ended.status, ended.error_file_id) == ("completed", None)
+    assert {line["response"]["body"]["object"] for line in await lines_of(gpt, ended.output_file_id)} == {kind}
+
+
+async def test_a_request_of_an_openai_batch_that_is_not_valid_is_refused_alone(gpt):
+    content = batch_input(1) + batch_input(2, messages=[]).splitlines()[1]
+    ended = await gpt.batches.retrieve((await made_of(gpt, content)).id)
+    (refused,) = await lines_of(gpt, ended.error_file_id)
+    assert (refused["response"]["status_code"], ended.status) == (400, "completed")
+    assert "messages" in refused["response"]["body"]["error"]["message"]
+
+
+async def test_an_openai_batch_may_take_its_time_and_be_listed_and_cancelled(gpt):
+    made = await made_of(gpt, batch_input(2), steering="polls=2")
+    assert (await gpt.batches.retrieve(made.id)).status == "in_progress"
+    assert (await gpt.batches.cancel(made.id)).status == "cancelling"
+    ended = await gpt.batches.retrieve(made.id)
+    assert (ended.status, ended.output_file_id) == ("cancelled", None)
+    assert {line["error"]["code"] for line in await lines_of(gpt, ended.error_file_id)} == {"batch_cancelled"}
+    assert [each.id async for each in gpt.batches.list()] == [made.id]
+    with pytest.raises(openai.BadRequestError):
+        await gpt.batches.cancel(made.id)
+    with pytest.raises(openai.NotFoundError):
+        await gpt.batches.retrieve("batch_no")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\n",
+        b"{\n",
+        b"7\n",
+        batch_input(1) * 2,
+        batch_input(1, "/v1/responses"),
+        batch_input(1).replace(b"POST", b"GET"),
+        batch_input(1).replace(b'"r0"', b"0"),
+    ],
+    ids=["nothing", "no JSON", "no object", "one name twice", "another endpoint", "another method", "no name"],
+)
+async def test_an_openai_batch_whose_file_is_wrong_fails(gpt, content):
+    made = await made_of(gpt, content)
+    assert made.status == "validating"
+    failed = await gpt.batches.retrieve(made.id)
+    assert (failed.status, failed.output_file_id, len(failed.errors.data)) == ("failed", None, 1)
+
+
+async def test_an_openai_batch_is_of_a_file_and_an_endpoint_that_there_are(gpt):
+    file = await gpt.files.create(file=("in.jsonl", batch_input(1)), purpose="user_data")
+    for number, url in ((file.id, "/v1/chat/completions"), ("file-no", "/v1/chat/completions"), (file.id, "/v1/x")):
+        with pytest.raises(openai.BadRequestError):
+            await gpt.batches.create(input_file_id=number, endpoint=url, completion_window="24h")
 
 
 async def test_an_embedding_has_the_shape_and_the_counts_that_were_asked_for(gpt, app):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from data.model import Endpoint, Tokens
 from proxy.usage import BatchResult, Billing, parser_for
-from proxy.usage.batch_results import ResultsParser
+from proxy.usage.batch_results import ResultsParser, read_result
 
 MESSAGE = {
     "id": "msg_1",
@@ -29,7 +29,7 @@ ALL = DONE + FAILED + line("c", "canceled") + line("d", "expired")
 
 def read(*pieces: bytes, **limits: int) -> tuple[list[BatchResult], str]:
     found: list[BatchResult] = []
-    parser = ResultsParser(found.append, **limits)
+    parser = ResultsParser(found.append, read_result, **limits)
     for piece in pieces:
         parser.feed(piece)
     usage = parser.finish()

@@ -9,6 +9,7 @@ from data.config import KeysConfig
 from data.model import Endpoint, Protocol
 from proxy.admission.gate import Admitted, Gate, Refused, Wanted
 from proxy.admission.keys import KeyRing, presented_key
+from proxy.admission.shared_limits import SharedLimits
 from tests.proxy.admission.keys import NOW, in_a_minute, key
 
 AT = NOW.timestamp()
@@ -110,6 +111,17 @@ def test_an_old_secret_goes_on_until_its_overlap_ends():
 def test_what_a_key_may_ask_for(document, wanted: Wanted, expected: tuple[int, str]):
     stored, text = key(**document)
     assert code(admit(gate(stored), text, wanted)) == expected
+
+
+def test_while_nobody_knows_what_was_used_only_limited_keys_are_refused(tmp_path):
+    limited, limited_text = key("limited", max_parallel=5)
+    free, free_text = key("free")
+    ring = KeyRing(SharedLimits(tmp_path, "proxy").begin)  # it has not joined the others
+    ring.replace((limited, free))
+    at = Gate(ring, KeysConfig(required=True))
+    refused = admit(at, limited_text)
+    assert (code(refused), refused.headers["retry-after"]) == ((503, "limits_unknown"), "1")
+    assert isinstance(admit(at, free_text), Admitted)
 
 
 def test_a_key_at_its_limit_is_told_when_to_come_back():
