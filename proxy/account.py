@@ -1,13 +1,14 @@
 """The account of one call: what passes is timed and counted, and closing it writes the call's one ledger record."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from time import perf_counter, time_ns
 from typing import Protocol as Shape
 
 from data.model import Endpoint, LedgerRecord, Outcome, RequestStart
+from proxy.books import Books
 from proxy.in_flight import Phase
 from proxy.record import Cost, Ending, Pricer, cost_of, row
 from proxy.secrets import scrubbed
@@ -18,27 +19,6 @@ from proxy.usage.usage import Usage
 
 _NO_ANSWER = Usage(note="no answer was seen")
 _log = logging.getLogger(__name__)
-
-
-class Ledger(Shape):
-    """Where calls are written down; `proxy.spool.Spool` is one."""
-
-    def start(self, start: RequestStart) -> object:
-        """Write down that a call is sent on; whatever it raises, the call is refused."""
-        ...
-
-    def end(self, record: LedgerRecord) -> int:
-        """Write down how it ended; return its number."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """Where closed accounts go: the ledger for ever, the live counters for now; and what answers' headers tell."""
-
-    ledger: Ledger
-    closed: Callable[[LedgerRecord], object]
-    answered: Callable[[RequestStart, Mapping[str, str]], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,24 +129,28 @@ class Account:
         return self._tee is not None and self._tee.pending
 
     def close(self, fault: Fault | None = None) -> None:
-        """Write the record: the answer is complete, or `fault` ended it."""
+        """Say how it ended: the answer is complete, or `fault` ended it. Its record is written at the turn's end."""
         if self._closed:
             return
         self._closed = True
         usage = self._tee.finish() if self._tee is not None else _NO_ANSWER
         fault = self._fault_in_answer(usage) if fault is None else self._still_fault(fault, usage)
         self.fault = fault
-        self.tokens = usage.all_tokens.input + usage.all_tokens.output
-        record = self._record(usage, fault)
+        tokens = usage.all_tokens
+        self.tokens = tokens.input + tokens.output
+        now, now_us = perf_counter(), time_ns() // 1000
+        self._books.enter(lambda: self._enter(usage, fault, now, now_us))
+
+    def _enter(self, usage: Usage, fault: Fault | None, now: float, now_us: int) -> None:
         try:
-            self._write(record)
-        except Exception:  # noqa: BLE001 - the answer must not suffer from its bookkeeping
-            _log.exception("a call could not be accounted for", extra={"record": record.id})
+            self._write(self._record(usage, fault, now, now_us))
+        except Exception:  # noqa: BLE001 - other calls must not suffer from it
+            _log.exception("a call could not be accounted for", extra={"record": self.start.id})
 
     def _write(self, record: LedgerRecord) -> None:
         hold = self.hold
         try:
-            sequence = self._books.ledger.end(record)
+            sequence = self._books.ledger.take(record)
         except Exception:
             if hold is not None:
                 hold.release()
@@ -194,12 +178,11 @@ class Account:
         whole = self._streams and usage.complete and not usage.error_class
         return None if whole and not fault.final else fault
 
-    def _record(self, usage: Usage, fault: Fault | None) -> LedgerRecord:
+    def _record(self, usage: Usage, fault: Fault | None, now: float, now_us: int) -> LedgerRecord:
         billed, told = fault is None or fault.billed, usage
         usage = with_estimated_input(usage, self.start.estimated_input_tokens) if billed else usage
-        ended_at = max(time_ns() // 1000, self.start.started_at)
+        ended_at = max(now_us, self.start.started_at)
         cost = cost_of(self.start, usage, self._price, at_us=ended_at, billed=billed)
-        now = perf_counter()
         ending = Ending(
             outcome=fault.outcome if fault else Outcome.OK,
             status=fault.status if fault else self._status,

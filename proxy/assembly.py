@@ -18,11 +18,11 @@ from data.queries.keys import KeyStore
 from data.tasks import Tasks
 from proxy import genai
 from proxy.access_log import AccessLog
-from proxy.account import Books
 from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
 from proxy.attempts import Means
 from proxy.batches import Batches
+from proxy.books import Books
 from proxy.breaker import Breaker
 from proxy.budget.budgets import Budgets
 from proxy.budget.status import uses
@@ -102,9 +102,10 @@ def assembled(works: Works) -> Parts:
         spool.end(record)
         closed(record)
 
+    books = Books(spool, closed, answered)
     means = Means(
         client=works.client,
-        books=Books(spool, closed, answered),
+        books=books,
         batches=Batches(works.seen_results, works.standing.prices.price, write_result),
         gate=works.gate,
         budgets=works.budgets,

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from data.model import Endpoint, Protocol, RequestStart
 from data.tasks import Tasks
-from proxy.account import Account, Books
+from proxy.account import Account
 from proxy.admission.gate import Admitted, Gate
 from proxy.batches import Batches, origin_of
+from proxy.books import Books
 from proxy.breaker import Breaker
 from proxy.budget.budgets import Budgets
 from proxy.budget.money import usd

@@ -179,7 +179,7 @@ class Exchange:
         return translated
 
     async def _relay(self, body: aiohttp.StreamReader, *, at_once: bool) -> web.StreamResponse:
-        """Pass pieces on as they come; the account is closed before the last one leaves."""
+        """Pass pieces on as they come; the account is closed before the last one leaves, and written down after it."""
         if at_once and not self._reply.begun:
             await self._reply.begin()
         chunk, at = b"", perf_counter()

@@ -60,8 +60,9 @@ class Forwarder:
         self._means.closing.set()
 
     async def idle(self) -> None:
-        """Wait until no call is in flight."""
+        """Wait until no call is in flight, and all are written down."""
         await self._idle.wait()
+        self._means.books.flush()
 
     def interrupt(self) -> None:
         """End the calls in flight; each leaves its record."""

@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from proxy.segments import Kind, Segment, encoded, segment_path
 
 #: Writes bytes to a file descriptor and says how many it took, like `os.write`.
@@ -56,12 +54,11 @@ class SegmentLog:
         self.active, self._descriptor = self._create(number, next_sequence)
         self.segments.append(self.active)
 
-    def append(self, kind: Kind, number: int, value: msgspec.Struct | None, *, next_sequence: int) -> Segment:
-        """Write one frame; return the segment it went to. Raises OSError, and then nothing was written."""
-        frame = encoded(kind, number, value)
-        if self.active.size + len(frame) > self._max_bytes and self.active.size:
+    def append(self, frames: bytes, *, next_sequence: int) -> Segment:
+        """Write whole frames at once; return the segment they went to. Raises OSError, and then nothing was written."""
+        if self.active.size + len(frames) > self._max_bytes and self.active.size:
             self._rotate(next_sequence)
-        self._put(self._descriptor, self.active, frame)
+        self._put(self._descriptor, self.active, frames)
         return self.active
 
     def unsynced(self) -> Unsynced:

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +22,7 @@ from data.model import LedgerRecord, RequestStart
 from proxy.recovery import Recovered, recover
 from proxy.segment_log import SegmentLog, Write, remove
 from proxy.segment_reader import SegmentReader
-from proxy.segments import Kind, Segment
+from proxy.segments import Kind, Segment, encoded
 from proxy.spool_errors import SpoolBusy, SpoolFull
 from proxy.spool_folder import identity, lock_folder
 from proxy.storable import storable
@@ -35,6 +35,8 @@ TAIL_RECORDS: Final = 8192
 #: How long a written frame waits for others before it is made durable; the disk's own time comes on top.
 GROUP_S: Final = 0.02
 _RETRY_S: Final = 0.1
+#: Records that leave in one write.
+_AT_ONCE: Final = 64
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class Spool:
         self._waiting: deque[tuple[int, LedgerRecord]] = deque()  # ended, but the disk was full
         self._reader = SegmentReader()
         self._trouble = ""
+        self._told = False  # whether the log says that records wait
         self._dirty = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._sync_in_groups, name="spool-sync", daemon=True)
@@ -130,8 +133,7 @@ class Spool:
         """Write down that a request is sent on. Raises SpoolFull."""
         with self._lock:
             try:
-                self._write_waiting()
-                segment = self._append(Kind.START, 0, start)
+                segment = self._write_waiting(start) or self._append(_frame(Kind.START, 0, start))
             except OSError as error:
                 self._trouble = str(error)
                 raise SpoolFull(f"the spool in {self._folder} takes no more: {error}") from error
@@ -144,17 +146,30 @@ class Spool:
 
         Never raises for a full disk: the record is kept in memory and written as soon as there is room.
         """
+        sequence = self.take(record)
+        self.write()
+        return sequence
+
+    def take(self, record: LedgerRecord) -> int:
+        """Take note of how a request ended, to be written with the next start or by `write`; return its number."""
         with self._lock:
             sequence = self._next
             self._next += 1
             self._waiting.append((sequence, record))
+        return sequence
+
+    def write(self) -> None:
+        """Write what was taken. Never raises for a full disk, see `end`."""
+        with self._lock:
             try:
                 self._write_waiting()
+                self._told = False
             except OSError as error:
-                if len(self._waiting) == 1:
+                self._trouble = str(error)
+                if not self._told:
+                    self._told = True
                     _log.error("spool: records wait in memory, the disk takes no more: %s", error)
         self._wake()
-        return sequence
 
     def read(self, after: int, limit: int) -> tuple[int, list[LedgerRecord]]:
         """Durable records behind `after`, at most `limit`, without a gap: the first one's number, and they.
@@ -184,7 +199,7 @@ class Spool:
             while self._tail and self._tail[0][0] <= self._shipped:
                 self._tail.popleft()
             try:
-                self._append(Kind.SHIPPED, self._shipped, None)
+                self._append(encoded(Kind.SHIPPED, self._shipped))
             except OSError as error:
                 _log.warning("spool: the offset could not be written: %s", error)
             done = self._log.detach_shipped(min(self._shipped, self._floor()) if self._floor else self._shipped)
@@ -226,12 +241,24 @@ class Spool:
         self._log.close()
         os.close(self._folder_lock)
 
-    def _write_waiting(self) -> None:
+    def _write_waiting(self, start: RequestStart | None = None) -> Segment | None:
+        """Write what waits, with `start` behind it where one write takes both; return where that one went, or None."""
         while self._waiting:
-            sequence, record = self._waiting[0]
-            segment = self._append(Kind.END, sequence, record)
-            self._waiting.popleft()
-            self._wrote(sequence, record, segment)
+            group = list(islice(self._waiting, _AT_ONCE))
+            behind = start if len(group) == len(self._waiting) else None
+            try:
+                segment = self._append(_frames(group, behind))
+            except OSError:
+                if len(group) == 1 and behind is None:
+                    raise
+                group, behind = group[:1], None  # a disk without room for all may have some for one
+                segment = self._append(_frames(group, None))
+            for sequence, record in group:
+                self._waiting.popleft()
+                self._wrote(sequence, record, segment)
+            if behind is not None:
+                return segment
+        return None
 
     def _wrote(self, sequence: int, record: LedgerRecord, segment: Segment) -> None:
         segment.ended(sequence, record.ended_at)
@@ -242,15 +269,8 @@ class Spool:
         if (started := self._flights.pop(record.id, None)) is not None:
             started.in_flight -= 1
 
-    def _append(self, kind: Kind, number: int, value: msgspec.Struct | None) -> Segment:
-        following = self._written + 1
-        try:
-            return self._log.append(kind, number, value, next_sequence=following)
-        except (ValueError, OverflowError, TypeError):
-            if value is None:
-                raise
-            _log.exception("spool: a record holds values that cannot be stored and is written without them")
-            return self._log.append(kind, number, storable(value), next_sequence=following)
+    def _append(self, frames: bytes) -> Segment:
+        return self._log.append(frames, next_sequence=self._written + 1)
 
     def _oldest_us(self, unshipped: list[Segment]) -> int | None:
         if self._tail and self._tail[0][0] == self._shipped + 1:
@@ -291,3 +311,18 @@ class Spool:
             self._trouble = self._trouble if waiting else ""
             self._log.synced(work)
         return not waiting
+
+
+def _frames(records: Iterable[tuple[int, LedgerRecord]], start: RequestStart | None) -> bytes:
+    frames = [_frame(Kind.END, sequence, record) for sequence, record in records]
+    if start is not None:
+        frames.append(_frame(Kind.START, 0, start))
+    return b"".join(frames)
+
+
+def _frame(kind: Kind, number: int, value: msgspec.Struct) -> bytes:
+    try:
+        return encoded(kind, number, value)
+    except (ValueError, OverflowError, TypeError):
+        _log.exception("spool: a record holds values that cannot be stored and is written without them")
+        return encoded(kind, number, storable(value))

@@ -162,13 +162,13 @@ async def gateway(
     settled = Config(**{"home": home, "proxy": limits, "providers": providers, **config})
     async with running(settled, store or TakingStore()) as proxy:
         records: list[LedgerRecord] = []
-        written = proxy.spool.end
+        taken = proxy.spool.take
 
-        def end(record: LedgerRecord) -> int:
+        def take(record: LedgerRecord) -> int:
             records.append(record)
-            return written(record)
+            return taken(record)
 
-        proxy.forwarder._means.books.ledger.end = end  # type: ignore[method-assign]
+        proxy.forwarder._means.books.ledger.take = take  # type: ignore[method-assign]
         yield Gateway(proxy, records)
 
 

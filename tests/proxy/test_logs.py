@@ -68,7 +68,7 @@ async def test_a_fault_inside_a_call_is_logged_with_the_request_id_that_the_clie
         def fails(_record: object) -> int:
             raise OSError("disk full")
 
-        proxy.proxy.forwarder._means.books.ledger.end = fails  # type: ignore[method-assign, assignment]
+        proxy.proxy.forwarder._means.books.ledger.take = fails  # type: ignore[method-assign, assignment]
         logging.getLogger("proxy").addHandler(kept := Kept())
         try:
             async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from data.model import LedgerRecord, Outcome, RequestStart
-from proxy.segments import examine
+from proxy.segments import Kind, encoded, examine
 from proxy.spool import TAIL_RECORDS, Spool, SpoolBusy, SpoolFull
 from tests.proxy.spool_samples import NOW, durable, ended, estimated, ids, opened, started, until
 
@@ -344,3 +344,50 @@ def test_records_are_durable_soon(tmp_path):
     with opened(tmp_path) as spool:
         spool.end(ended("a"))
         until(lambda: spool.read(0, 1)[1], within_s=5)
+
+
+def test_what_was_taken_leaves_in_one_write_with_the_next_start(tmp_path):
+    writes: list[int] = []
+
+    def write(descriptor: int, data: bytes) -> int:
+        writes.append(len(data))
+        return os.write(descriptor, data)
+
+    with opened(tmp_path, write=write) as spool:
+        for name in ("a", "b"):
+            spool.start(started(name))
+        writes.clear()
+        assert [spool.take(ended(name)) for name in ("a", "b")] == [1, 2]
+        assert (spool.written, writes) == (0, [])
+        spool.start(started("c"))
+        assert (spool.written, len(writes)) == (2, 1)
+        spool.take(ended("c"))
+        spool.write()
+        spool.write()
+        assert (spool.written, len(writes)) == (3, 2)
+        assert ids(durable(spool)) == ["a", "b", "c"]
+
+
+def test_a_disk_with_room_for_some_takes_those_and_keeps_the_others(tmp_path):
+    room = [0]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if len(data) > room[0]:
+            raise OSError(errno.ENOSPC, "no space left")
+        room[0] -= len(data)
+        return os.write(descriptor, data)
+
+    room[0] = 10_000
+    with opened(tmp_path, write=write) as spool:
+        for name in ("a", "b", "c"):
+            spool.start(started(name))
+        for name in ("a", "b", "c"):
+            spool.take(ended(name))
+        room[0] = len(encoded(Kind.END, 1, ended("a"))) + 10
+        spool.write()
+        assert spool.written == 1
+        with pytest.raises(SpoolFull):
+            spool.start(started("d"))
+        room[0] = 10_000
+        spool.start(started("d"))
+        assert spool.written == 3
