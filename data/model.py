@@ -1,6 +1,5 @@
 """The ledger's vocabulary: what one request to a provider was, in plain values. No I/O, no clock."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
@@ -67,8 +66,7 @@ class Source(StrEnum):
     IMPORTED = "imported"
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(msgspec.Struct, frozen=True, gc=False):
     """Disjoint token counts of one request; `reasoning` alone is a subset (of `output`)."""
 
     uncached_input: int = 0

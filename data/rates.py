@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
+import msgspec
+
 from data.model import CostStatus, Tokens
 
 #: How the note of a price begins that leaves calls of tools out.
@@ -11,8 +13,7 @@ _NANO = Decimal("1e-9")
 _EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN)
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+class Priced(msgspec.Struct, frozen=True, gc=False):
     """What a request costs in US dollars (nine decimals, half to even), how sure that is, and who says so.
 
     `cost_usd` is None exactly when `status` is UNPRICED. `note` names what could not be priced exactly.

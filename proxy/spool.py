@@ -33,7 +33,7 @@ SEGMENT_BYTES: Final = 16 * 1024 * 1024
 #: Records kept in memory for a shipper that has caught up.
 TAIL_RECORDS: Final = 8192
 #: How long a written frame waits for others before it is made durable; the disk's own time comes on top.
-GROUP_S: Final = 0.02
+GROUP_S: Final = 0.04
 _RETRY_S: Final = 0.1
 #: Records that leave in one write.
 _AT_ONCE: Final = 64

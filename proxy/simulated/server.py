@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
+import msgspec
 import orjson
 from aiohttp import web
 
@@ -127,8 +128,7 @@ async def _log(request: web.Request) -> web.Response:
     """The last requests, oldest first; `?limit=N` for fewer or more than a thousand."""
     wanted = request.query.get("limit", "")
     limit = int(wanted) if wanted.isdecimal() else _LOGGED
-    entries = [asdict(each) for each in request.app[BOOKS].last(limit)]
-    return web.Response(body=orjson.dumps(entries), headers=_JSON)
+    return web.Response(body=msgspec.json.encode(request.app[BOOKS].last(limit)), headers=_JSON)
 
 
 async def _totals(request: web.Request) -> web.Response:

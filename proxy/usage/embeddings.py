@@ -1,9 +1,9 @@
 """Embeddings, OpenAI's and Gemini's: only what went in counts."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from data.model import Tokens
 from proxy.usage import fields

@@ -1,8 +1,7 @@
 """How many tokens a broken answer was, as well as its text can tell. Pure."""
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from proxy.usage.usage import Usage
 

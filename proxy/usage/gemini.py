@@ -5,10 +5,10 @@ its counts so far again and again: per field the last ones are right. It has no 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from data.model import Tokens
 from proxy.sse import SseEvent

@@ -6,8 +6,9 @@ over, its share is billed only if it had begun to answer.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from data.model import Tokens
 from proxy.usage import fields

@@ -5,10 +5,10 @@ Providers that tell running counts in every chunk are read as well: the last one
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.sse import SseEvent
 from proxy.usage import fields

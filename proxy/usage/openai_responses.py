@@ -4,10 +4,10 @@ The last event (`response.completed`, `.incomplete` or `.failed`) carries the wh
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.sse import SseEvent
 from proxy.usage import fields

@@ -1,10 +1,10 @@
 """Whatever else a provider answers: its counts, if it tells some in a way that is known here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from data.model import Tokens
 from proxy.sse import SseEvent

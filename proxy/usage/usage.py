@@ -1,6 +1,5 @@
 """What a provider's answer says about itself, in the ledger's terms, and how a parser of it looks."""
 
-from dataclasses import fields
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -9,7 +8,7 @@ import msgspec
 from data.model import Tokens
 
 _NONE = Tokens()
-_COUNTS: Final = tuple(field.name for field in fields(Tokens))
+_COUNTS: Final = Tokens.__struct_fields__
 
 
 class Billing(StrEnum):
