@@ -1,6 +1,6 @@
 """Headers on their way through: hop-by-hop ones and ours stay here, everything else passes as it came."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -76,8 +76,10 @@ def without_virtual_keys(sent: CIMultiDict[str], path: str) -> str:
     return f"{plain}?{'&'.join(kept)}" if kept else plain
 
 
-def unsendable_header(raw_headers: Iterable[tuple[bytes, bytes]]) -> str:
+def unsendable_header(raw_headers: Sequence[tuple[bytes, bytes]]) -> str:
     """Return the name of a header that aiohttp would send on mutilated, as its value is not UTF-8; '' for none."""
+    if b"".join([value for _, value in raw_headers]).isascii():
+        return ""
     for name, value in raw_headers:
         if not value.isascii():
             try:

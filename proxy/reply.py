@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from proxy.errors import ClientGone
@@ -24,6 +25,20 @@ class _AsProvided(web.StreamResponse):
 
 class _Whole(web.Response, _AsProvided):
     """One that is here in one piece."""
+
+    async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        if request.method != hdrs.METH_POST or self._status != 200 or request.version != HttpVersion11:
+            return await super()._start(request)
+        # of such an answer, as nearly all are, there is nothing to find out
+        self._req = request
+        self._keep_alive = request.keep_alive if self._keep_alive is None else self._keep_alive
+        if not self._keep_alive:
+            self._headers[hdrs.CONNECTION] = "close"
+        if hdrs.CONTENT_LENGTH not in self._headers:
+            self._headers[hdrs.CONTENT_LENGTH] = str(self.content_length)
+        writer = self._payload_writer = request._payload_writer  # noqa: SLF001 - as aiohttp's own does
+        await writer.write_headers(f"HTTP/1.1 200 {self._reason}", self._headers)
+        return writer
 
 
 class Reply:

@@ -5,6 +5,8 @@ from functools import lru_cache
 from math import ceil
 from time import gmtime, strftime
 
+from multidict import istr
+
 from data.model import Protocol
 from proxy.admission.limits import Quota
 
@@ -25,11 +27,13 @@ def quota_headers(quotas: Iterable[Quota], protocol: Protocol, wall_s: float) ->
 
 
 @lru_cache(16)
-def _names(protocol: Protocol, name: str) -> tuple[str, str, str]:
+def _names(protocol: Protocol, name: str) -> tuple[istr, istr, istr]:
+    words = ("limit", "remaining", "reset")
     if protocol is Protocol.ANTHROPIC:
-        begin = f"anthropic-ratelimit-{name}"
-        return f"{begin}-limit", f"{begin}-remaining", f"{begin}-reset"
-    return f"x-ratelimit-limit-{name}", f"x-ratelimit-remaining-{name}", f"x-ratelimit-reset-{name}"
+        limit, remaining, reset = (istr(f"anthropic-ratelimit-{name}-{word}") for word in words)
+    else:
+        limit, remaining, reset = (istr(f"x-ratelimit-{word}-{name}") for word in words)
+    return limit, remaining, reset
 
 
 @lru_cache(256)

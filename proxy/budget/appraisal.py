@@ -1,16 +1,20 @@
 """What calls may cost at the places they may be sent to: their demand at the prices of the day."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from data.ceilings import Ceiling
 from data.model import Endpoint
 from data.pricing import PriceBook
 from proxy.budget.demand import Demand, Limits, demand
 from proxy.budget.worst_case import Worst, worst_case
 
 _MAX_MODEL: Final = 200
+_DAY_S: Final = 86_400
+_RATES_KEPT: Final = 4096
 
 
 class _Call(msgspec.Struct):
@@ -38,22 +42,30 @@ class Appraiser:
     def __init__(self, prices: PriceBook, assumed_output: int) -> None:
         self._prices = prices
         self._assumed_output = assumed_output
+        self._rates = lru_cache(_RATES_KEPT)(self._look_up)
 
     def worst(self, asked: Demand, *, provider: str, protocol: str, model: str, now_s: float) -> Worst:
         """Return the most a call may cost at one place. `protocol` is the provider's."""
         if not asked.bills:
             return Worst()
-        rates = self._prices.ceilings(
+        kind = (asked.service_tier, asked.speed, asked.inference_geo)
+        rates = self._rates(provider, protocol, model, kind, now_s // _DAY_S)
+        window = self._prices.window(provider, protocol, model) if asked.open_ended else None
+        return worst_case(asked, rates, window, self._assumed_output)
+
+    def _look_up(
+        self, provider: str, protocol: str, model: str, kind: tuple[str, str, str], day: float
+    ) -> tuple[Ceiling, ...]:
+        service_tier, speed, inference_geo = kind
+        return self._prices.ceilings(
             provider=provider,
             protocol=protocol,
             model=model,
-            at=datetime.fromtimestamp(now_s, UTC),
-            service_tier=asked.service_tier,
-            speed=asked.speed,
-            inference_geo=asked.inference_geo,
+            at=datetime.fromtimestamp(day * _DAY_S, UTC),
+            service_tier=service_tier,
+            speed=speed,
+            inference_geo=inference_geo,
         )
-        window = self._prices.window(provider, protocol, model) if asked.open_ended else None
-        return worst_case(asked, rates, window, self._assumed_output)
 
     def batch(self, body: bytes, *, provider: str, protocol: str, now_s: float) -> Worst:
         """Return the most that all calls of a new batch may cost together; unknown where it cannot be read.

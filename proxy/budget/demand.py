@@ -157,7 +157,8 @@ def _measured(body: bytes, output: int | None, limits: Limits, read: Body) -> De
 
 def _found(read: Body) -> _Found:
     found = _Found()
-    found.cached(read.cache_control)
+    if read.cache_control is not ABSENT:
+        found.cached(read.cache_control)
     for tool in read.tools or ():
         if tool.cache_control is not ABSENT:
             found.cached(tool.cache_control)
@@ -220,6 +221,8 @@ def _weigh_inline(inline: Inline, found: _Found) -> None:
 
 def _uses(read: Body) -> int:
     """How often the provider runs a tool for this call, at the most."""
+    if not read.tools and read.mcp_servers is ABSENT and read.web_search_options is ABSENT:
+        return 0
     run = [tool for tool in read.tools or () if tool.type or read.contents is not None]
     run = [tool for tool in run if _runs_at_provider(tool)]
     if not (run or is_any(read.mcp_servers) or is_any(read.web_search_options)):
@@ -237,15 +240,9 @@ def _runs_at_provider(tool: Tool) -> bool:
 
 
 def _lies_elsewhere(read: Body) -> bool:
-    return (
-        is_any(read.previous_response_id)
-        or is_any(read.conversation)
-        or is_any(read.container)
-        or is_any(read.cached_content)
-        or is_any(read.cached_content_snake)
-        # a stored prompt is an object; a text there is the prompt itself
-        or memoryview(read.prompt)[:1].tobytes() == b"{"
-    )
+    named = [raw for raw in _AT_PROVIDER(read) if raw is not ABSENT and is_any(raw)]
+    # a stored prompt is an object; a text there is the prompt itself
+    return bool(named) or (read.prompt is not ABSENT and memoryview(read.prompt)[:1].tobytes() == b"{")
 
 
 def _hidden(thinking: Thinking) -> int | None:
@@ -255,6 +252,9 @@ def _hidden(thinking: Thinking) -> int | None:
     return thinking.budget_tokens if thinking.type == "enabled" and thinking.budget_tokens > 0 else None
 
 
+_AT_PROVIDER: Final = attrgetter(
+    "previous_response_id", "conversation", "container", "cached_content", "cached_content_snake"
+)
 _OF_GEMINI: Final = attrgetter(
     *(name for name in Tool.__struct_fields__ if name not in {"type", "max_uses", "cache_control"})
 )

@@ -5,6 +5,7 @@ Providers that tell running counts in every chunk are read as well: the last one
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -34,21 +35,37 @@ _DELTAS: Final = event_of(
 
 
 class _Finish(msgspec.Struct):
-    finish_reason: msgspec.Raw = msgspec.Raw()
+    finish_reason: Any = None
 
 
 class _Body(msgspec.Struct):
     """The fields that are read; everything else of an answer is skipped unread."""
 
+    id: Any = None
+    model: Any = None
+    service_tier: Any = None
+    choices: list[_Finish] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+class _RawFinish(msgspec.Struct):
+    finish_reason: msgspec.Raw = msgspec.Raw()
+
+
+class _RawBody(msgspec.Struct):
+    """The same fields as they stand there, so that one of them may be wrong."""
+
     id: msgspec.Raw = msgspec.Raw()
     model: msgspec.Raw = msgspec.Raw()
     service_tier: msgspec.Raw = msgspec.Raw()
-    choices: list[_Finish] | None = None
+    choices: list[_RawFinish] | None = None
     usage: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
 
 
 _BODY_DECODER: Final = msgspec.json.Decoder(_Body)
+_RAW_BODY_DECODER: Final = msgspec.json.Decoder(_RawBody)
 
 
 class ChatStream:
@@ -149,23 +166,38 @@ def _groqs(chunk: Mapping[str, Any]) -> dict[str, Any]:
 def read_body(data: bytes) -> Usage:
     """The counts of a plain answer; an error answer bills nothing."""
     try:
-        body = _BODY_DECODER.decode(data)
+        body = _body(data)
     except fields.UNREADABLE:
         return broken_body(data)
-    usage = fields.mapping(fields.decode(body.usage))
-    error = fields.error_of(fields.decode(body.error))
+    usage = fields.mapping(body.usage)
+    error = fields.error_of(body.error)
     complete = fields.count(usage.get("completion_tokens")) is not None or bool(error[0])
     heard = audio_note(usage)
     return Usage(
         tokens=chat_tokens(usage),
-        model=fields.text(fields.decode(body.model)),
-        stop_reason=fields.text(fields.decode(body.choices[0].finish_reason)) if body.choices else "",
-        service_tier=fields.text(fields.decode(body.service_tier)),
-        response_id=fields.text(fields.decode(body.id)),
+        model=fields.text(body.model),
+        stop_reason=fields.text(body.choices[0].finish_reason) if body.choices else "",
+        service_tier=fields.text(body.service_tier),
+        response_id=fields.text(body.id),
         raw=fields.encode(usage),
         complete=complete,
         billing=Billing.PARTLY if heard else Billing.COUNTED,
         note=heard if complete else "the answer told no counts",
         error_class=error[0],
         error_message=error[1],
+    )
+
+
+def _body(data: bytes) -> _Body:
+    if len(data) <= fields.MAX_JSON_BYTES:
+        with suppress(*fields.UNREADABLE):  # of which one field may be the cause: the others still count
+            return _BODY_DECODER.decode(data)
+    raw = _RAW_BODY_DECODER.decode(data)
+    return _Body(
+        id=fields.decode(raw.id),
+        model=fields.decode(raw.model),
+        service_tier=fields.decode(raw.service_tier),
+        choices=[_Finish(fields.decode(each.finish_reason)) for each in (raw.choices or ())[:1]],
+        usage=fields.decode(raw.usage),
+        error=fields.decode(raw.error),
     )
