@@ -1,6 +1,11 @@
-"""Everything that breaks, under load: afterwards the providers' own books and the ledger agree, row by row."""
+"""Everything that breaks, under load: afterwards the providers' own books and the ledger agree, row by row.
+
+Two troubles last only seconds here. For longer ones: `CHAOS_AWAY_S=600 CHAOS_OVERLOADED_S=60 pytest
+tests/e2e/test_chaos.py -k "away or overloaded_provider"`, with a store that is away and a provider that answers 529.
+"""
 
 import asyncio
+import os
 import shutil
 import tempfile
 import threading
@@ -23,6 +28,8 @@ pytestmark = pytest.mark.slow
 GOOD = (Ask(), Ask(stream=False), Ask("ttft_ms=20,duration_ms=60"))
 LIMITS = "first_byte_timeout_s = 3\nidle_timeout_s = 3\nconnect_timeout_s = 20\n"
 KILLS = 20
+AWAY_S = float(os.environ.get("CHAOS_AWAY_S", "8"))
+OVERLOADED_S = float(os.environ.get("CHAOS_OVERLOADED_S", "3"))
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +140,9 @@ def test_an_overloaded_provider_is_replaced_where_there_is_another_one(pieces: P
         pieces, *(Ask(stream=stream, model=model) for stream in (True, False) for model in (ALONE, BACKED))
     ) as at:
         at.wait_for_good(50)
-        pieces.providers["one"].overload(3)
+        pieces.providers["one"].overload(OVERLOADED_S)
         until(lambda: overloads(pieces) > 20, limit_s=60, what="calls were refused by the provider")
-        until(lambda: not refuses(pieces), limit_s=60, what="the provider is well again")
+        until(lambda: not refuses(pieces), limit_s=OVERLOADED_S + 60, what="the provider is well again")
         told = at.end()
     rows = assert_books_agree(pieces, told)
     failed = [each for each in told if not each.whole]
@@ -176,8 +183,8 @@ def test_calls_go_on_while_the_store_is_away_and_arrive_afterwards(pieces: Piece
         at.wait_for_good(100)
         until(lambda: pieces.health()[1]["store"]["status"] == "degraded", limit_s=60, what="health tells it")
         waiting = pieces.spool()["records"]
-        away_until = time.monotonic() + 8
-        until(lambda: time.monotonic() > away_until and pieces.get("/metrics").ok, limit_s=60)
+        away_until = time.monotonic() + AWAY_S
+        until(lambda: time.monotonic() > away_until and pieces.get("/metrics").ok, limit_s=AWAY_S + 60)
         assert pieces.spool()["records"] > waiting > 0
         assert pieces.health()[0] == "degraded"
         pieces.start_store()
