@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from data.model import LedgerRecord, RequestStart
@@ -38,6 +39,7 @@ _FEED_TEXT = (
     "cost_status",
     "ttft_ms",
 )
+_FEED_VALUES = attrgetter(*_FEED_TEXT)
 
 
 def _no_circuits() -> Circuits:
@@ -183,7 +185,7 @@ def _feed_item(number: int, record: LedgerRecord) -> dict[str, Any]:
         "number": number,
         "started_at": _iso(record.started_at),
         "ended_at": _iso(record.ended_at),
-        **{name: getattr(record, name) for name in _FEED_TEXT},
+        **dict(zip(_FEED_TEXT, _FEED_VALUES(record), strict=True)),
         "input_tokens": input_tokens,
         "output_tokens": record.output_tokens,
         "cache_read_tokens": record.cache_read_tokens,
