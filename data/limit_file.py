@@ -117,7 +117,7 @@ def enter(execute: Execute, proxy: str, mode: Mode) -> None:
 def leave(execute: Execute, proxy: str) -> None:
     """Forget a proxy, and what it had in flight; what was used there counts on."""
     execute("DELETE FROM proxies WHERE proxy = ?", (proxy,))
-    execute("DELETE FROM running WHERE proxy = ?", (proxy,))
+    end_running(execute, proxy)
 
 
 def minute(execute: Execute, key: str) -> Minute | None:
@@ -134,6 +134,11 @@ def keep(execute: Execute, key: str, used: Minute) -> None:
 def forget(execute: Execute, first_s: float, last_s: float) -> None:
     """Forget the keys whose newest time lies outside: long ago, or before the machine was started."""
     execute("DELETE FROM minutes WHERE at < ? OR at > ?", (first_s, last_s))
+
+
+def end_running(execute: Execute, proxy: str) -> None:
+    """Forget what a proxy has in flight."""
+    execute("DELETE FROM running WHERE proxy = ?", (proxy,))
 
 
 def running_elsewhere(execute: Execute, key: str, proxy: str) -> int:

@@ -129,6 +129,7 @@ class Attempts:
             following = None if self._gone else self._journey.after(step, self._failure(step, ended), self._clock())
             if following is None:
                 return ended.answer
+            self._means.books.flush()  # what the failed attempt held is free for the next one
             step = following
 
     async def _attempt(self, step: Step) -> web.StreamResponse | Failed:

@@ -19,8 +19,9 @@ OVERHEAD_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1
 MAX_MODELS = 500
 #: Kinds of calls that are told apart by models and errors: of pairs of models there could be very many.
 MAX_KINDS = 2000
-#: Providers name errors.
+#: Providers name errors, and what stands in a batch's results may be any status.
 MAX_ERRORS = 50
+MAX_STATUSES = 100
 _OTHER = "other"
 _CALL = ("provider", "endpoint", "outcome", "status")
 _MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model")
@@ -56,6 +57,7 @@ class Metrics:
         self._models: set[str] = set()
         self._errors: set[str] = set()
         self._codes: set[str] = set()
+        self._statuses: set[str] = set()
         self._refusals = _counts("claude_proxy_refusals", "Calls refused by the proxy itself", "code")
         self._requests = _counts("claude_proxy_requests", "Calls that ended", *_CALL)
         self._cost = _counts("claude_proxy_cost_usd", "Money spent, US dollars", "provider", "model")
@@ -89,7 +91,7 @@ class Metrics:
             _bounded(self._models, record.model_requested, MAX_MODELS),
             _bounded(self._models, record.model, MAX_MODELS),
             record.outcome,
-            str(record.status),
+            _bounded(self._statuses, str(record.status), MAX_STATUSES),
             _bounded(self._errors, record.error_class, MAX_ERRORS) if record.error_class else "",
         )
         children = self._children.get(key)

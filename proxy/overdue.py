@@ -2,7 +2,10 @@
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+#: Event loops round to whole milliseconds, and may call a bit early.
+_EARLY_S: Final = 0.001
 
 
 class Overdue:
@@ -60,7 +63,7 @@ class Overdue:
     def _look(self) -> None:
         if self._task is None:
             return
-        if self._loop.time() < self._at:
+        if self._at - self._loop.time() > _EARLY_S:
             self._start(self._at)
             return
         self._fired = True

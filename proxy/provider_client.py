@@ -133,9 +133,12 @@ class ProviderClient:
             target = self._target(url)
             connection = await self._connected(target, limits)
             return await self._post(connection, target, headers, body, upload)
+        to = URL(url, encoded=True)
+        if hdrs.AUTHORIZATION in headers:
+            to = to.with_user(None)  # what the call brings wins over what stands in the URL
         return await self._session.request(
             method,
-            URL(url, encoded=True),
+            to,
             headers=headers,
             data=(body if len(body) <= _ONE_WRITE_BYTES else io.BytesIO(body)) or None,
             allow_redirects=False,
@@ -177,6 +180,8 @@ class ProviderClient:
             max_field_size=MAX_HEADER_BYTES,
         )
         sent = target.headers.copy()
+        if hdrs.AUTHORIZATION in headers:
+            sent.popall(hdrs.AUTHORIZATION, None)
         sent.extend(headers)
         sent[hdrs.CONTENT_LENGTH] = str(len(body))
         writer = StreamWriter(protocol, self._loop)

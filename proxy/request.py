@@ -159,7 +159,7 @@ def _facts_one_by_one(body: bytes | bytearray) -> RequestFacts:
         user_id=_user_id(read),
         include_usage=bool(read.stream_options) and _is_true(_inner(read.stream_options).include_usage),
         answers=_first_positive(read.n, wanted.candidate_count, wanted.candidate_count_snake) or 1,
-        service_tier=_word(read.service_tier or read.service_tier_camel),
+        service_tier=_word(read.service_tier) or _word(read.service_tier_camel),
         speed=_word(read.speed),
         inference_geo=_word(read.inference_geo),
     )
@@ -202,8 +202,10 @@ def _first_positive(*candidates: msgspec.Raw) -> int:
 
 def _wanted(read: _Body) -> _Inner:
     """What a Gemini request wants its answer to be like."""
-    found = read.generation_config or read.generation_config_snake
-    return _inner(found) if found else _NOTHING
+    for found in (read.generation_config, read.generation_config_snake):
+        if found and bytes(memoryview(found)[:4]) != b"null":
+            return _inner(found)
+    return _NOTHING
 
 
 def _word(raw: msgspec.Raw) -> str:

@@ -10,6 +10,8 @@ import msgspec
 from multidict import istr
 from yarl import URL
 
+from data.model import RequestStart
+
 R = TypeVar("R", bound=msgspec.Struct)
 
 MASK: Final = "[masked]"
@@ -18,6 +20,8 @@ OTHER: Final = "other"
 _MIN_SECRET: Final = 4
 #: Texts of this length may have been cut, within a secret too.
 _MAY_BE_CUT: Final = 100
+#: What a caller says of itself is shorter than this, or is looked at piece by piece.
+_MOST_SAID: Final = 2000
 #: (`istr`: looked up without being lowered.)
 _KEY_HEADERS: Final = tuple(map(istr, ("x-api-key", "x-goog-api-key", "api-key", "x-claude-proxy-key")))
 _AUTHORIZATION: Final = istr("authorization")
@@ -64,7 +68,7 @@ def scrubbed(record: R, secrets: tuple[str, ...], known: type[msgspec.Struct] | 
     names, values = _texts_of(type(record), known)
     texts: tuple[str, ...] = values(record)
     tags: dict[str, str] = {} if known is not None else getattr(record, "tags", {})
-    if known is None and _are_clean((*texts, *tags, *tags.values()), secrets):
+    if type(record) is RequestStart and _is_clean((*texts, *tags, *tags.values()), secrets):
         return record
     suspects = [text for text in (*texts, *tags, *tags.values()) if text and _suspect(text, secrets)]
     if not suspects:
@@ -90,10 +94,17 @@ def _texts_of(
     return names, attrgetter(*names)
 
 
+def _is_clean(texts: tuple[str, ...], secrets: tuple[str, ...]) -> bool:
+    joined = "\n".join(texts)
+    if len(joined) > _MOST_SAID or any(secret in joined for secret in secrets):
+        return False
+    return not any(len(text) >= _MAY_BE_CUT and _suspect(text, secrets) for text in texts) and _look_clean(texts)
+
+
 @lru_cache(4096)
-def _are_clean(texts: tuple[str, ...], secrets: tuple[str, ...]) -> bool:
+def _look_clean(texts: tuple[str, ...]) -> bool:
     """What callers say of themselves is the same with each of their calls."""
-    return not any(text and _suspect(text, secrets) for text in texts)
+    return not any(_looks_secret(text) for text in texts)
 
 
 def _suspect(text: str, secrets: Iterable[str]) -> bool:

@@ -82,10 +82,11 @@ _UNSURE = Refused(
 
 
 class Caller(NamedTuple):
-    """Whose call it is: None for somebody without a key. Good for as long as the keys are the same ones."""
+    """Whose call it is: None for somebody without a key. Good for as long as keys and rules are the same ones."""
 
     found: VirtualKey | Refused | None
     version: int  # of the keys
+    config: KeysConfig
 
 
 class Gate:
@@ -97,15 +98,15 @@ class Gate:
 
     def caller(self, headers: MultiMapping[str], query: MultiMapping[str]) -> Caller:
         """Return who calls with these headers and query parameters."""
-        return Caller(self._who(headers, query), self.ring.version)
+        return Caller(self._who(headers, query), self.ring.version, self.config)
 
     def stranger(self, caller: Caller) -> Refused | None:
         """Return why a call is refused whatever it asks for: where keys are required, nobody else's body is read."""
         return caller.found if self.config.required and isinstance(caller.found, Refused) else None
 
     def is_known(self, caller: Caller) -> bool:
-        """Whether the keys are still those by which `caller` was found."""
-        return caller.version == self.ring.version
+        """Whether the keys and rules are still those by which `caller` was found."""
+        return caller.version == self.ring.version and caller.config is self.config
 
     def admit(self, wanted: Wanted, caller: Caller, *, now_s: float, wall_s: float) -> Admitted | Refused:
         """Return whether a caller, found by the present keys, may make a call."""

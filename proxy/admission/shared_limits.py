@@ -154,6 +154,7 @@ class SharedLimits:
             limit_file.enter(execute, self._home.name, mode)
             limit_file.forget(execute, now_s - 2 * MINUTE_S, now_s + MINUTE_S)
             if mode is Mode.ALONE:
+                limit_file.end_running(execute, self._home.name)  # it is counted in memory from now on
                 for limits in self._limits.values():
                     self._load(execute, limits, now_s)
         self._count(mode)

@@ -4,7 +4,7 @@ Its requests may have asked any of several endpoints; an answer is read by what 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -25,7 +25,7 @@ _READERS: Final[Mapping[str, Callable[[bytes], Usage]]] = {
 
 
 class _Response(msgspec.Struct):
-    status_code: int
+    status_code: Annotated[int, msgspec.Meta(ge=100, le=599)]
     request_id: msgspec.Raw = msgspec.Raw()
     body: msgspec.Raw = msgspec.Raw()
 

@@ -11,6 +11,7 @@ import pytest
 from data.config import ProviderConfig
 from data.model import Cause, Outcome, Protocol
 from data.route_config import BreakerConfig, FallbacksConfig, RouteConfig, TargetConfig
+from tests.proxy.budget_worlds import begin_counting, budget
 from tests.proxy.gateway import Script, answer, chunked, client, gateway, provider, until
 from tests.proxy.samples import EVENTS, MESSAGE, MESSAGES, STREAMED
 
@@ -258,3 +259,12 @@ async def test_answers_do_not_say_who_served_them_where_that_is_not_wanted(home:
     async with two_providers(home, (GOOD,), (GOOD,), route(), settings=settings) as (proxy, c, *_):
         async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
             assert not [name for name in got.headers if name.startswith("x-claude-proxy") and "request" not in name]
+
+
+async def test_what_a_failed_attempt_held_is_free_for_its_fallback(tmp_path: Path):
+    begin_counting(tmp_path, [budget(amount_usd=Decimal("0.002"))])  # room for one worst case, not for two
+    routes = route(any=[TargetConfig("second")])
+    async with two_providers(tmp_path, (BUSY,), (GOOD,), routes) as (proxy, c, first, second):
+        async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
+            assert got.status == 200
+        assert (len(first.bodies), len(second.bodies)) == (1, 1)

@@ -50,6 +50,15 @@ async def test_credentials_in_the_url_are_sent_as_such(size):
 
 
 @pytest.mark.parametrize("size", [1, AT_ONCE_BYTES + 1])
+async def test_a_credential_of_the_call_wins_over_the_one_in_the_url(size):
+    async with provider(answer(b"{}")) as (url, seen):
+        own = {"Authorization": "Bearer mine"}
+        await asked("POST", f"{url.replace('//', '//me:secret@')}/v1/messages", own, b"x" * size)
+    assert seen.heads[0].lower().count(b"authorization:") == 1
+    assert b"Bearer mine" in seen.heads[0]
+
+
+@pytest.mark.parametrize("size", [1, AT_ONCE_BYTES + 1])
 async def test_informational_answers_are_passed_over(size):
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     async with provider(early + answer(b"{}")) as (url, _):

@@ -94,6 +94,20 @@ def test_both_ways_of_reading_agree(body: dict[str, object]):
     assert read_facts(said) == _facts_one_by_one(said)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"service_tier":null,"serviceTier":"flex"}',
+        b'{"service_tier":"","serviceTier":"flex"}',
+        b'{"generationConfig":null,"generation_config":{"maxOutputTokens":3}}',
+        b'{"generationConfig":{},"generation_config":{"maxOutputTokens":3}}',
+        b'{"safety_identifier":null,"metadata":{"user_id":""},"user":"ann"}',
+    ],
+)
+def test_both_ways_take_null_and_nothing_for_what_is_not_there(body: bytes):
+    assert read_facts(body) == _facts_one_by_one(body)
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(body: bytes):
     assert isinstance(read_facts(body), RequestFacts)

@@ -191,3 +191,14 @@ def test_a_changed_key_keeps_what_it_has_used():
 )
 def test_where_a_key_is_looked_for(headers, query, found: str):
     assert presented_key(CIMultiDict(headers), MultiDict(query)) == found
+
+
+def test_a_caller_is_asked_again_once_the_rules_or_the_keys_have_changed():
+    at = gate(required=False)
+    caller = at.caller(CIMultiDict(), MultiDict())
+    assert at.is_known(caller)
+    at.config = KeysConfig(required=True)
+    assert not at.is_known(caller)
+    caller = at.caller(CIMultiDict(), MultiDict())
+    at.ring.replace([])
+    assert not at.is_known(caller)
