@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from data.errors import LimitsDamaged, LimitsUnknown
+from data.one_at_a_time import immediate
 
 Execute = Callable[..., Any]
 Slots = list[tuple[int, int]]
@@ -84,14 +85,8 @@ class LimitFile:
         """One transaction, alone among all proxies; it gives what executes SQL. Raises LimitsUnknown."""
         execute = self._connection.execute
         try:
-            execute("BEGIN IMMEDIATE")
-            try:
+            with immediate(execute):
                 yield execute
-                execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise _raised(self._path, error) from error
 

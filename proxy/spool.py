@@ -66,7 +66,7 @@ class Spool:
         self._floor: Callable[[], int] | None = None
         self._flights: dict[str, Segment] = {}
         self._tail: deque[tuple[int, LedgerRecord]] = deque()
-        self._waiting: deque[tuple[int, LedgerRecord]] = deque()  # ended, but the disk was full
+        self._waiting: deque[tuple[int, LedgerRecord]] = deque()  # ended, and not written yet
         self._reader = SegmentReader()
         self._trouble = ""
         self._told = False  # whether the log says that records wait

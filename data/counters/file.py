@@ -1,6 +1,5 @@
 """The counters' file: how it is opened, shared, made durable, and replaced when it is damaged."""
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from data.errors import CountersDamaged, CountersError, CountersOutdated
+from data.one_at_a_time import alone, immediate
 
 Execute = Callable[..., sqlite3.Cursor]
 
@@ -47,7 +47,7 @@ class CounterFile:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open or make it; a damaged one is kept aside as `*.corrupt`. Raises CountersError."""
-        with _alone(path.with_name(f"{path.name}.lock")):
+        with alone(path.with_name(f"{path.name}.lock")):
             try:
                 return cls(path, _connected(path))
             except CountersDamaged:
@@ -77,16 +77,10 @@ class CounterFile:
         """
         execute = self._execute
         try:
-            execute("BEGIN IMMEDIATE")
-            try:
+            with immediate(execute):
                 if generation is not None:
                     _check(execute, generation)
                 yield execute
-                execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    execute("ROLLBACK")
-                raise
         except (sqlite3.Error, OverflowError) as error:
             raise _raised(self.path, error) from error
 
@@ -168,13 +162,3 @@ def _set_aside(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).replace(path.with_name(f"{path.name}.corrupt{suffix}"))
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

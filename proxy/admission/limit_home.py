@@ -9,6 +9,7 @@ from pathlib import Path
 from data import limit_file
 from data.errors import LimitsDamaged, LimitsUnknown
 from data.limit_file import Execute, LimitFile, Mode
+from data.one_at_a_time import alone
 
 
 class LimitHome:
@@ -29,7 +30,7 @@ class LimitHome:
             self._lock = self._lock if self._lock is not None else _locked(self._path_of(self.name))
             if self._lock is None:
                 raise LimitsUnknown(f"another process is {self.name} in {self._folder}")
-            with _turn(self._folder / "opening"):
+            with alone(self._folder / "opening"):
                 self._file = self._opened()
         except OSError as error:
             raise LimitsUnknown(f"what keys have used cannot be shared in {self._folder}: {error}") from error
@@ -110,14 +111,3 @@ def _locked(path: Path) -> int | None:
         os.close(descriptor)
         raise
     return descriptor
-
-
-@contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """One proxy after the other."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
