@@ -1,9 +1,11 @@
 """Reads single values out of JSON that nobody vouches for: a wrong type is as good as nothing."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 #: No request has a billion tokens: a larger count is a fault of the provider.
 MAX_COUNT: Final = 1_000_000_000
@@ -26,6 +28,16 @@ def decode(data: bytes | msgspec.Raw) -> Any:
         return None
     try:
         return _DECODER.decode(data)
+    except UNREADABLE:
+        return None
+
+
+def decode_whole(data: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
+    """The body with all its fields, or None: one of them may be why, and the others still count."""
+    if len(data) > MAX_JSON_BYTES:
+        return None
+    try:
+        return decoder.decode(data)
     except UNREADABLE:
         return None
 

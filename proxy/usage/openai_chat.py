@@ -5,7 +5,6 @@ Providers that tell running counts in every chunk are read as well: the last one
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -189,9 +188,8 @@ def read_body(data: bytes) -> Usage:
 
 
 def _body(data: bytes) -> _Body:
-    if len(data) <= fields.MAX_JSON_BYTES:
-        with suppress(*fields.UNREADABLE):  # of which one field may be the cause: the others still count
-            return _BODY_DECODER.decode(data)
+    if (body := fields.decode_whole(data, _BODY_DECODER)) is not None:
+        return body
     raw = _RAW_BODY_DECODER.decode(data)
     return _Body(
         id=fields.decode(raw.id),
