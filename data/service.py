@@ -15,6 +15,7 @@ from data.answers import Answer
 from data.compaction import Unmerged
 from data.config import StoreConfig
 from data.database import Database
+from data.encoded_records import ENCODED, decoded_table
 from data.errors import ConflictError, QueryRejected
 from data.ingest import store_batch
 from data.protocol import Ask, Batch, Change, StoreStatus, Transaction
@@ -60,6 +61,8 @@ class Service:
     def put(self, rows: pa.Table, batch: Batch, cancelled: Callable[[], bool]) -> int:
         """Store a batch exactly once; the spool's offset, durable."""
         now = datetime.now(UTC)
+        if rows.schema == ENCODED:
+            rows = decoded_table(rows)
         with self._database.writing(_PUT_DEADLINE_S, cancelled) as cursor:
             offset, fresh = store_batch(cursor, rows, batch, now)
             recorded = self.unmerged.record(cursor, fresh["ended_at"])

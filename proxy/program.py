@@ -15,10 +15,10 @@ from typing import Protocol as Shape
 from aiohttp import web
 
 from data.config import Config
+from data.encoded_records import encoded_table
 from data.http_server import PlainRunner
 from data.model import LedgerRecord, RequestStart, Tokens
 from data.pricing import PriceBook
-from data.records import record_table
 from data.tasks import Tasks
 from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
@@ -163,7 +163,7 @@ async def _keys(config: Config, store: LazyStore[LedgerStore], limits: SharedLim
 def _warm(prices: PriceBook) -> None:
     """Do what is slow the first time before calls come: load the price list, and what Arrow loads to make arrays."""
     prices.price(provider="anthropic", model="claude", tokens=Tokens(), at=datetime.now(UTC))
-    record_table(())
+    encoded_table(())
 
 
 def open_spool(config: Config, prices: PriceBook) -> Spool:
