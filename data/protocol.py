@@ -1,7 +1,7 @@
 """What the store and its clients say to each other: msgpack inside Arrow Flight's calls.
 
 get       do_get, the ticket is an `Ask`; the answer is a stream of record batches
-put       do_put, the descriptor's command is a `Batch`, the stream its rows (columns, or encoded); it answers a `Stored`
+put       do_put, the command is a `Batch`, the stream its rows (columns, or encoded); the answer is a `Stored`
 transact  do_action "transact", the body is a `Transaction`; the answer is a `Changed`
 ping, checkpoint, shutdown   do_action without a body; ping answers a `StoreStatus`
 
