@@ -80,6 +80,20 @@ class Changed(msgspec.Struct, frozen=True):
     rows: list[int]
 
 
+class Work(msgspec.Struct, frozen=True):
+    """Something the store does by itself every so often, and how it last went; `started_at` None: not yet."""
+
+    name: str
+    title: str
+    every_s: float
+    started_at: datetime | None = None
+    duration_ms: float = 0.0
+    ok: bool = True
+    result: str = ""
+    runs: int = 0
+    failures: int = 0
+
+
 class StoreStatus(msgspec.Struct, frozen=True):
     """How the store is: sizes in bytes; `last_put_at` is None until a batch came since its start."""
 
@@ -89,6 +103,7 @@ class StoreStatus(msgspec.Struct, frozen=True):
     database_bytes: int
     wal_bytes: int
     last_put_at: datetime | None
+    work: tuple[Work, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ EngineError
 ├── StaleVersion      somebody else changed it meanwhile; read it again
 ├── Refused           what was asked makes no sense in the present state
 ├── SecretUnreadable  a stored secret was encrypted with another key
+├── Unwell            alerts cannot be relied on now
 └── DeliveryError     a channel could not deliver; `permanent` says whether trying again can help
 """
 
@@ -46,6 +47,10 @@ class Refused(EngineError):
 
 class SecretUnreadable(EngineError):
     """A stored secret was encrypted with another key than this home's."""
+
+
+class Unwell(EngineError):
+    """Alerts cannot be relied on now, and the message says why."""
 
 
 class DeliveryError(EngineError):

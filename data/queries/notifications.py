@@ -198,6 +198,11 @@ def posting(row: InboxRow) -> Statement:
     return Statement(insert(inbox).from_select([column.name for column in columns], values.where(new)))
 
 
+def is_posted(store: Store, message_id: str) -> bool:
+    """Whether the inbox has a message of this id."""
+    return bool(store.frame(select(inbox.c.id).where(inbox.c.id == message_id)).height)
+
+
 def messages(store: Store, *, unread_only: bool = False, before: str = "", limit: int = 50) -> pl.DataFrame:
     """The inbox, newest first: the columns of `inbox`."""
     question = select(inbox).order_by(inbox.c.id.desc()).limit(limit)

@@ -13,7 +13,7 @@ from data.schema.alerting import (
     rules,
     silences,
 )
-from data.schema.configuration import api_keys, audit_log, budgets, leases
+from data.schema.configuration import api_keys, audit_log, budgets, jobs, leases
 from data.schema.ledger import (
     METADATA,
     MONEY,
@@ -46,6 +46,7 @@ __all__ = [
     "derived_ids",
     "inbox",
     "ingest_offsets",
+    "jobs",
     "latency_hour",
     "latency_minute",
     "leases",

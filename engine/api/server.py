@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from data.tasks import Tasks
-from engine.api import analytics, channels, health, incidents, metrics, notifications, openapi, rules, silences
+from engine.api import analytics, channels, health, incidents, jobs, metrics, notifications, openapi, rules, silences
 from engine.api.guard import guard
 from engine.api.problems import problems
 from engine.api.reading import answer
@@ -28,6 +28,7 @@ ROUTES: tuple[Route, ...] = (
     *notifications.ROUTES,
     *analytics.ROUTES,
     *metrics.ROUTES,
+    *jobs.ROUTES,
     *health.ROUTES,
     Route("GET", "/api/openapi.json", describe, "This description"),
 )

@@ -6,10 +6,13 @@ from decimal import Decimal
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from data.maintenance import maintain
 from data.records import record_table
 from engine import ledger, rules
 from engine.api.server import ROUTES, make_app
 from engine.desk import Desk
+from engine.housekeeping.dropping import dropping
+from engine.housekeeping.housekeeper import Housekeeper
 from engine.secrets import MASK, SecretBox
 from engine.tick import tick
 from tests.data.ledger import record
@@ -447,3 +450,26 @@ async def test_the_description_says_what_parameters_and_answers_are(api):
     making = document["paths"]["/api/alerts/rules"]["post"]
     assert making["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Rule"}
     assert {"201", "409", "413", "415", "422"} <= set(making["responses"])
+
+
+async def test_jobs_are_shown_rehearsed_and_run(api, store):
+    await ask(api, "GET", "/api/jobs", 503)
+    api.desk.housekeeper = Housekeeper(store, [dropping(api.desk)], lambda: True)
+    shown = {job["name"]: job for job in (await ask(api, "GET", "/api/jobs"))["items"]}
+    assert shown["retention"]["last"] is None
+    path = "/api/jobs/retention/run"
+    assert (await ask(api, "POST", path, json={"dry_run": True}))["result"] == "everything is kept for ever"
+    done = await ask(api, "POST", path, headers={"X-Actor": "ada"})
+    assert (done["ok"], done["dry_run"]) == (True, False)
+    (job,) = [job for job in (await ask(api, "GET", "/api/jobs"))["items"] if job["name"] == "retention"]
+    assert (job["runs"], job["failures"], job["last"]["ok"]) == (1, 0, True)
+    assert store.sql("SELECT actor FROM audit_log WHERE object_kind = 'job'")["actor"].to_list() == ["ada"]
+    await ask(api, "POST", "/api/jobs/nonsense/run", 404)
+    await ask(api, "POST", path, 422, json={"dry": True})
+
+
+async def test_what_the_store_does_by_itself_is_shown_too(api, store, running):
+    api.desk.housekeeper = Housekeeper(store, [], lambda: True)
+    maintain(running.database, running.service, NOON)
+    (job,) = (await ask(api, "GET", "/api/jobs"))["items"]
+    assert (job["program"], job["name"], job["last"]["result"]) == ("store", "compaction", "0 rows fewer")
