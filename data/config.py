@@ -85,6 +85,7 @@ class ProxyConfig:
     drain_s: Seconds = 30.0
     api_token: str = field(default="", repr=False)  # '': the API is open to this machine only
     cors_origins: Origins = ()  # pages of these sites may use the API
+    crosstalk_sessions: Annotated[int, Field(ge=0, le=1000)] = 8  # conversations of models that one proxy runs at once
     access_log: bool = False  # a line a call
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -15,7 +15,17 @@ from data.database import Database
 from data.derived import IS_DERIVED
 from data.dialect import DIALECT
 from data.protocol import naive_utc
-from data.schema import METADATA, api_keys, budgets, derived_ids, jobs, schema_migrations, unmerged
+from data.schema import (
+    METADATA,
+    api_keys,
+    budgets,
+    crosstalk_messages,
+    crosstalk_sessions,
+    derived_ids,
+    jobs,
+    schema_migrations,
+    unmerged,
+)
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -54,6 +64,11 @@ def _add_jobs(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(jobs, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_crosstalk(cursor: duckdb.DuckDBPyConnection) -> None:
+    for table in (crosstalk_sessions, crosstalk_messages):
+        cursor.execute(str(CreateTable(table, if_not_exists=True).compile(dialect=DIALECT)))
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -62,6 +77,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0005_add_keys", _add_keys),
     ("0006_add_budgets", _add_budgets),
     ("0007_add_jobs", _add_jobs),
+    ("0008_add_crosstalk", _add_crosstalk),
 )
 
 

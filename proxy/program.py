@@ -29,6 +29,7 @@ from proxy.assembly import ConfigurationStore, Works, assembled
 from proxy.budget.budgets import Budgets
 from proxy.budget.keeper import Keeper
 from proxy.budget.upkeep import Upkeep, now_us
+from proxy.crosstalk.opening import open_crosstalk
 from proxy.forward import Forwarder
 from proxy.guard import Access
 from proxy.lazy_store import LazyStore
@@ -140,6 +141,8 @@ async def running(
         if shared is not None:
             stack.push_async_callback(_leave, runner, parts)
         url = await _listen(runner, config, shared)
+        talks = open_crosstalk(parts.crosstalk, parts.followers, tasks, runner, url, shared=shared is not None)
+        await stack.enter_async_context(talks)
         tasks.start(shipper.run(), name="shipper")
         tasks.start(watch.run(), name="store watch")
         tasks.start(key_watch.follow_copy(), name="keys of siblings")

@@ -124,6 +124,11 @@ class Spool:
         return spool
 
     @property
+    def folder(self) -> Path:
+        """Where it is; this process alone holds the folder."""
+        return self._folder
+
+    @property
     def next_sequence(self) -> int:
         """The number the next record will get."""
         return self._next

@@ -14,6 +14,7 @@ from data.schema.alerting import (
     silences,
 )
 from data.schema.configuration import api_keys, audit_log, budgets, jobs, leases
+from data.schema.crosstalk import crosstalk_messages, crosstalk_sessions
 from data.schema.ledger import (
     METADATA,
     MONEY,
@@ -42,6 +43,8 @@ __all__ = [
     "audit_log",
     "budgets",
     "channels",
+    "crosstalk_messages",
+    "crosstalk_sessions",
     "delivery_attempts",
     "derived_ids",
     "inbox",
