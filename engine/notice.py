@@ -13,6 +13,7 @@ class NoticeStatus(StrEnum):
 
     FIRING = "firing"
     RESOLVED = "resolved"
+    ACKNOWLEDGED = "acknowledged"
     MESSAGE = "message"  # about the system itself, not about an incident
 
 

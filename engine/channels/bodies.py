@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 from msgspec import structs
 
+from engine.channels.cutting import fitting, shortened
 from engine.notice import Notice, NoticeStatus, when
 
 MAX_BODY_BYTES = 20_000
-_CUT = "… [cut]"
 _PLACEHOLDER = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 
 
@@ -26,15 +26,15 @@ class Body(StrEnum):
 def render(shape: Body, template: str, notice: Notice) -> bytes:
     """The body under 20 kB, long texts cut visibly; a broken template gives the standard body, flagged (`flaw`)."""
     if shape is Body.ALERTMANAGER:
-        return _fitting(lambda limit: _cut(alertmanager(notice), limit))
+        return _fitting(lambda limit: shortened(alertmanager(notice), limit))
     if shape is Body.TEMPLATE:
         try:
             filled = _filled(orjson.loads(template), _values(notice))
         except (orjson.JSONDecodeError, KeyError) as error:
             notice = structs.replace(notice, flaw=f"the template is broken: {error}")
         else:
-            return _fitting(lambda limit: _cut(filled, limit))
-    return _fitting(lambda limit: _cut(standard(notice), limit))
+            return _fitting(lambda limit: shortened(filled, limit))
+    return _fitting(lambda limit: shortened(standard(notice), limit))
 
 
 def standard(notice: Notice) -> dict[str, Any]:
@@ -129,18 +129,8 @@ def _text(value: Any) -> str:
 
 
 def _fitting(make: Callable[[int], Any]) -> bytes:
-    """The first body under the limit, its texts cut ever shorter; a word of it where nothing helps."""
-    body = b""
-    for limit in (MAX_BODY_BYTES, 2_000, 500, 100, 20):
-        body = orjson.dumps(make(limit))
-        if len(body) < MAX_BODY_BYTES:
-            return body
-    return orjson.dumps({"type": "alert.too_large", "data": {"flaw": f"the message had {len(body)} bytes"}})
-
-
-def _cut(value: Any, limit: int) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= limit else value[:limit] + _CUT
-    if isinstance(value, Mapping):
-        return {name[:limit]: _cut(item, limit) for name, item in value.items()}
-    return [_cut(item, limit) for item in value] if isinstance(value, list) else value
+    """The body under its limit; a word of it where no cutting helps."""
+    try:
+        return fitting(make, MAX_BODY_BYTES)
+    except ValueError as error:
+        return orjson.dumps({"type": "alert.too_large", "data": {"flaw": str(error)}})
