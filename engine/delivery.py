@@ -15,9 +15,11 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+import orjson
 
 from data.errors import ConflictError, StoreError
 from data.queries import notifications as rows
@@ -189,28 +191,39 @@ async def _send(  # noqa: PLR0917 - the shell's own values, in the order of thei
 ) -> tuple[Receipt, DeliveryError | None]:
     """What the channel says; every fault becomes a DeliveryError whose texts hold no secret."""
     try:
-        kind, config, secrets = await asyncio.to_thread(_opened, store, box, row.channel)
+        ready = await asyncio.to_thread(_opened, store, box, row)
     except DeliveryError as error:
         return Receipt(), error
     except StoreError as error:
         return Receipt(), DeliveryError(f"the store is away: {error}")
-    delivery = Delivery(row.id, attempt.started_at, attempt.attempt)
+    delivery = Delivery(row.id, attempt.started_at, attempt.attempt, ready.earlier)
     try:
         async with asyncio.timeout(timeout_s):
             said = notice.linked(notice.decode(row.notice), public_url)
-            receipt = await kind.notify(config, said, delivery, wire)
+            receipt = await ready.kind.notify(ready.config, said, delivery, wire)
     except DeliveryError as error:
-        return Receipt(), _without_secrets(error, secrets)
+        return Receipt(), _without_secrets(error, ready.secrets)
     except TimeoutError:
         return Receipt(), DeliveryError(f"no answer within {timeout_s:g} s")
     except Exception as error:  # noqa: BLE001 - a channel's own fault must not leave its notice without a result
         _log.error("channel %r failed with %s", row.channel, type(error).__name__)
         return Receipt(), DeliveryError(f"the channel failed: {type(error).__name__}")
-    return replace(receipt, answer=_kept(receipt.answer, secrets)), None
+    return replace(receipt, answer=_kept(receipt.answer, ready.secrets)), None
 
 
-def _opened(store: Store, box: SecretBox, name: str) -> tuple[ChannelKind, ChannelConfig, dict[str, Any]]:
-    """The channel, ready to use; raises a permanent DeliveryError when it cannot be."""
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A channel that can be used; `earlier` is the provider's id of what it was told before of this incident."""
+
+    kind: ChannelKind
+    config: ChannelConfig
+    secrets: dict[str, Any]
+    earlier: str
+
+
+def _opened(store: Store, box: SecretBox, row: NotificationRow) -> _Ready:
+    """The channel of a notification, ready to use; raises a permanent DeliveryError when it cannot be."""
+    name = row.channel
     channel = channel_store.by_name(store, name)
     if channel is None:
         raise DeliveryError(f"channel {name!r} does not exist", permanent=True)
@@ -221,7 +234,9 @@ def _opened(store: Store, box: SecretBox, name: str) -> tuple[ChannelKind, Chann
         config, secrets = channel_store.config_of(channel, box)
     except (RuleError, SecretUnreadable) as error:
         raise DeliveryError(f"channel {name!r} cannot be used: {error}", permanent=True) from error
-    return CHANNELS[channel.kind], config, secrets
+    kind = CHANNELS[channel.kind]
+    follows = row.alert_id and kind.follows(orjson.loads(channel.config))
+    return _Ready(kind, config, secrets, rows.earlier(store, row.alert_id, name) if follows else "")
 
 
 def _without_secrets(error: DeliveryError, secrets: dict[str, Any]) -> DeliveryError:

@@ -7,6 +7,9 @@ from urllib.parse import quote
 
 import msgspec
 
+#: Reasons of notices that only keep a provider's own record of an incident in step.
+ACKNOWLEDGEMENT, UNACKNOWLEDGED = "acknowledgement", "unacknowledged"
+
 
 class NoticeStatus(StrEnum):
     """What the notice reports."""

@@ -13,6 +13,8 @@ from data.store import Statement, Store
 PENDING, SENT, FAILED, SILENT = "pending", "sent", "failed", "silent"
 #: Results of an attempt; `sending` until the answer is known, `unknown` if it never will be.
 SENDING, UNKNOWN = "sending", "unknown"
+#: Reasons of notices about what people did, which say nothing of when a channel is told next.
+ASIDE = ("acknowledgement", "unacknowledged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,25 @@ def attempts(store: Store, notification_ids: list[str]) -> pl.DataFrame:
     wanted = delivery_attempts.c.notification_id.in_(notification_ids)
     order = (delivery_attempts.c.notification_id, delivery_attempts.c.attempt)
     return store.frame(select(delivery_attempts).where(wanted).order_by(*order))
+
+
+def earlier(store: Store, alert_id: str, channel: str) -> str:
+    """The provider's id of the last message that reached a channel about an incident, '' for none."""
+    of, made = notifications.c, delivery_attempts.c
+    question = select(made.provider_id).join(notifications, of.id == made.notification_id)
+    told = question.where(of.alert_id == alert_id, of.channel == channel, made.result == SENT, made.provider_id != "")
+    found = store.frame(told.order_by(made.id.desc()).limit(1))["provider_id"].to_list()
+    return str(found[0]) if found else ""
+
+
+def last_told(store: Store, alert_ids: list[str], channels: list[str]) -> list[NotificationRow]:
+    """The newest notification of each of these incidents to each of these channels, sent or about to be."""
+    n = notifications.c
+    place = func.row_number().over(partition_by=(n.alert_id, n.channel), order_by=n.id.desc()).label("place")
+    spoken = n.alert_id.in_(alert_ids) & n.channel.in_(channels) & n.status.in_((SENT, PENDING))
+    ranked = select(notifications, place).where(spoken).subquery("ranked")
+    columns = [ranked.c[column.name] for column in notifications.columns]
+    return _notifications(store, select(*columns).where(ranked.c.place == 1).order_by(ranked.c.id))
 
 
 def backlog(store: Store, now: datetime) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a channel is: a name, a form to fill in, which of its fields are secret, and `notify`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -32,11 +32,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One attempt: `id` is the notification's and the same for every attempt, `at` is this attempt's time."""
+    """One attempt: `id` is the notification's and the same for every attempt, `at` is this attempt's time.
+
+    `earlier` is the provider's id of the last message about the same incident, for kinds that change it in place.
+    """
 
     id: str
     at: datetime
     attempt: int = 1
+    earlier: str = ""
 
 
 class Wire(Protocol):
@@ -52,6 +56,12 @@ class Wire(Protocol):
 Notify = Callable[[Any, Notice, Delivery, Wire], Awaitable[Receipt]]
 
 
+def nobody(fields: Mapping[str, Any]) -> bool:
+    """For kinds of channel that are not told of acknowledgements."""
+    del fields
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelKind:
     """One kind of channel: `notify(config, notice, delivery, wire)` returns a receipt or raises DeliveryError."""
@@ -64,3 +74,5 @@ class ChannelKind:
     secrets: frozenset[str] = frozenset()
     #: fills in what the person left out when a channel is made (a generated signing secret)
     complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    #: whether a channel with these fields (secrets left out) is also told when somebody takes an incident on
+    follows: Callable[[Mapping[str, Any]], bool] = nobody

@@ -44,6 +44,7 @@ FIRING = Notice(
 class Received:
     headers: dict[str, str]
     body: bytes
+    path: str = ""
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Receiver:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.got.append(Received(headers, await request.read()))
+        self.got.append(Received(headers, await request.read(), request.path))
         step = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
         if step is None:
             assert request.transport
