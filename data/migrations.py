@@ -15,7 +15,7 @@ from data.database import Database
 from data.derived import IS_DERIVED
 from data.dialect import DIALECT
 from data.protocol import naive_utc
-from data.schema import METADATA, api_keys, budgets, derived_ids, schema_migrations, unmerged
+from data.schema import METADATA, api_keys, budgets, derived_ids, provider_events, schema_migrations, unmerged
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -50,6 +50,10 @@ def _add_budgets(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(budgets, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_provider_events(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(provider_events, if_not_exists=True).compile(dialect=DIALECT)))
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -57,6 +61,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0004_record_derived_ids", _record_derived_ids),
     ("0005_add_keys", _add_keys),
     ("0006_add_budgets", _add_budgets),
+    ("0007_add_provider_events", _add_provider_events),
 )
 
 

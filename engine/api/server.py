@@ -5,7 +5,18 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from data.tasks import Tasks
-from engine.api import analytics, channels, health, incidents, metrics, notifications, openapi, rules, silences
+from engine.api import (
+    analytics,
+    channels,
+    health,
+    incidents,
+    metrics,
+    notifications,
+    openapi,
+    pagerduty,
+    rules,
+    silences,
+)
 from engine.api.guard import guard
 from engine.api.problems import problems
 from engine.api.reading import answer
@@ -25,6 +36,7 @@ ROUTES: tuple[Route, ...] = (
     *incidents.ROUTES,
     *silences.ROUTES,
     *channels.ROUTES,
+    *pagerduty.ROUTES,
     *notifications.ROUTES,
     *analytics.ROUTES,
     *metrics.ROUTES,
