@@ -30,7 +30,7 @@ from engine import channel_store, notice, outbox
 from engine.aftermath import consequences
 from engine.audit import clock, new_id
 from engine.channels import CHANNELS, ChannelConfig, ChannelKind, Delivery, Receipt, Wire
-from engine.channels.channel import ANSWER_CHARS
+from engine.channels.channel import ANSWER_CHARS, worded
 from engine.errors import DeliveryError, RuleError, SecretUnreadable
 from engine.secrets import SecretBox, redacted
 
@@ -199,7 +199,7 @@ async def _send(  # noqa: PLR0917 - the shell's own values, in the order of thei
     delivery = Delivery(row.id, attempt.started_at, attempt.attempt, ready.earlier)
     try:
         async with asyncio.timeout(timeout_s):
-            said = notice.linked(notice.decode(row.notice), public_url)
+            said = worded(ready.config, notice.linked(notice.decode(row.notice), public_url))
             receipt = await ready.kind.notify(ready.config, said, delivery, wire)
     except DeliveryError as error:
         return Receipt(), _without_secrets(error, ready.secrets)

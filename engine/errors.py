@@ -5,6 +5,7 @@ EngineError
 ├── NotFound          no rule, incident or channel of that id
 ├── StaleVersion      somebody else changed it meanwhile; read it again
 ├── Refused           what was asked makes no sense in the present state
+├── TemplateFault     a template that somebody wrote cannot be filled in
 ├── SecretUnreadable  a stored secret was encrypted with another key
 └── DeliveryError     a channel could not deliver; `permanent` says whether trying again can help
 """
@@ -42,6 +43,10 @@ class StaleVersion(EngineError):
 
 class Refused(EngineError):
     """The request is well-formed but cannot be met, and the message says why."""
+
+
+class TemplateFault(EngineError):
+    """A template cannot be read or filled in, takes too long or grows too large; the message says what is wrong."""
 
 
 class SecretUnreadable(EngineError):

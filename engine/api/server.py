@@ -14,6 +14,7 @@ from engine.api import (
     notifications,
     openapi,
     pagerduty,
+    preview,
     rules,
     silences,
 )
@@ -37,6 +38,7 @@ ROUTES: tuple[Route, ...] = (
     *silences.ROUTES,
     *channels.ROUTES,
     *pagerduty.ROUTES,
+    *preview.ROUTES,
     *notifications.ROUTES,
     *analytics.ROUTES,
     *metrics.ROUTES,

@@ -163,6 +163,18 @@ def _listen() -> None:
     logger.addHandler(_Ear(level=logging.WARNING))
 
 
+def preview(config: AppriseConfig, notice: Notice, delivery: Delivery) -> dict[str, Any]:
+    """What Apprise is given for the service."""
+    del delivery
+    service = _service(config.url)
+    return {} if service is None else {"service": str(service.service_name), **message(service, notice)}
+
+
 APPRISE = ChannelKind(
-    name="apprise", label="Any other (Apprise)", config=AppriseConfig, notify=notify, secrets=frozenset({"url"})
+    name="apprise",
+    label="Any other (Apprise)",
+    config=AppriseConfig,
+    notify=notify,
+    preview=preview,
+    secrets=frozenset({"url"}),
 )

@@ -3,10 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from msgspec import structs
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from engine import templates
+from engine.channels.values import check_words, values_of
+from engine.errors import TemplateFault
 from engine.notice import Notice
 
 #: How much of a receiver's answer is kept.
@@ -14,11 +18,15 @@ ANSWER_CHARS = 500
 
 
 class ChannelConfig(BaseModel):
-    """Base of the channels' forms. `allow_private` lifts the guard against internal addresses."""
+    """Base of the channels' forms. `allow_private` lifts the guard against internal addresses.
+
+    `message` is a template over the notice that stands for the rule's own words in this channel.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     allow_private: bool = False
+    message: Annotated[str, Field(max_length=4000), AfterValidator(check_words)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +70,28 @@ def nobody(fields: Mapping[str, Any]) -> bool:
     return False
 
 
+def worded(config: ChannelConfig, notice: Notice) -> Notice:
+    """The notice in this channel's own words; where these cannot be made, as it was, flagged."""
+    if not config.message:
+        return notice
+    try:
+        return structs.replace(notice, message=templates.render(config.message, values_of(notice)))
+    except TemplateFault as fault:
+        return structs.replace(notice, flaw=f"the channel's message: {fault}")
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelKind:
-    """One kind of channel: `notify(config, notice, delivery, wire)` returns a receipt or raises DeliveryError."""
+    """One kind of channel: `notify(config, notice, delivery, wire)` returns a receipt or raises DeliveryError.
+
+    `preview(config, notice, delivery)` is what would be sent, as JSON.
+    """
 
     name: str
     label: str
     config: type[ChannelConfig]
     notify: Notify
+    preview: Callable[[Any, Notice, Delivery], Any]
     #: fields of `config` that are encrypted at rest and never shown again
     secrets: frozenset[str] = frozenset()
     #: fills in what the person left out when a channel is made (a generated signing secret)

@@ -152,4 +152,18 @@ def html_of(notice: Notice) -> str:
     )
 
 
-EMAIL = ChannelKind(name="email", label="Email", config=EmailConfig, notify=notify, secrets=frozenset({"password"}))
+def preview(config: EmailConfig, notice: Notice, delivery: Delivery) -> dict[str, str]:
+    """The mail's parts."""
+    made = compose(config, notice, delivery)
+    heads = {name.lower(): str(made[name]) for name in ("From", "To", "Subject")}
+    return {**heads, "text": text_of(notice), "html": html_of(notice)}
+
+
+EMAIL = ChannelKind(
+    name="email",
+    label="Email",
+    config=EmailConfig,
+    notify=notify,
+    preview=preview,
+    secrets=frozenset({"password"}),
+)

@@ -5,6 +5,7 @@ What people do in PagerDuty comes back by its V3 webhooks: `engine/pagerduty_eve
 
 from typing import Annotated, Any
 
+import orjson
 from pydantic import Field, HttpUrl
 
 from engine.channels.channel import ChannelConfig, ChannelKind, Delivery, Receipt, Wire
@@ -34,7 +35,7 @@ class PagerDutyConfig(ChannelConfig):
 async def notify(config: PagerDutyConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:
     """Send the event; raises DeliveryError. The receipt's id is the key that PagerDuty keeps it under."""
     try:
-        body = fitting(lambda limit: shortened(event(config, notice, delivery), limit), MOST_BYTES)
+        body = _body(config, notice, delivery)
     except ValueError as error:
         raise DeliveryError(str(error), permanent=True) from error
     receipt = await wire.post(
@@ -44,6 +45,15 @@ async def notify(config: PagerDutyConfig, notice: Notice, delivery: Delivery, wi
         allow_private=config.allow_private,
     )
     return Receipt(receipt.status, receipt.answer, key_of(notice, delivery))
+
+
+def _body(config: PagerDutyConfig, notice: Notice, delivery: Delivery) -> bytes:
+    return fitting(lambda limit: shortened(event(config, notice, delivery), limit), MOST_BYTES)
+
+
+def preview(config: PagerDutyConfig, notice: Notice, delivery: Delivery) -> Any:
+    """The event."""
+    return orjson.loads(_body(config, notice, delivery))
 
 
 def key_of(notice: Notice, delivery: Delivery) -> str:
@@ -100,6 +110,7 @@ PAGERDUTY = ChannelKind(
     label="PagerDuty",
     config=PagerDutyConfig,
     notify=notify,
+    preview=preview,
     secrets=frozenset({"routing_key", "webhook_secret", "previous_webhook_secret"}),
     follows=_follows,
 )

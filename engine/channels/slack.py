@@ -169,11 +169,18 @@ def _follows(fields: Mapping[str, Any]) -> bool:
     return bool(fields.get("channel"))
 
 
+def preview(config: SlackConfig, notice: Notice, delivery: Delivery) -> dict[str, Any]:
+    """The message, and the channel that a bot posts it to."""
+    del delivery
+    return {**({"channel": config.channel} if config.channel else {}), **payload(notice)}
+
+
 SLACK = ChannelKind(
     name="slack",
     label="Slack",
     config=SlackConfig,
     notify=notify,
+    preview=preview,
     secrets=frozenset({"url", "token"}),
     follows=_follows,
 )

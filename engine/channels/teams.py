@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from pydantic import field_validator
 
 from engine.channels.addresses import SecretUrl
@@ -37,7 +38,7 @@ async def notify(config: TeamsConfig, notice: Notice, delivery: Delivery, wire: 
     """Post the card; raises DeliveryError, also for a refusal that hides in a good answer."""
     del delivery
     try:
-        body = fitting(lambda limit: _within(message(notice), limit), MOST_BYTES)
+        body = _body(notice)
     except ValueError as error:
         raise DeliveryError(str(error), permanent=True) from error
     receipt = await wire.post(
@@ -54,6 +55,16 @@ async def notify(config: TeamsConfig, notice: Notice, delivery: Delivery, wire: 
             answer=receipt.answer,
         )
     return receipt
+
+
+def _body(notice: Notice) -> bytes:
+    return fitting(lambda limit: _within(message(notice), limit), MOST_BYTES)
+
+
+def preview(config: TeamsConfig, notice: Notice, delivery: Delivery) -> Any:
+    """The card in its envelope."""
+    del config, delivery
+    return orjson.loads(_body(notice))
 
 
 def message(notice: Notice) -> dict[str, Any]:
@@ -110,5 +121,10 @@ def _shorter(name: str, item: Any, limit: int) -> Any:
 
 
 TEAMS = ChannelKind(
-    name="teams", label="Microsoft Teams", config=TeamsConfig, notify=notify, secrets=frozenset({"url"})
+    name="teams",
+    label="Microsoft Teams",
+    config=TeamsConfig,
+    notify=notify,
+    preview=preview,
+    secrets=frozenset({"url"}),
 )

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
+import orjson
 from pydantic import AfterValidator, Field, HttpUrl, model_validator
 
 from engine.channels.bodies import Body, check_template, render
@@ -106,6 +107,12 @@ async def notify(config: WebhookConfig, notice: Notice, delivery: Delivery, wire
     return await wire.post(str(config.url), body=body, headers=headers, allow_private=config.allow_private)
 
 
+def preview(config: WebhookConfig, notice: Notice, delivery: Delivery) -> Any:
+    """The body."""
+    del delivery
+    return orjson.loads(render(config.body, config.template, notice))
+
+
 def _complete(fields: dict[str, Any]) -> dict[str, Any]:
     return fields if fields.get("secret") else {**fields, "secret": new_secret()}
 
@@ -115,6 +122,7 @@ WEBHOOK = ChannelKind(
     label="Webhook",
     config=WebhookConfig,
     notify=notify,
+    preview=preview,
     secrets=frozenset({"secret", "previous_secret", "headers"}),
     complete=_complete,
 )
