@@ -58,7 +58,7 @@ class DeliveryError(EngineError):
 
     `permanent`: trying again cannot help. `retry_after`: seconds the receiver asked to be left alone.
     `gone`: the receiver said that it no longer exists, so that the channel should be disabled.
-    `status` and `answer` are what it replied, if it did.
+    `status` and `answer` are what it replied, if it did. `tried`: something was sent, or would have been.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class DeliveryError(EngineError):
         gone: bool = False,
         status: int | None = None,
         answer: str = "",
+        tried: bool = True,
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
@@ -77,3 +78,4 @@ class DeliveryError(EngineError):
         self.gone = gone
         self.status = status
         self.answer = answer
+        self.tried = tried
