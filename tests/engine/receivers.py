@@ -49,7 +49,10 @@ class Received:
 
 @dataclass
 class Receiver:
-    """Answers in order of `plan`, the last one for ever; `None` closes the connection, "hang" never answers."""
+    """Answers in order of `plan`, the last one for ever; `None` closes the connection, "hang" never answers.
+
+    A function of the request answers itself.
+    """
 
     plan: list[Any]
     url: str = ""
@@ -67,6 +70,8 @@ class Receiver:
         if step == "hang":
             await self.released.wait()
             return web.Response()
+        if callable(step):
+            return await step(request)
         status, headers, text = step if isinstance(step, tuple) else (step, {}, f"said {step}")
         return web.Response(status=status, headers=headers, text=text)
 
