@@ -15,24 +15,23 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-
-import orjson
 
 from data.errors import ConflictError, StoreError
 from data.queries import notifications as rows
 from data.queries.notifications import AttemptRow, NotificationRow
 from data.store import Statement, Store
 from data.tasks import Tasks
-from engine import channel_store, notice, outbox
+from engine import notice, outbox
 from engine.aftermath import consequences
 from engine.audit import clock, new_id
 from engine.breakers import Breakers, Plan
-from engine.channels import CHANNELS, ChannelConfig, ChannelKind, Delivery, Receipt, Wire
+from engine.channels import Delivery, Receipt, Wire
 from engine.channels.channel import ANSWER_CHARS, worded
-from engine.errors import DeliveryError, RuleError, SecretUnreadable
+from engine.errors import DeliveryError
+from engine.ready import ready_for
 from engine.secrets import SecretBox, redacted
 
 #: One send may take this long, whatever the channel.
@@ -134,6 +133,8 @@ class Sender:
         self._sending[row.id] = row.channel
         resting = DeliveryError("not tried: the channel rests after failures", permanent=True, tried=False)
         instead = resting if plan is Plan.GIVE_ON else None
+        if not instead:
+            self._breakers.started(row.channel)
         self._tasks.start(self._deliver(row, instead), name=f"deliver {row.id} to {row.channel}")
 
     async def _deliver(self, row: NotificationRow, instead: DeliveryError | None) -> None:
@@ -216,7 +217,7 @@ async def _send(  # noqa: PLR0917 - the shell's own values, in the order of thei
 ) -> tuple[Receipt, DeliveryError | None]:
     """What the channel says; every fault becomes a DeliveryError whose texts hold no secret."""
     try:
-        ready = await asyncio.to_thread(_opened, store, box, row)
+        ready = await asyncio.to_thread(ready_for, store, box, row)
     except DeliveryError as error:
         return Receipt(), error
     except StoreError as error:
@@ -234,34 +235,6 @@ async def _send(  # noqa: PLR0917 - the shell's own values, in the order of thei
         _log.error("channel %r failed with %s", row.channel, type(error).__name__)
         return Receipt(), DeliveryError(f"the channel failed: {type(error).__name__}")
     return replace(receipt, answer=_kept(receipt.answer, ready.secrets)), None
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A channel that can be used; `earlier` is the provider's id of what it was told before of this incident."""
-
-    kind: ChannelKind
-    config: ChannelConfig
-    secrets: dict[str, Any]
-    earlier: str
-
-
-def _opened(store: Store, box: SecretBox, row: NotificationRow) -> _Ready:
-    """The channel of a notification, ready to use; raises a permanent DeliveryError when it cannot be."""
-    name = row.channel
-    channel = channel_store.by_name(store, name)
-    if channel is None:
-        raise DeliveryError(f"channel {name!r} does not exist", permanent=True, tried=False)
-    if not channel.enabled:
-        why = f": {channel.disabled_reason}" if channel.disabled_reason else ""
-        raise DeliveryError(f"channel {name!r} is disabled{why}", permanent=True, tried=False)
-    try:
-        config, secrets = channel_store.config_of(channel, box)
-    except (RuleError, SecretUnreadable) as error:
-        raise DeliveryError(f"channel {name!r} cannot be used: {error}", permanent=True) from error
-    kind = CHANNELS[channel.kind]
-    follows = row.alert_id and kind.follows(orjson.loads(channel.config))
-    return _Ready(kind, config, secrets, rows.earlier(store, row.alert_id, name) if follows else "")
 
 
 def _without_secrets(error: DeliveryError, secrets: dict[str, Any]) -> DeliveryError:

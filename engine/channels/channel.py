@@ -96,5 +96,7 @@ class ChannelKind:
     secrets: frozenset[str] = frozenset()
     #: fills in what the person left out when a channel is made (a generated signing secret)
     complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    #: seconds between two sends that its provider asks for
+    pause_s: float = 0.0
     #: whether a channel with these fields (secrets left out) is also told when somebody takes an incident on
     follows: Callable[[Mapping[str, Any]], bool] = nobody

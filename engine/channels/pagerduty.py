@@ -112,5 +112,6 @@ PAGERDUTY = ChannelKind(
     notify=notify,
     preview=preview,
     secrets=frozenset({"routing_key", "webhook_secret", "previous_webhook_secret"}),
+    pause_s=0.5,
     follows=_follows,
 )

@@ -182,5 +182,6 @@ SLACK = ChannelKind(
     notify=notify,
     preview=preview,
     secrets=frozenset({"url", "token"}),
+    pause_s=1.0,
     follows=_follows,
 )

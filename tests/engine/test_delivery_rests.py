@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -110,6 +111,22 @@ async def test_a_receiver_that_asks_for_patience_does_not_rest(store, box, clock
             for _ in range(OPENS_AFTER + 2):
                 fresh(store)
             await until(lambda: len(busy.got) == OPENS_AFTER + 2)
+
+
+async def test_a_burst_goes_to_slack_at_the_pace_that_slack_asks_for(store, box, clock):
+    async with receiving((200, {}, "ok")) as slack, receiving() as other:
+        form = {"url": slack.url, "allow_private": True}
+        channel_store.create(store, box, {"name": "slack", "kind": "slack", "config": form}, by="ada")
+        hook(store, box, other.url)
+        burst = [fresh(store, "slack") for _ in range(3)]
+        for _ in range(3):
+            fresh(store)
+        async with sending(store, box, clock):
+            await until(lambda: all(status(store, each) == "sent" for each in burst), 20)
+    began = rows(store, "delivery_attempts", "channel", "started_at")
+    times = sorted(at for channel, at in began if channel == "slack")
+    assert min(later - sooner for sooner, later in pairwise(times)) >= timedelta(seconds=0.9)
+    assert len(other.got) == 3
 
 
 async def test_a_channel_that_refuses_for_days_is_switched_off(store, box, clock):
