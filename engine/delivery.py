@@ -225,7 +225,9 @@ async def _send(  # noqa: PLR0917 - the shell's own values, in the order of thei
     delivery = Delivery(row.id, attempt.started_at, attempt.attempt, ready.earlier)
     try:
         async with asyncio.timeout(timeout_s):
-            said = worded(ready.config, notice.linked(notice.decode(row.notice), public_url))
+            said = notice.linked(notice.decode(row.notice), public_url)
+            if ready.config.message:
+                said = await asyncio.to_thread(worded, ready.config, said)
             receipt = await ready.kind.notify(ready.config, said, delivery, wire)
     except DeliveryError as error:
         return Receipt(), _without_secrets(error, ready.secrets)

@@ -76,16 +76,26 @@ def render(text: str, values: Mapping[str, Any]) -> str:
     return _rendered(text, values, as_text=True)[0]
 
 
-def evaluate(text: str, values: Mapping[str, Any]) -> Any:
-    """As `render`, but a template that is nothing but one `{{ … }}` gives the value as it is (a number)."""
-    made, budget = _rendered(text, values, as_text=False)
+def evaluate(text: str, values: Mapping[str, Any], *, until: float | None = None) -> Any:
+    """As `render`, but a template that is nothing but one `{{ … }}` gives the value as it is (a number).
+
+    Many that make one document share one `until` (see `deadline`).
+    """
+    made, budget = _rendered(text, values, as_text=False, until=until)
     return budget.last if budget.alone else made
 
 
-def _rendered(text: str, values: Mapping[str, Any], *, as_text: bool) -> tuple[str, _Budget]:
+def deadline() -> float:
+    """When what is begun now must have ended."""
+    return time.monotonic() + MOST_SECONDS
+
+
+def _rendered(
+    text: str, values: Mapping[str, Any], *, as_text: bool, until: float | None = None
+) -> tuple[str, _Budget]:
     check(text, values.keys())
     read = _read(_current(text, frozenset(values)))
-    budget = _Budget(time.monotonic() + MOST_SECONDS, read.alone and not as_text)
+    budget = _Budget(deadline() if until is None else until, read.alone and not as_text)
     token = _budget.set(budget)
     try:
         return "".join(_limited(read.template.generate({**values, _NAMED: values}), budget)), budget

@@ -30,7 +30,7 @@ def render(shape: Body, template: str, notice: Notice) -> bytes:
         return _fitting(lambda limit: shortened(alertmanager(notice), limit))
     if shape is Body.TEMPLATE:
         try:
-            filled = _filled(orjson.loads(template), values_of(notice))
+            filled = _filled(orjson.loads(template), values_of(notice), templates.deadline())
         except (orjson.JSONDecodeError, TemplateFault) as error:
             notice = structs.replace(notice, flaw=f"the template is broken: {error}")
         else:
@@ -93,13 +93,18 @@ def _texts(tree: Any) -> Iterator[str]:
         yield from _texts(child)
 
 
-def _filled(tree: Any, values: Mapping[str, Any]) -> Any:
+def _filled(tree: Any, values: Mapping[str, Any], until: float) -> Any:
     """The template with values put in; a text that is nothing but one name takes the value as it is (a number)."""
     if isinstance(tree, dict):
-        return {templates.render(name, values): _filled(item, values) for name, item in tree.items()}
+        return {_name(name, values, until): _filled(item, values, until) for name, item in tree.items()}
     if isinstance(tree, list):
-        return [_filled(item, values) for item in tree]
-    return templates.evaluate(tree, values) if isinstance(tree, str) else tree
+        return [_filled(item, values, until) for item in tree]
+    return templates.evaluate(tree, values, until=until) if isinstance(tree, str) else tree
+
+
+def _name(text: str, values: Mapping[str, Any], until: float) -> str:
+    made = templates.evaluate(text, values, until=until)
+    return "" if made is None else str(made)
 
 
 def _fitting(make: Callable[[int], Any]) -> bytes:

@@ -1,5 +1,6 @@
 """Webhooks as Standard Webhooks 1.0 has them: signed, with an id that stays the same over retries."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -95,7 +96,8 @@ def signatures(message_id: str, timestamp: int, body: bytes, keys: Iterable[str]
 
 async def notify(config: WebhookConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:
     """Post the signed notice; raises DeliveryError."""
-    body = render(config.body, config.template, notice)
+    # a template may take its time, which is not the event loop's
+    body = await asyncio.to_thread(render, config.body, config.template, notice)
     timestamp = int(delivery.at.timestamp())
     headers = {
         **config.headers,
