@@ -6,6 +6,7 @@ For each due notification, in this order:
 2. open the channel's form and secrets, and send
 3. record the answer, and with it what follows: sent, due again later, or failed with its fallback queued
 
+A channel that rests after failures (`engine.breaker`) is sent nothing: its notifications are given on, or wait.
 A sender that dies after 1 leaves a claim that runs out; the next sender repeats 2 with the same id.
 """
 
