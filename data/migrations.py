@@ -23,6 +23,7 @@ from data.schema import (
     crosstalk_sessions,
     derived_ids,
     jobs,
+    provider_events,
     schema_migrations,
     unmerged,
 )
@@ -69,6 +70,10 @@ def _add_crosstalk(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute(str(CreateTable(table, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_provider_events(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(provider_events, if_not_exists=True).compile(dialect=DIALECT)))
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -78,6 +83,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0006_add_budgets", _add_budgets),
     ("0007_add_jobs", _add_jobs),
     ("0008_add_crosstalk", _add_crosstalk),
+    ("0009_add_provider_events", _add_provider_events),
 )
 
 

@@ -15,7 +15,7 @@ from data.queries import notifications
 from data.queries import rules as rule_rows
 from data.queries.alerts import OPEN, RESOLVED, HistoryFilter, committing
 from data.store import Statement, Store
-from engine import instances, state
+from engine import follow_up, instances, state
 from engine.audit import clock, entry
 from engine.episode import Move, Watched, changes
 from engine.errors import NotFound, Refused, RuleError, StaleVersion
@@ -51,9 +51,12 @@ def acknowledge(
     comment: str = "",
     until: datetime | None = None,
     at: datetime | None = None,
+    told_by: str = "",
+    also: Sequence[Statement] = (),
 ) -> list[Done]:
     """Take open incidents on, all or none; repeats stop until `until` (None: until they resolve).
 
+    Channels that keep a record of their own are told, but for the one it was `told_by`; `also` is committed with it.
     Raises NotFound for an unknown id, Refused for a resolved incident.
     """
     now = at or clock()
@@ -68,8 +71,10 @@ def acknowledge(
         words = comment or row["comment"]
         statements.append(queries.acknowledging(row["id"], by=by, at=now, comment=words, until=until))
         statements.append(entry(by, "acknowledge", "alert", row["id"], at=now, detail={"comment": comment}))
+    ids = [row["id"] for row in found]
+    statements += follow_up.taken_on(store, ids, by=by, comment=comment, at=now, besides=told_by)
     try:
-        store.transact(statements)
+        store.transact([*statements, *also])
     except ConflictError as error:
         raise StaleVersion("one of the incidents was resolved meanwhile; nothing was changed") from error
     return [Done(row["id"], queries.ACKNOWLEDGED, changed=True) for row in found]
@@ -83,11 +88,13 @@ def resolve(
     comment: str = "",
     at: datetime | None = None,
     public_url: str = "",
+    also: Sequence[Statement] = (),
 ) -> list[Done]:
     """End incidents by hand, all or none; those already resolved stay as they are.
 
     Their instances begin anew: where the condition still holds, a new incident opens after the rule's `for`, and its
-    notices obey the rule's cooldown. Channels that were told of the incident are told that it is over.
+    notices obey the rule's cooldown. Channels that were told of the incident are told that it is over. `also` is
+    committed with it.
     Raises NotFound for an unknown id, StaleVersion when evaluations keep changing them.
     """
     now = at or clock()
@@ -96,7 +103,7 @@ def resolve(
         live = [row for row in found if row["status"] in OPEN]
         statements = _resolving(store, live, by=by or "somebody", comment=comment, now=now, public_url=public_url)
         try:
-            store.transact(statements)
+            store.transact([*statements, *also])
         except ConflictError:
             continue
         ended = {row["id"] for row in live}

@@ -23,6 +23,9 @@ from proxy.worker_socket import WorkerSocket
 
 #: Whatever follows, an encoded line break too, which a dot would not match.
 _REST = r"{rest:[\s\S]*}"
+#: Calls of PagerDuty's, and how large one may be before it is known to be that.
+_SIGNED = r"/api/notifications/channels/{id:[\w\-]+}/pagerduty"
+_MOST_SIGNED = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ def make_app(parts: Parts, client: Handler, access: Callable[[], Access]) -> web
         app.router.add_route("*", path, guarded(partial(_other_method, document.routes), access))
     for owned in ("/api/system/", "/api/keys", "/api/budget/", "/api/crosstalk/"):
         app.router.add_route("*", owned + _REST, guarded(not_found, access))
+    # who calls from outside here shows a signature, which the worker checks
+    app.router.add_post(_SIGNED, partial(parts.worker_api.handle, most=_MOST_SIGNED))
     app.router.add_route("*", "/api/" + _REST, guarded(parts.worker_api.handle, access))
     app.router.add_route("*", "/ws/" + _REST, not_found)
     app.router.add_route("*", "/" + _REST, client)

@@ -25,6 +25,8 @@ REASONS = {
     "cooldown": "quiet time after the last notice",
     "silenced": "a silence covers it",
     "inactive_hours": "outside the rule's active hours",
+    "acknowledgement": "somebody has taken it on",
+    "unacknowledged": "nobody is on it any more",
     "acknowledged": "somebody had taken it on",
     "rate_limited": "too many notices",
     "nothing_new": "nothing new to say",

@@ -10,7 +10,7 @@ import polars as pl
 from sqlalchemy import Select, Table, func, or_, select, update
 
 from data import bulk
-from data.queries.notifications import SILENT
+from data.queries.notifications import ASIDE, SILENT
 from data.schema import alert_events, alert_instances, alerts, notifications, rule_health
 from data.store import Statement, Store
 
@@ -84,16 +84,16 @@ def open_alerts(store: Store, rule_ids: Sequence[str]) -> pl.DataFrame:
 def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame:
     """What each channel was told, or not, about these rules, oldest first; since then, and all of open incidents.
 
-    Columns: id, rule_id, alert_id, group_key, channel, reason, created_at, silent. Stand-ins are left out.
+    Columns: id, rule_id, alert_id, group_key, channel, reason, created_at, silent. Stand-ins are left out, and what
+    only keeps records in step.
     """
     still_open = select(alerts.c.id).where(alerts.c.rule_id.in_(rule_ids), alerts.c.status.in_(OPEN))
     n = notifications.c
     silent = (n.status == SILENT).label("silent")
     question = select(n.id, n.rule_id, n.alert_id, n.group_key, n.channel, n.reason, n.created_at, silent)
     recent = or_(n.created_at >= since, n.alert_id.in_(still_open))
-    return store.frame(
-        question.where(n.rule_id.in_(rule_ids), n.fallback_of == "", n.alert_id != "", recent).order_by(n.id)
-    )
+    spoken = question.where(n.rule_id.in_(rule_ids), n.fallback_of == "", n.reason.not_in(ASIDE))
+    return store.frame(spoken.where(n.alert_id != "", recent).order_by(n.id))
 
 
 def by_ids(store: Store, alert_ids: Sequence[str]) -> pl.DataFrame:
@@ -164,6 +164,13 @@ def acknowledging(alert_id: str, *, by: str, at: datetime, comment: str, until: 
     }
     still_open = (alerts.c.id == alert_id) & alerts.c.status.in_(OPEN)
     return Statement(update(alerts).where(still_open).values(**values), expect=1)
+
+
+def releasing(alert_id: str) -> Statement:
+    """Mark an acknowledged incident as taken on by nobody any more."""
+    values = {"status": FIRING, "acknowledged_at": None, "acknowledged_by": "", "acknowledged_until": None}
+    taken = (alerts.c.id == alert_id) & (alerts.c.status == ACKNOWLEDGED)
+    return Statement(update(alerts).where(taken).values(**values), expect=1)
 
 
 def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:

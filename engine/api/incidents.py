@@ -79,12 +79,13 @@ async def bulk(request: web.Request) -> web.Response:
 async def _do(request: web.Request, action: Action, ids: list[str], asked: ActBody) -> list[incidents.Done]:
     desk, by = request.app[DESK], actor(request, asked.by)
     if action is Action.ACKNOWLEDGE:
-        return await asyncio.to_thread(
+        done = await asyncio.to_thread(
             incidents.acknowledge, desk.store, ids, by=by, comment=asked.comment, until=asked.until
         )
-    done = await asyncio.to_thread(
-        incidents.resolve, desk.store, ids, by=by, comment=asked.comment, public_url=desk.public_url
-    )
+    else:
+        done = await asyncio.to_thread(
+            incidents.resolve, desk.store, ids, by=by, comment=asked.comment, public_url=desk.public_url
+        )
     desk.outbox.set()
     return done
 

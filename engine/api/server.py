@@ -5,7 +5,20 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from data.tasks import Tasks
-from engine.api import analytics, channels, health, incidents, jobs, metrics, notifications, openapi, rules, silences
+from engine.api import (
+    analytics,
+    channels,
+    health,
+    incidents,
+    jobs,
+    metrics,
+    notifications,
+    openapi,
+    pagerduty,
+    preview,
+    rules,
+    silences,
+)
 from engine.api.guard import guard
 from engine.api.problems import problems
 from engine.api.reading import answer
@@ -25,6 +38,8 @@ ROUTES: tuple[Route, ...] = (
     *incidents.ROUTES,
     *silences.ROUTES,
     *channels.ROUTES,
+    *pagerduty.ROUTES,
+    *preview.ROUTES,
     *notifications.ROUTES,
     *analytics.ROUTES,
     *metrics.ROUTES,

@@ -120,6 +120,9 @@ async def test_a_channel_that_does_not_exist_is_a_fault_of_its_place(api):
         ("GET", "/api/notifications/channels/nobody", {}, 404),
         ("POST", "/api/notifications/channels/nobody/test", {"json": {}}, 404),
         ("DELETE", "/api/notifications/channels/in-app", {}, 409),
+        ("POST", "/api/notifications/channels/nobody/pagerduty", {"json": {}}, 404),
+        ("POST", "/api/notifications/nobody/replay", {}, 404),
+        ("POST", "/api/notifications/preview", {"json": {}}, 422),
         ("GET", "/api/analytics/aggregate", {}, 400),
         ("GET", "/api/analytics/aggregate?metrics=nope", {}, 422),
         ("GET", "/api/analytics/aggregate?metrics=cost&by=nope", {}, 422),
@@ -242,6 +245,19 @@ async def test_statistics_count_what_happened(api, store):
     assert [rule["rule_name"] for rule in stats["never_fired"]] == ["Never"]
     empty = await ask(api, "GET", "/api/alerts/stats?from=2020-01-01&to=2020-01-02")
     assert (empty["incidents"], empty["mtta_s"], empty["by_rule"]) == (0, None, [])
+
+
+async def test_a_failed_notification_is_sent_again_through_the_api(api, store):
+    async with receiving(500, (200, {}, "thanks")) as receiver:
+        form = {"url": receiver.url, "allow_private": True}
+        document = {"name": "h", "kind": "webhook", "config": form}
+        made = await ask(api, "POST", "/api/notifications/channels", 201, json=document)
+        tried = await ask(api, "POST", f"/api/notifications/channels/{made['id']}/test", json={})
+        path = f"/api/notifications/{tried['notification_id']}/replay"
+        done = await ask(api, "POST", path, headers={"X-Actor": "grace"})
+        assert (done["delivered"], done["answer"]) == (True, "thanks")
+        await ask(api, "POST", path, 409)
+    assert rows(store, "audit_log", "actor", "action")[-1] == ("grace", "replay")
 
 
 async def test_channels_live_through_the_api_and_keep_their_secrets(api, store):
