@@ -50,6 +50,10 @@ def _add_budgets(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(budgets, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_provisioned_from(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute("ALTER TABLE rules ADD COLUMN IF NOT EXISTS provisioned_from VARCHAR DEFAULT ''")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -57,6 +61,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0004_record_derived_ids", _record_derived_ids),
     ("0005_add_keys", _add_keys),
     ("0006_add_budgets", _add_budgets),
+    ("0007_add_provisioned_from", _add_provisioned_from),
 )
 
 

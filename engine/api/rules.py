@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.store import Store
 from engine import ledger, rules, tick
 from engine.api.problems import BadRequest
-from engine.api.reading import actor, answer, body, moment, posted
+from engine.api.reading import actor, answer, body, expected_version, moment, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.evaluator import instant
 from engine.rule import Rule, parse
@@ -71,7 +71,7 @@ async def replace(request: web.Request) -> web.Response:
         raw,
         by=actor(request, str(envelope.get("by", ""))),
         rule_id=request.match_info["id"],
-        version=_version(request, envelope.get("version")),
+        version=expected_version(request, envelope.get("version")),
         enabled=_flag(envelope),
     )
     desk.rules_changed.set()
@@ -81,7 +81,7 @@ async def replace(request: web.Request) -> web.Response:
 async def remove(request: web.Request) -> web.Response:
     """Delete a rule."""
     desk = request.app[DESK]
-    version = _version(request, request.query.get("version"))
+    version = expected_version(request, request.query.get("version"))
     await asyncio.to_thread(rules.delete, desk.store, request.match_info["id"], by=actor(request), version=version)
     desk.rules_changed.set()
     return web.Response(status=204)
@@ -162,15 +162,6 @@ def _flag(envelope: dict[str, Any]) -> bool | None:
     if enabled is not None and not isinstance(enabled, bool):
         raise BadRequest("enabled must be true or false")
     return enabled
-
-
-def _version(request: web.Request, given: Any) -> int | None:
-    text = str(request.headers.get("If-Match", "") if given is None else given).strip('W/"')
-    if not text or text == "*":
-        return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        raise BadRequest(f"version must be a number, not {text!r}")
-    return int(text)
 
 
 ROUTES = (

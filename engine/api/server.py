@@ -5,7 +5,18 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from data.tasks import Tasks
-from engine.api import analytics, channels, health, incidents, metrics, notifications, openapi, rules, silences
+from engine.api import (
+    analytics,
+    channels,
+    health,
+    incidents,
+    metrics,
+    notifications,
+    openapi,
+    rule_versions,
+    rules,
+    silences,
+)
 from engine.api.guard import guard
 from engine.api.problems import problems
 from engine.api.reading import answer
@@ -22,6 +33,7 @@ async def describe(_: web.Request) -> web.Response:
 
 ROUTES: tuple[Route, ...] = (
     *rules.ROUTES,
+    *rule_versions.ROUTES,
     *incidents.ROUTES,
     *silences.ROUTES,
     *channels.ROUTES,

@@ -1,0 +1,38 @@
+"""Versions, transfer, files and templates of rules through the API."""
+
+from tests.engine.test_api import api, ask
+from tests.engine.traffic import COSTLY
+
+__all__ = ["api"]
+
+
+async def made(api, **changes):
+    return await ask(api, "POST", "/api/alerts/rules", 201, json={**COSTLY, **changes})
+
+
+async def test_versions_are_compared_and_one_is_gone_back_to(api):
+    rule = await made(api)
+    path = f"/api/alerts/rules/{rule['id']}"
+    await ask(api, "PUT", path, json={**COSTLY, "severity": "low", "version": 1})
+
+    listed = (await ask(api, "GET", f"{path}/versions"))["items"]
+    assert [(v["version"], [c["path"] for c in v["changes"]]) for v in listed] == [(2, ["severity"]), (1, [])]
+    told = await ask(api, "GET", f"{path}/versions/2/diff")
+    assert told["items"] == [{"path": "severity", "old": "high", "new": "low"}]
+    assert (await ask(api, "GET", f"{path}/versions/1/diff?from=2"))["items"][0]["new"] == "high"
+    await ask(api, "GET", f"{path}/versions/x/diff", 400)
+    await ask(api, "GET", f"{path}/versions/7/diff", 404)
+
+    stale = await ask(api, "POST", f"{path}/rollback", 409, json={"to": 1, "version": 1})
+    assert stale["current_version"] == 2
+    assert "at version 2, not 1" in stale["detail"]
+    back = await ask(api, "POST", f"{path}/rollback", json={"to": 1}, headers={"If-Match": '"2"'})
+    assert (back["version"], back["severity"]) == (3, "high")
+
+
+async def test_an_edit_of_a_passed_version_is_a_conflict_that_names_the_present_one(api):
+    rule = await made(api)
+    path = f"/api/alerts/rules/{rule['id']}"
+    await ask(api, "PUT", path, json={**COSTLY, "version": 1})
+    stale = await ask(api, "PUT", path, 409, json={**COSTLY, "version": 1})
+    assert stale["current_version"] == 2
