@@ -13,6 +13,7 @@ from engine.api import (
     metrics,
     notifications,
     openapi,
+    rule_transfer,
     rule_versions,
     rules,
     silences,
@@ -32,6 +33,7 @@ async def describe(_: web.Request) -> web.Response:
 
 
 ROUTES: tuple[Route, ...] = (
+    *rule_transfer.ROUTES,  # before a rule of the id `export`
     *rules.ROUTES,
     *rule_versions.ROUTES,
     *incidents.ROUTES,

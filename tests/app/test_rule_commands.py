@@ -51,3 +51,28 @@ def test_rules_are_listed_with_their_state(store, home):
     done = ran("list", "--home", home)
 
     assert done.output == f"normal     high     {made.id} High cost\n"
+
+
+def test_rules_are_exported_and_imported_as_files(store, home, tmp_path):
+    rules.save(store, RULE, by="me")
+    rules.save(store, {**RULE, "name": "High / cost"}, by="me")
+    folder = tmp_path / "rules"
+
+    assert ran("export", "--dir", folder, "--home", home).exit_code == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["high-cost-2.yaml", "high-cost.yaml"]
+    file = folder / "high-cost.yaml"
+    file.write_text(file.read_text().replace("value: 1", "value: 2"))
+    trial = ran("import", folder, "--dry-run", "--home", home)
+    assert "would be updated High" in trial.output
+    assert {rule.version for rule in rules.every(store)} == {1}
+    done = ran("import", folder, "--home", home)
+    assert sorted(line.split(" ")[0] for line in done.output.splitlines()) == ["unchanged", "updated"]
+    assert ran("export", "--home", home).output.count("name: High") == 2
+
+
+def test_an_import_names_the_file_and_the_field_of_every_fault(store, home, tmp_path, monkeypatch):
+    (tmp_path / "a.yaml").write_text("name: x\n")
+    (tmp_path / "b.yaml").write_text("name: y\nwhen: 3\n")
+    monkeypatch.setattr("sys.argv", ["claude-proxy", "rules", "import", str(tmp_path), "--home", str(home)])
+    with pytest.raises(SystemExit, match=r"a\.yaml:1 when: is required\nb\.yaml:1 when: must be all"):
+        cli.main()

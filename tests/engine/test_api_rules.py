@@ -36,3 +36,20 @@ async def test_an_edit_of_a_passed_version_is_a_conflict_that_names_the_present_
     await ask(api, "PUT", path, json={**COSTLY, "version": 1})
     stale = await ask(api, "PUT", path, 409, json={**COSTLY, "version": 1})
     assert stale["current_version"] == 2
+
+
+async def test_rules_leave_as_yaml_and_come_back(api):
+    rule = await made(api)
+    async with api.get("/api/alerts/rules/export") as answer:
+        assert (answer.status, answer.content_type) == (200, "application/yaml")
+        text = await answer.text()
+    changed = text.replace("value: 1", "value: 3")
+    path = "/api/alerts/rules/import"
+    trial = await ask(api, "POST", path, json={"text": changed, "dry_run": True})
+    assert [(one["name"], one["fate"]) for one in trial["items"]] == [("High cost", "updated")]
+    assert (await ask(api, "GET", f"/api/alerts/rules/{rule['id']}"))["version"] == 1
+    await ask(api, "POST", path, json={"text": changed, "by": "ada"})
+    stored = await ask(api, "GET", f"/api/alerts/rules/{rule['id']}")
+    assert (stored["version"], stored["document"]["when"]["value"]) == (2, 3)
+    bad = await ask(api, "POST", path, 422, json={"text": "name: x\n"})
+    assert bad["errors"] == [{"path": "text:1 when", "message": "is required"}]

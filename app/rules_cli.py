@@ -1,0 +1,105 @@
+"""`claude-proxy rules`: what is stored, tests from files, and rules out of the store into files and back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.command_options import ConfigFile, Home
+from data.client import FlightStore
+from data.settings import load
+from data.store import connect, ensure_running
+from engine import rule_files, rule_transfer, rules, scenario
+from engine.errors import Fault, RuleError
+from engine.rule_files import Draft
+
+rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
+
+
+@rules_app.command("list")
+def listing(*, home: Home = None, config_file: ConfigFile = None) -> None:
+    """Every rule: its state, severity, id and name."""
+    for rule in rules.every(_store(home, config_file)):
+        provided = f" (from {rule.provisioned_from})" if rule.provisioned_from else ""
+        typer.echo(f"{rule.state:<10} {rule.severity:<8} {rule.id} {rule.name}{provided}")
+
+
+@rules_app.command("test")
+def test(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Scenarios in YAML.")],
+) -> None:
+    """Hold rules to what is expected of them, over made-up values; nothing is read, stored or sent."""
+    failed = 0
+    for file in files:
+        for check in scenario.run(scenario.read(file.read_text(encoding="utf-8", errors="replace"))):
+            found = "" if check.passed else f", expected {check.expected}"
+            typer.echo(f"{'ok' if check.passed else 'FAILED':<7} {file.name} {check.what}: {check.found}{found}")
+            failed += not check.passed
+    raise typer.Exit(1 if failed else 0)
+
+
+@rules_app.command("export")
+def export(
+    file: Annotated[Path | None, typer.Argument(help="One file for all.", show_default="standard output")] = None,
+    *,
+    folder: Annotated[Path | None, typer.Option("--dir", file_okay=False, help="A file a rule in this folder.")] = None,
+    home: Home = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Write the rules as YAML."""
+    found = [rule for rule in rules.every(_store(home, config_file)) if not rule.fault]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, rule in zip(_names([rule.name for rule in found]), found, strict=True):
+            (folder / name).write_text(rule_transfer.one(rule), encoding="utf-8")
+    elif file is not None:
+        file.write_text(rule_transfer.export(found), encoding="utf-8")
+    else:
+        typer.echo(rule_transfer.export(found), nl=False)
+        return
+    typer.echo(f"{len(found)} rules written to {folder or file}")
+
+
+@rules_app.command("import")
+def bring(
+    sources: Annotated[list[Path], typer.Argument(exists=True, help="YAML files, or folders of them.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    home: Home = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Create rules, or change those of the same names, from YAML: all of them or none."""
+    drafts = _drafts(sources)
+    done = rule_transfer.bring(_store(home, config_file), drafts, by="import", dry_run=dry_run)
+    for one in done:
+        typer.echo(f"{'would be ' if dry_run else ''}{one.fate} {one.name} ({one.place})")
+
+
+def _drafts(sources: list[Path]) -> list[Draft]:
+    """All rules of all files; a RuleError tells the faults of all of them."""
+    drafts: list[Draft] = []
+    faults: list[Fault] = []
+    for path in (path for source in sources for path in (rule_files.files(source) if source.is_dir() else [source])):
+        try:
+            drafts += rule_files.read_file(path, path.name)
+        except RuleError as error:
+            faults += error.faults
+    if faults:
+        raise RuleError(faults)
+    return drafts
+
+
+def _names(rules: list[str]) -> list[str]:
+    """A file name for each, all different."""
+    taken: dict[str, int] = {}
+    names = []
+    for name in map(rule_files.file_name, rules):
+        taken[name] = taken.get(name, 0) + 1
+        names.append(name if taken[name] == 1 else name.replace(".yaml", f"-{taken[name]}.yaml"))
+    return names
+
+
+def _store(home: Path | None, config_file: Path | None) -> FlightStore:
+    config = load(config_file=config_file, overrides={} if home is None else {"home": str(home)})
+    ensure_running(config)
+    return connect(config)
