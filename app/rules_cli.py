@@ -7,9 +7,10 @@ import typer
 
 from app.command_options import ConfigFile, Home
 from data.client import FlightStore
+from data.config import Config
 from data.settings import load
 from data.store import connect, ensure_running
-from engine import rule_files, rule_transfer, rules, scenario
+from engine import provisioning, rule_files, rule_transfer, rules, scenario
 from engine.errors import Fault, RuleError
 from engine.rule_files import Draft
 
@@ -19,9 +20,12 @@ rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
 @rules_app.command("list")
 def listing(*, home: Home = None, config_file: ConfigFile = None) -> None:
     """Every rule: its state, severity, id and name."""
-    for rule in rules.every(_store(home, config_file)):
+    config, store = _opened(home, config_file)
+    for rule in rules.every(store):
         provided = f" (from {rule.provisioned_from})" if rule.provisioned_from else ""
         typer.echo(f"{rule.state:<10} {rule.severity:<8} {rule.id} {rule.name}{provided}")
+    for fault in provisioning.look(config.rules_folder).faults:
+        typer.echo(f"fault      {fault}", err=True)
 
 
 @rules_app.command("test")
@@ -100,6 +104,10 @@ def _names(rules: list[str]) -> list[str]:
 
 
 def _store(home: Path | None, config_file: Path | None) -> FlightStore:
+    return _opened(home, config_file)[1]
+
+
+def _opened(home: Path | None, config_file: Path | None) -> tuple[Config, FlightStore]:
     config = load(config_file=config_file, overrides={} if home is None else {"home": str(home)})
     ensure_running(config)
-    return connect(config)
+    return config, connect(config)

@@ -95,6 +95,7 @@ class WorkerConfig:
 
     host: str = "127.0.0.1"
     port: Port = 8083
+    rules_dir: str = ""  # the folder of rules as YAML; '': `rules` in the home
     public_url: str = ""  # where links in notifications lead; '': the app's address
 
 
@@ -187,6 +188,11 @@ class Config:
     def socket(self) -> Path:
         """The store's Unix socket."""
         return self.home / "store.sock"
+
+    @property
+    def rules_folder(self) -> Path:
+        """The folder whose files provide rules."""
+        return Path(self.worker.rules_dir).expanduser() if self.worker.rules_dir else self.home / "rules"
 
     @property
     def spool(self) -> Path:

@@ -47,6 +47,8 @@ class Stored:
     evaluated_at: datetime | None = None
     #: the file that provides the rule and alone can change it, '' for none
     provisioned_from: str = ""
+    #: what is wrong with that file now, so that the rule is as it was before; known to the worker only
+    file_fault: str = ""
 
 
 def every(store: Store) -> list[Stored]:

@@ -22,6 +22,7 @@ from engine.delivery import Sender
 from engine.desk import Desk
 from engine.evaluator import Evaluator
 from engine.inbox import Wires
+from engine.provisioner import Provisioner
 from engine.secrets import SecretBox
 
 RETRY_S = 1.0
@@ -80,9 +81,12 @@ async def _work(desk: Desk, store: Store, stopping: asyncio.Event) -> None:
         sender = Sender(store, desk.box, Wires(store, http, desk.hub), woken=desk.outbox, public_url=desk.public_url)
         evaluator = Evaluator(desk)
         evaluating = tasks.start(evaluator.run(), name="evaluate rules")
+        provisioner = Provisioner(desk)
+        providing = tasks.start(provisioner.run(), name="take rules from files")
         tasks.start(sender.run(), name="send notifications")
         await stopping.wait()
+        provisioner.stop()
         evaluator.stop()
-        await asyncio.wait([evaluating], timeout=5)
+        await asyncio.wait([evaluating, providing], timeout=5)
         await sender.stop()
         await tasks.stop()

@@ -1,6 +1,7 @@
 """/api/alerts/rules and /api/alerts/simulate."""
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine.api.problems import BadRequest
 from engine.api.reading import actor, answer, body, expected_version, moment, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.evaluator import instant
+from engine.provisioning import FileFault
 from engine.rule import Rule, parse
 from engine.rules import Stored
 from engine.sentence import sentence
@@ -43,14 +45,25 @@ class SimulateBody(BaseModel):
 
 
 async def listing(request: web.Request) -> web.Response:
-    """Every rule, by name."""
-    found = await asyncio.to_thread(rules.every, request.app[DESK].store)
-    return answer({"items": found, "next": None})
+    """Every rule, by name; `faults` are of files that should provide rules."""
+    desk = request.app[DESK]
+    found = await asyncio.to_thread(rules.every, desk.store)
+    faults = desk.provisioning.faults
+    items = [_told(rule, faults) for rule in found]
+    return answer({"items": items, "next": None, "faults": faults})
+
+
+def _told(rule: Stored, faults: tuple[FileFault, ...]) -> Stored:
+    """The rule, with what is wrong with the file that provides it."""
+    wrong = [str(fault) for fault in faults if fault.file and fault.file == rule.provisioned_from]
+    return dataclasses.replace(rule, file_fault="\n".join(wrong)) if wrong else rule
 
 
 async def one(request: web.Request) -> web.Response:
     """One rule."""
-    return answer(await asyncio.to_thread(rules.get, request.app[DESK].store, request.match_info["id"]))
+    desk = request.app[DESK]
+    found = await asyncio.to_thread(rules.get, desk.store, request.match_info["id"])
+    return answer(_told(found, desk.provisioning.faults))
 
 
 async def create(request: web.Request) -> web.Response:

@@ -1,7 +1,9 @@
 """Versions, transfer, files and templates of rules through the API."""
 
+from engine import provisioning, rule_files
+from engine.rule import parse
 from tests.engine.test_api import api, ask
-from tests.engine.traffic import COSTLY
+from tests.engine.traffic import COSTLY, NOON
 
 __all__ = ["api"]
 
@@ -53,3 +55,27 @@ async def test_rules_leave_as_yaml_and_come_back(api):
     assert (stored["version"], stored["document"]["when"]["value"]) == (2, 3)
     bad = await ask(api, "POST", path, 422, json={"text": "name: x\n"})
     assert bad["errors"] == [{"path": "text:1 when", "message": "is required"}]
+
+
+async def test_a_rule_of_a_file_is_shown_as_such_and_refuses_changes(api, store, tmp_path):
+    (tmp_path / "cost.yaml").write_text(rule_files.written(parse(COSTLY)))
+    provisioning.apply(store, provisioning.look(tmp_path), NOON)
+    (rule,) = (await ask(api, "GET", "/api/alerts/rules"))["items"]
+    assert rule["provisioned_from"] == "cost.yaml"
+    path = f"/api/alerts/rules/{rule['id']}"
+    for method, where, body in (("PUT", path, COSTLY), ("DELETE", path, {}), ("POST", f"{path}/toggle", {})):
+        refused = await ask(api, method, where, 409, json=body)
+        assert "provided by the file cost.yaml" in refused["detail"]
+    await ask(api, "POST", f"{path}/rollback", 409, json={"to": 1})
+
+
+async def test_a_broken_file_is_told_in_the_list_and_in_the_health(api, store, tmp_path):
+    (tmp_path / "cost.yaml").write_text(rule_files.written(parse(COSTLY)))
+    provisioning.apply(store, provisioning.look(tmp_path), NOON)
+    (tmp_path / "cost.yaml").write_text("name: High cost\n")
+    api.desk.provisioning.faults = provisioning.look(tmp_path).faults
+    listed = await ask(api, "GET", "/api/alerts/rules")
+    assert listed["faults"] == [{"file": "cost.yaml", "path": "cost.yaml:1 when", "message": "is required"}]
+    assert listed["items"][0]["file_fault"] == "cost.yaml:1 when: is required"
+    health = (await ask(api, "GET", "/health"))["checks"]["rule_files"]
+    assert (health["ok"], health["faults"][0]["file"]) == (False, "cost.yaml")
