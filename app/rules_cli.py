@@ -1,5 +1,6 @@
 """`claude-proxy rules`: what is stored, tests from files, and rules out of the store into files and back."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from data.client import FlightStore
 from data.config import Config
 from data.settings import load
 from data.store import connect, ensure_running
-from engine import provisioning, rule_files, rule_transfer, rules, scenario
+from engine import provisioning, rule_files, rule_transfer, rules, scenario, scenario_run
 from engine.errors import Fault, RuleError
 from engine.rule_files import Draft
 
@@ -33,13 +34,27 @@ def test(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Scenarios in YAML.")],
 ) -> None:
     """Hold rules to what is expected of them, over made-up values; nothing is read, stored or sent."""
-    failed = 0
-    for file in files:
-        for check in scenario.run(scenario.read(file.read_text(encoding="utf-8", errors="replace"))):
-            found = "" if check.passed else f", expected {check.expected}"
-            typer.echo(f"{'ok' if check.passed else 'FAILED':<7} {file.name} {check.what}: {check.found}{found}")
-            failed += not check.passed
+    passed = [ok for file in files for ok in _tested(file)]
+    failed = passed.count(False)
+    typer.echo(f"{len(passed)} checks in {len(files)} files: {failed or 'none'} failed")
     raise typer.Exit(1 if failed else 0)
+
+
+def _tested(file: Path) -> Iterator[bool]:
+    """Run a file's scenarios and say what came of each check; a faulty file is one that failed."""
+    try:
+        scenarios = scenario.read_file(file)
+    except RuleError as error:
+        for fault in error.faults:
+            typer.echo(f"FAILED  {fault.path}: {fault.message}")
+        yield False
+        return
+    for one in scenarios:
+        of = f"{file.name} {one.name}: " if one.name else f"{file.name} "
+        for check in scenario_run.run(one):
+            expected = "" if check.passed else f", expected {check.expected}"
+            typer.echo(f"{'ok' if check.passed else 'FAILED':<7} {of}{check.what}: {check.found}{expected}")
+            yield check.passed
 
 
 @rules_app.command("export")

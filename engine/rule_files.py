@@ -34,7 +34,7 @@ def read(text: str, name: str) -> list[Draft]:
     """The rules in a text; RuleError lists the faults of all its documents, each path behind its place."""
     drafts: list[Draft] = []
     faults: list[Fault] = []
-    for place, raw in _documents(text, name):
+    for place, raw in documents(text, name):
         try:
             drafts.append(_draft(raw, place))
         except RuleError as error:
@@ -51,13 +51,17 @@ def at(place: str, faults: Iterable[Fault]) -> list[Fault]:
 
 def read_file(path: Path, name: str) -> list[Draft]:
     """The rules in a file; a RuleError also for one that cannot be read."""
+    return read(text_of(path, name), name)
+
+
+def text_of(path: Path, name: str) -> str:
+    """What stands in a file; a RuleError where it cannot be read."""
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise RuleError([Fault(name, f"is larger than {LARGEST_BYTES:,} bytes")])
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise RuleError([Fault(name, f"cannot be read: {error}")]) from error
-    return read(text, name)
 
 
 def files(folder: Path) -> list[Path]:
@@ -106,8 +110,8 @@ def _draft(raw: Any, place: str) -> Draft:
     return Draft(parse(raw), place, enabled)
 
 
-def _documents(text: str, name: str) -> Iterator[tuple[str, Any]]:
-    """Each document that is not empty with its place, `name:line`."""
+def documents(text: str, name: str) -> Iterator[tuple[str, Any]]:
+    """Each document that is not empty with its place, `name:line`; a RuleError for broken YAML."""
     try:
         loader = yaml.SafeLoader(text)
         while loader.check_node() and (node := loader.get_node()):

@@ -5,7 +5,6 @@ from typer.testing import CliRunner
 
 from app import cli
 from engine import rules, scenario
-from engine.errors import RuleError
 
 SCENARIO = scenario.__doc__.split("\n\n")[1]
 RULE = {"name": "High cost", "severity": "high", "when": {"metric": "cost", "window": "5m", "op": ">", "value": 1}}
@@ -35,14 +34,20 @@ def test_a_scenario_that_comes_otherwise_fails_and_says_what_was_found(tmp_path)
     assert "FAILED  cost.yaml at 3m: pending, expected firing" in done.output
 
 
-def test_a_faulty_file_ends_the_command_with_its_faults(tmp_path, monkeypatch):
+def test_a_faulty_file_is_told_and_the_others_are_run(tmp_path):
     file = tmp_path / "cost.yaml"
     file.write_text("rule: {name: x}")
-    assert isinstance(ran("test", file).exception, RuleError)
+    good = tmp_path / "good.yaml"
+    good.write_text(SCENARIO)
 
-    monkeypatch.setattr("sys.argv", ["claude-proxy", "rules", "test", str(file)])
-    with pytest.raises(SystemExit, match=r"rule\.when: is required"):
-        cli.main()
+    done = ran("test", file, good)
+
+    assert done.exit_code == 1
+    assert done.output.splitlines()[:2] == [
+        "FAILED  cost.yaml:1 rule.when: is required",
+        "ok      good.yaml at 3m: pending",
+    ]
+    assert done.output.splitlines()[-1] == "5 checks in 2 files: 1 failed"
 
 
 def test_rules_are_listed_with_their_state(store, home):

@@ -4,7 +4,8 @@ import pytest
 
 from engine import scenario
 from engine.errors import RuleError
-from engine.scenario import Check, read, run
+from engine.scenario import read
+from engine.scenario_run import Check, run
 
 DOCUMENT = scenario.__doc__.split("\n\n")[1]
 
