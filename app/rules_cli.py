@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from app.command_options import ConfigFile, Home
 from data.client import FlightStore
 from data.config import Config
 from data.settings import load
 from data.store import connect, ensure_running
-from engine import provisioning, rule_files, rule_transfer, rules, scenario, scenario_run
+from engine import provisioning, rule_files, rule_transfer, rules, scenario, scenario_run, templates
 from engine.errors import Fault, RuleError
 from engine.rule_files import Draft
 
@@ -92,6 +93,47 @@ def bring(
     done = rule_transfer.bring(_store(home, config_file), drafts, by="import", dry_run=dry_run)
     for one in done:
         typer.echo(f"{'would be ' if dry_run else ''}{one.fate} {one.name} ({one.place})")
+
+
+@rules_app.command("templates")
+def library(name: Annotated[str, typer.Argument(help="One template.", show_default="all of them")] = "") -> None:
+    """Ready rules for what usually goes wrong; with a name, one of them with its parameters."""
+    if not name:
+        for template in templates.every():
+            typer.echo(f"{template.category:<10} {template.name:<18} {template.description}")
+        return
+    template = templates.get(name)
+    typer.echo(f"{template.title}\n\n{template.sentence()}\n\n{template.why}\n")
+    for parameter, said in template.parameters.items():
+        given = "required" if said.required else f"default {said.default!r}"
+        typer.echo(f"  {parameter:<12} {said.text} ({given})")
+
+
+@rules_app.command("add")
+def add(
+    template: Annotated[str, typer.Argument(help="One of `rules templates`.")],
+    *,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+    ] = None,
+    home: Home = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Add a rule from a template."""
+    rule = templates.get(template).made(dict(_setting(text) for text in values or ()))
+    made = rules.save(_store(home, config_file), rule, by="rules add")
+    typer.echo(f"{made.id} {made.name}\n{made.sentence}")
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """`budget=core` as a name and a value, which is read as YAML: `80` is a number, `[a, b]` a list."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"write NAME=VALUE, not {text!r}", param_hint="--set")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"{name} has no value that can be read: {value!r}", param_hint="--set") from error
 
 
 def _drafts(sources: list[Path]) -> list[Draft]:

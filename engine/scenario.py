@@ -33,10 +33,10 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field, InstanceOf, PlainValidator, ValidationError, model_validator
 
 from data.metrics import Kind, metric
-from engine import rule_files
+from engine import rule_files, templates
 from engine.condition import Document, MetricName
 from engine.durations import Duration, PositiveDuration, duration, written
-from engine.errors import Fault, RuleError
+from engine.errors import Fault, NotFound, RuleError
 from engine.faults import faults
 from engine.notify import Reason
 from engine.rule import Labels, Rule, parse, read_text
@@ -202,11 +202,21 @@ def read_file(path: Path) -> list[Scenario]:
 def _rule(raw: dict[str, Any], folder: Path | None) -> Rule | None:
     """The rule that a scenario is about; takes out of `raw` what only names it."""
     try:
+        if "template" in raw:
+            return templates.get(str(raw.pop("template"))).made(_object(raw.pop("set", {})))
         if "rule_file" in raw:
             return _of_file(str(raw.pop("rule_file")), raw.pop("rule_name", None), folder or Path())
         return parse(raw["rule"]) if isinstance(raw.get("rule"), dict) else None
+    except NotFound as error:
+        raise RuleError([Fault("template", str(error))]) from error
     except RuleError as error:
         raise RuleError(Fault(f"rule.{fault.path}".rstrip("."), fault.message) for fault in error.faults) from error
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RuleError([Fault("set", "must be an object with fields")])
+    return value
 
 
 def _of_file(file: str, name: object, folder: Path) -> Rule:

@@ -17,6 +17,7 @@ from engine.api import (
     rule_versions,
     rules,
     silences,
+    templates,
 )
 from engine.api.guard import guard
 from engine.api.problems import problems
@@ -36,6 +37,7 @@ ROUTES: tuple[Route, ...] = (
     *rule_transfer.ROUTES,  # before a rule of the id `export`
     *rules.ROUTES,
     *rule_versions.ROUTES,
+    *templates.ROUTES,
     *incidents.ROUTES,
     *silences.ROUTES,
     *channels.ROUTES,

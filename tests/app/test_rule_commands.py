@@ -81,3 +81,18 @@ def test_an_import_names_the_file_and_the_field_of_every_fault(store, home, tmp_
     monkeypatch.setattr("sys.argv", ["claude-proxy", "rules", "import", str(tmp_path), "--home", str(home)])
     with pytest.raises(SystemExit, match=r"a\.yaml:1 when: is required\nb\.yaml:1 when: must be all"):
         cli.main()
+
+
+def test_a_rule_is_added_from_a_template(store, home):
+    assert "budget-burn-1h" in ran("templates").output
+    told = ran("templates", "daily-spend").output
+    assert "amount" in told
+    assert "(required)" in told
+
+    done = ran("add", "daily-spend", "--set", "amount=50", "--set", "tz=Europe/Berlin", "--home", home)
+
+    assert done.exit_code == 0, done.output
+    (rule,) = rules.every(store)
+    assert (rule.name, rule.document["tz"]) == ("Spent more than $50 today", "Europe/Berlin")
+    assert ran("add", "daily-spend", "--set", "amount", "--home", home).exit_code == 2
+    assert ran("add", "daily-spend", "--home", home).exit_code == 1

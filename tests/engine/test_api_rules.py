@@ -79,3 +79,16 @@ async def test_a_broken_file_is_told_in_the_list_and_in_the_health(api, store, t
     assert listed["items"][0]["file_fault"] == "cost.yaml:1 when: is required"
     health = (await ask(api, "GET", "/health"))["checks"]["rule_files"]
     assert (health["ok"], health["faults"][0]["file"]) == (False, "cost.yaml")
+
+
+async def test_a_rule_is_added_from_a_template(api):
+    listed = (await ask(api, "GET", "/api/alerts/templates"))["items"]
+    assert len(listed) >= 20
+    shown = await ask(api, "GET", "/api/alerts/templates/daily-spend")
+    assert shown in listed
+    assert [(p["name"], p["required"]) for p in shown["parameters"]][:2] == [("amount", True), ("tz", False)]
+    bad = await ask(api, "POST", "/api/alerts/templates/daily-spend", 422, json={})
+    assert [error["path"] for error in bad["errors"]] == ["amount"]
+    made = await ask(api, "POST", "/api/alerts/templates/daily-spend", 201, json={"set": {"amount": 5}, "by": "ada"})
+    assert (made["name"], made["enabled"]) == ("Spent more than $5 today", True)
+    await ask(api, "GET", "/api/alerts/templates/nope", 404)
