@@ -44,18 +44,17 @@ def test(
 def _tested(file: Path) -> Iterator[bool]:
     """Run a file's scenarios and say what came of each check; a faulty file is one that failed."""
     try:
-        scenarios = scenario.read_file(file)
+        for one in scenario.read_file(file):
+            of = f"{file.name} {one.name}: " if one.name else f"{file.name} "
+            for check in scenario_run.run(one):
+                expected = "" if check.passed else f", expected {check.expected}"
+                typer.echo(f"{'ok' if check.passed else 'FAILED':<7} {of}{check.what}: {check.found}{expected}")
+                yield check.passed
     except RuleError as error:
         for fault in error.faults:
-            typer.echo(f"FAILED  {fault.path}: {fault.message}")
+            place = fault.path if fault.path.startswith(file.name) else f"{file.name} {fault.path}"
+            typer.echo(f"FAILED  {place}: {fault.message}")
         yield False
-        return
-    for one in scenarios:
-        of = f"{file.name} {one.name}: " if one.name else f"{file.name} "
-        for check in scenario_run.run(one):
-            expected = "" if check.passed else f", expected {check.expected}"
-            typer.echo(f"{'ok' if check.passed else 'FAILED':<7} {of}{check.what}: {check.found}{expected}")
-            yield check.passed
 
 
 @rules_app.command("export")

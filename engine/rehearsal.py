@@ -22,7 +22,8 @@ from data.serving import RunningStore
 from data.store import Store, connect
 from engine import incidents, instances, rules, silences
 from engine.course import Course, Told
-from engine.errors import NotFound
+from engine.durations import written
+from engine.errors import Fault, NotFound, RuleError
 from engine.evaluate import Answer
 from engine.notify import Reason
 from engine.rule_changes import Prepared, commit, creating, editing
@@ -102,9 +103,9 @@ class _Stage:
         now = self._now(event.at) - _JUST_BEFORE
         if event.acknowledge is not None:
             until = now + event.acknowledge.length if event.acknowledge.length else None
-            incidents.acknowledge(self.store, self._open(event.acknowledge.labels), by=_WHO, until=until, at=now)
+            incidents.acknowledge(self.store, self._open(event, event.acknowledge.labels), by=_WHO, until=until, at=now)
         elif event.resolve is not None:
-            incidents.resolve(self.store, self._open(event.resolve.labels), by=_WHO, at=now)
+            incidents.resolve(self.store, self._open(event, event.resolve.labels), by=_WHO, at=now)
         elif event.silence is not None:
             matchers = event.silence.matchers or {RULE: self.scenario.rule.name}
             silences.create(self.store, matchers, ends_at=now + event.silence.length, by=_WHO, now=now)
@@ -121,9 +122,12 @@ class _Stage:
             raise NotFound(self.rule_id)
         return editing(self.store, row, edited(rules.watched(row).rule, fields), by=_WHO, at=now)
 
-    def _open(self, labels: Mapping[str, str]) -> list[str]:
+    def _open(self, event: Event, labels: Mapping[str, str]) -> list[str]:
         found = incidents.active(self.store)
-        return [row["id"] for row in found if labels.items() <= row["labels"].items()]
+        mine = [row["id"] for row in found if labels.items() <= row["labels"].items()]
+        if not mine:
+            raise RuleError([Fault("events", f"at {written(event.at)} nothing is open that this could be done to")])
+        return mine
 
     def _note(self, elapsed: timedelta) -> None:
         """What this evaluation left behind: each group's state, and what was newly told."""
