@@ -12,7 +12,7 @@ from data.client import FlightStore
 from data.config import Config
 from data.settings import load
 from data.store import connect, ensure_running
-from engine import provisioning, rule_files, rule_transfer, rules, scenario, scenario_run, templates
+from engine import provisioning, rule_files, rule_templates, rule_transfer, rules, scenario, scenario_run
 from engine.errors import Fault, RuleError
 from engine.rule_files import Draft
 
@@ -98,10 +98,10 @@ def bring(
 def library(name: Annotated[str, typer.Argument(help="One template.", show_default="all of them")] = "") -> None:
     """Ready rules for what usually goes wrong; with a name, one of them with its parameters."""
     if not name:
-        for template in templates.every():
+        for template in rule_templates.every():
             typer.echo(f"{template.category:<10} {template.name:<18} {template.description}")
         return
-    template = templates.get(name)
+    template = rule_templates.get(name)
     typer.echo(f"{template.title}\n\n{template.sentence()}\n\n{template.why}\n")
     for parameter, said in template.parameters.items():
         given = "required" if said.required else f"default {said.default!r}"
@@ -119,7 +119,7 @@ def add(
     config_file: ConfigFile = None,
 ) -> None:
     """Add a rule from a template."""
-    rule = templates.get(template).made(dict(_setting(text) for text in values or ()))
+    rule = rule_templates.get(template).made(dict(_setting(text) for text in values or ()))
     made = rules.save(_store(home, config_file), rule, by="rules add")
     typer.echo(f"{made.id} {made.name}\n{made.sentence}")
 

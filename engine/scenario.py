@@ -24,7 +24,6 @@ What could never fail is a fault: a scenario that expects nothing, a series that
 last value, labels other than the rule's groups have.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +32,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field, InstanceOf, PlainValidator, ValidationError, model_validator
 
 from data.metrics import Kind, metric
-from engine import rule_files, templates
+from engine import rule_files, rule_templates
 from engine.condition import Document, MetricName
 from engine.durations import Duration, PositiveDuration, duration, written
 from engine.errors import Fault, NotFound, RuleError
@@ -41,38 +40,13 @@ from engine.faults import faults
 from engine.notify import Reason
 from engine.rule import Labels, Rule, parse, read_text
 from engine.rule import document as rule_document
+from engine.scenario_values import Values
 from engine.state import State
 from engine.window import WindowText
-
-_VALUE = re.compile(
-    r"(?P<first>-?\d+(?:\.\d+)?)(?:(?P<by>[+-]\d+(?:\.\d+)?)?x(?P<times>\d{1,6}))?|_(?:x(?P<gap>\d{1,6}))?"
-)
-_MOST_VALUES = 100_000
-
-
-def _values(text: Any) -> tuple[float | None, ...]:
-    values = tuple(value for token in str(text).split() for value in _repeated(token))
-    if not 0 < len(values) <= _MOST_VALUES:
-        raise ValueError(f"must be 1 to {_MOST_VALUES} values")
-    return values
-
-
-def _repeated(token: str) -> Iterator[float | None]:
-    match = _VALUE.fullmatch(token)
-    if match is None:
-        raise ValueError(f"{token!r} is not a value; write 5, 5x3, 5+2x3 or _")
-    if match["first"] is None:
-        yield from [None] * int(match["gap"] or 1)
-        return
-    for n in range(int(match["times"] or 1)):
-        yield float(match["first"]) + n * float(match["by"] or 0)
 
 
 class _OfGroup(Document):
     labels: Labels = {}  # noqa: RUF012 - pydantic copies defaults
-
-
-Values = Annotated[tuple[float | None, ...], PlainValidator(_values)]
 
 
 class GivenSeries(_OfGroup):
@@ -203,7 +177,7 @@ def _rule(raw: dict[str, Any], folder: Path | None) -> Rule | None:
     """The rule that a scenario is about; takes out of `raw` what only names it."""
     try:
         if "template" in raw:
-            return templates.get(str(raw.pop("template"))).made(_object(raw.pop("set", {})))
+            return rule_templates.get(str(raw.pop("template"))).made(_object(raw.pop("set", {})))
         if "rule_file" in raw:
             return _of_file(str(raw.pop("rule_file")), raw.pop("rule_name", None), folder or Path())
         return parse(raw["rule"]) if isinstance(raw.get("rule"), dict) else None

@@ -13,11 +13,11 @@ from engine.api import (
     metrics,
     notifications,
     openapi,
+    rule_templates,
     rule_transfer,
     rule_versions,
     rules,
     silences,
-    templates,
 )
 from engine.api.guard import guard
 from engine.api.problems import problems
@@ -37,7 +37,7 @@ ROUTES: tuple[Route, ...] = (
     *rule_transfer.ROUTES,  # before a rule of the id `export`
     *rules.ROUTES,
     *rule_versions.ROUTES,
-    *templates.ROUTES,
+    *rule_templates.ROUTES,
     *incidents.ROUTES,
     *silences.ROUTES,
     *channels.ROUTES,

@@ -110,7 +110,7 @@ def test_a_text_that_is_no_scenario_is_refused(text: str):
         ({"events": [{"at": "1m", "edit": {"for": "x"}}]}, "events[0].edit.for", "is not a duration"),
         ({"events": [{"at": "1m", "silence": {}}]}, "events[0].silence.for", "is required"),
         ({"series": [{"metric": "cost"}]}, "series[0]", "needs either values or each"),
-        ({"template": "nope"}, "rule.template", "there is no template"),
+        ({"template": "nope"}, "template", "there is no template"),
         ({"template": "daily-spend", "set": {}}, "rule.amount", "must be set"),
         ({"template": "daily-spend", "set": 3}, "rule.set", "must be an object"),
     ],

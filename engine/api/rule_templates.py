@@ -6,11 +6,11 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine import rules, templates
+from engine import rule_templates, rules
 from engine.api.reading import actor, answer, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.rule import document
-from engine.templates import Template
+from engine.rule_templates import Template
 
 
 class AddBody(BaseModel):
@@ -25,18 +25,18 @@ class AddBody(BaseModel):
 
 async def listing(_: web.Request) -> web.Response:
     """Every template, by category."""
-    return answer({"items": [_shown(template) for template in templates.every()], "next": None})
+    return answer({"items": [_shown(template) for template in rule_templates.every()], "next": None})
 
 
 async def one(request: web.Request) -> web.Response:
     """One template."""
-    return answer(_shown(templates.get(request.match_info["name"])))
+    return answer(_shown(rule_templates.get(request.match_info["name"])))
 
 
 async def add(request: web.Request) -> web.Response:
     """Add a rule from a template; 201 with what is stored."""
     desk, asked = request.app[DESK], await posted(request, AddBody)
-    rule = templates.get(request.match_info["name"]).made(asked.values)
+    rule = rule_templates.get(request.match_info["name"]).made(asked.values)
     by = actor(request, asked.by)
     made = await asyncio.to_thread(rules.save, desk.store, rule, by=by, enabled=asked.enabled)
     desk.rules_changed.set()
