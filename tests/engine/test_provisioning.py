@@ -167,7 +167,7 @@ async def test_the_worker_follows_the_folder_and_tells_its_faults(store, config)
     assert standing(store) == []  # another worker leads
     desk.status.leading = True
     await until(lambda: standing(store) == [("One", 1, "a.yaml")])
-    assert desk.rules_changed.is_set()
+    await until(desk.rules_changed.is_set)
     put(folder, a="name: [")
     await until(lambda: desk.provisioning.faults)
     put(folder, a=TWO)
