@@ -23,9 +23,10 @@ class ImportBody(BaseModel):
 
 
 async def export(request: web.Request) -> web.Response:
-    """All rules as YAML."""
+    """All rules as YAML, a file of several documents; plain text, since YAML's own type is taken for a single one."""
     text = await asyncio.to_thread(rule_transfer.export_from, request.app[DESK].store)
-    return web.Response(text=text, content_type="application/yaml", charset="utf-8")
+    name = {"Content-Disposition": 'attachment; filename="rules.yaml"'}
+    return web.Response(text=text, content_type="text/plain", charset="utf-8", headers=name)
 
 
 async def bring(request: web.Request) -> web.Response:
@@ -48,7 +49,7 @@ ROUTES = (
         export,
         "All rules as YAML",
         result={"type": "string"},
-        media="application/yaml",
+        media="text/plain",
     ),
     Route(
         "POST",
