@@ -16,14 +16,13 @@ from app.command_options import ConfigFile, Home
 from app.import_cli import import_app
 from app.keys_cli import keys_app
 from app.reprice_cli import reprice
+from app.rules_cli import rules_app
 from app.supervisor import StartFailed, Supervisor
 from data import demo
 from data.config import Config
 from data.errors import ConfigError, DataError
 from data.settings import default_home, load
 from data.store import Role, connect, ensure_running
-from engine import rules as stored_rules
-from engine import scenario
 from engine.errors import EngineError
 
 app = typer.Typer(
@@ -35,7 +34,6 @@ app = typer.Typer(
 demo_app = typer.Typer(no_args_is_help=True, help="Made-up history.")
 app.add_typer(demo_app, name="demo")
 app.add_typer(keys_app, name="keys")
-rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(import_app, name="import")
 
@@ -212,29 +210,6 @@ def demo_load(
     rows = demo.load(client, days=days, requests=requests, seed=seed)
     watching = demo_rules.add(client)
     typer.echo(f"{rows:,} requests over {days} days, {watching} rules")
-
-
-@rules_app.command("list")
-def rules_list(*, home: Home = None, config_file: ConfigFile = None) -> None:
-    """Every rule: its state, severity, id and name."""
-    config = _load(home, config_file, {})
-    ensure_running(config)
-    for rule in stored_rules.every(connect(config)):
-        typer.echo(f"{rule.state:<10} {rule.severity:<8} {rule.id} {rule.name}")
-
-
-@rules_app.command("test")
-def rules_test(
-    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Scenarios in YAML.")],
-) -> None:
-    """Hold rules to what is expected of them, over made-up values; nothing is read, stored or sent."""
-    failed = 0
-    for file in files:
-        for check in scenario.run(scenario.read(file.read_text(encoding="utf-8", errors="replace"))):
-            found = "" if check.passed else f", expected {check.expected}"
-            typer.echo(f"{'ok' if check.passed else 'FAILED':<7} {file.name} {check.what}: {check.found}{found}")
-            failed += not check.passed
-    raise typer.Exit(1 if failed else 0)
 
 
 def _given(settings: dict[str, object]) -> dict[str, object]:

@@ -98,6 +98,7 @@ class WorkerConfig:
 
     host: str = "127.0.0.1"
     port: Port = 8083
+    rules_dir: str = ""  # the folder of rules as YAML; '': `rules` in the home
     public_url: str = ""  # where links in notifications lead; '': the app's address
     heartbeat_url: str = field(default="", repr=False)  # told that all is well; a service there cries when it is not
     heartbeat_s: Annotated[float, Field(ge=1)] = 60.0
@@ -217,6 +218,11 @@ class Config:
     def socket(self) -> Path:
         """The store's Unix socket."""
         return self.home / "store.sock"
+
+    @property
+    def rules_folder(self) -> Path:
+        """The folder whose files provide rules."""
+        return Path(self.worker.rules_dir).expanduser() if self.worker.rules_dir else self.home / "rules"
 
     @property
     def spool(self) -> Path:

@@ -44,7 +44,10 @@ DIMENSIONS: tuple[Dimension, ...] = (
     Dimension("service_tier", "Service tier"),
 )
 
-_DIMENSIONS = {d.name: d for d in DIMENSIONS}
+#: What metrics of budgets are split by, and nothing else is: `NAME`, or `NAME/VALUE` where each value has its own.
+BUDGET = Dimension("budget", "Budget")
+
+_DIMENSIONS = {d.name: d for d in (*DIMENSIONS, BUDGET)}
 TAG_PREFIX = "tag:"
 
 

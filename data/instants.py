@@ -12,14 +12,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from data import sliding
+from data import budget_metrics, sliding
 from data.buckets import UTC_TIME
 from data.errors import QueryRejected
 from data.finish import latency_ms, measures_of, sum_metric
 from data.metrics import Kind, Metric, metric
 from data.periods import Grain, bucket_starts
 from data.pieces import Scope, Sql
-from data.question import Question, check
+from data.question import Question, budgetary, check
 from data.reads import Reader, counts_sql, last_sql, sums_sql, values_sql
 from data.sliding import Held, Windows
 
@@ -60,7 +60,10 @@ def instants(
         check(Question((metric,), start, start + step, by, where=where, tz=tz))
         return _frame(windows, by, [])
     first, last = _EPOCH + int(windows.starts[0]) * _US, _EPOCH + int(windows.ends[-1]) * _US
-    check(Question((metric,), first, last, by, where=where, tz=tz))
+    question = Question((metric,), first, last, by, where=where, tz=tz)
+    check(question)
+    if budgetary(question):
+        return budget_metrics.series(store, metric, windows, by, where)
     return _slide(store, metric, Scope(first, last, by, where=where), windows)
 
 

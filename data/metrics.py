@@ -12,7 +12,7 @@ from data.dimensions import DIMENSIONS, Dimension, dimension
 from data.errors import UnknownMetric
 from data.names import unknown
 
-__all__ = ["DIMENSIONS", "METRICS", "Dimension", "Kind", "Metric", "dimension", "metric"]
+__all__ = ["BUDGET_METRICS", "DIMENSIONS", "METRICS", "Dimension", "Kind", "Metric", "dimension", "metric"]
 
 
 class Kind(StrEnum):
@@ -24,6 +24,7 @@ class Kind(StrEnum):
     QUANTILE = "quantile"  # `percent`-th percentile of the latency named by `of`, from bucket counts
     DISTINCT = "distinct"  # how many different values the dimension `of` has, unknown ('') left out
     AGE = "age"  # seconds from the last request to the end of the time asked about
+    BUDGET = "budget"  # what budgets make of the spending they count (`data.budget_metrics`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +258,29 @@ METRICS: tuple[Metric, ...] = (
     ),
 )
 
-_METRICS = {m.name: m for m in METRICS}
+
+def _of_budget(name: str, label: str, unit: str, definition: str) -> Metric:
+    return Metric(name, label, unit, definition, "lower", Kind.BUDGET, ())
+
+
+#: Metrics of budgets, for rules: their time is the budget's own, and they are split by nothing but the budget.
+BUDGET_METRICS: tuple[Metric, ...] = (
+    _of_budget("budget_used", "Budget used", "percent", "Share of the budget that its period has spent so far."),
+    _of_budget(
+        "budget_forecast",
+        "Budget forecast",
+        "percent",
+        "Share of the budget that its period will have spent at its end, if it goes on like this.",
+    ),
+    _of_budget(
+        "budget_burn",
+        "Budget burn rate",
+        "x",
+        "Spending an hour of the time asked about, as a multiple of what would use the budget up in just its period.",
+    ),
+)
+
+_METRICS = {m.name: m for m in (*METRICS, *BUDGET_METRICS)}
 
 
 def metric(name: str) -> Metric:

@@ -74,6 +74,10 @@ def _add_provider_events(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(provider_events, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_provisioned_from(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute("ALTER TABLE rules ADD COLUMN IF NOT EXISTS provisioned_from VARCHAR DEFAULT ''")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -84,6 +88,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0007_add_jobs", _add_jobs),
     ("0008_add_crosstalk", _add_crosstalk),
     ("0009_add_provider_events", _add_provider_events),
+    ("0010_add_provisioned_from", _add_provisioned_from),
 )
 
 

@@ -12,11 +12,12 @@ from functools import reduce
 
 import polars as pl
 
+from data import budget_metrics
 from data.buckets import UTC_TIME
 from data.finish import COST
 from data.metrics import Metric, metric
 from data.periods import Grain, bucket_starts
-from data.question import Question, check, sentence
+from data.question import Question, budgetary, check, sentence
 from data.reads import Reader, ask, families, keys_of
 from data.shared import Range, Source, shareable, sources
 
@@ -31,6 +32,8 @@ def answer(store: Reader, question: Question) -> pl.DataFrame:
     Raises UnknownMetric for unknown names, QueryRejected for what cannot be answered, and the store's errors.
     """
     check(question)
+    if budgetary(question):
+        return budget_metrics.answer(store, question)
     if question.limit is not None and question.by and not _in_one_read(question):
         return _answer_of_leaders(store, question)
     return _assembled(question, [ask(store, family, question, own) for family, own in families(_needed(question))])
@@ -41,12 +44,18 @@ def answers(store: Reader, questions: Sequence[Question]) -> list[pl.DataFrame]:
     merged: dict[Hashable, Question] = {}
     for question in questions:
         check(question)
+        if budgetary(question):
+            continue
         same = merged.setdefault(_requests_of(question), question)
         merged[_requests_of(question)] = replace(same, metrics=tuple(dict.fromkeys((*same.metrics, *question.metrics))))
     sharing = [(q, _needed(q)) for q in merged.values() if shareable(q, _needed(q))]
     read = sources(store, sharing)
     together = {key: _answer_from(read, store, question) for key, question in merged.items()}
-    return [together[_requests_of(q)].select([*keys_of(q), *q.metrics]) for q in questions]
+    of_budgets = iter(budget_metrics.answers(store, [q for q in questions if budgetary(q)]))
+    return [
+        next(of_budgets) if budgetary(q) else together[_requests_of(q)].select([*keys_of(q), *q.metrics])
+        for q in questions
+    ]
 
 
 def compiled(question: Question) -> tuple[str, list[object]]:

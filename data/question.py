@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from data.dimensions import BUDGET
 from data.errors import QueryRejected, UnknownMetric
-from data.metrics import Metric, dimension, metric
+from data.metrics import Kind, Metric, dimension, metric
 from data.names import unknown
 from data.periods import Grain, zone
 
@@ -58,6 +59,7 @@ def check(question: Question) -> None:
         metric(name)
     for name in question.dimensions:
         dimension(name)
+    _check_budgets(question)
     for name, wanted in question.where.items():
         if isinstance(wanted, str):
             raise QueryRejected(f"where {name} needs several values in a tuple, not the text {wanted!r}")
@@ -71,6 +73,23 @@ def check(question: Question) -> None:
     _check_range(question.start, question.end)
     if question.limit is not None and question.limit < 1:
         raise QueryRejected(f"the limit must be at least 1, not {question.limit}")
+
+
+def budgetary(question: Question) -> bool:
+    """Whether it asks about budgets."""
+    return any(m.kind is Kind.BUDGET for m in question.measured)
+
+
+def _check_budgets(question: Question) -> None:
+    """Budgets have their own time and know of nothing else."""
+    if not budgetary(question):
+        if BUDGET.name in question.dimensions:
+            raise QueryRejected("the dimension budget goes with metrics of budgets only, like budget_used")
+        return
+    if not all(m.kind is Kind.BUDGET for m in question.measured):
+        raise QueryRejected("metrics of budgets cannot be asked for beside others")
+    if question.dimensions - {BUDGET.name} or question.grain or question.limit is not None or question.order_by:
+        raise QueryRejected(f"{question.metrics[0]} can be split and filtered by budget, and by nothing else")
 
 
 def _check_grain(name: str) -> None:

@@ -21,15 +21,15 @@ from pydantic import (
 from data.errors import UnknownMetric
 from data.metrics import dimension, metric
 from engine.durations import duration, written
-from engine.window import Calendar, WindowText
+from engine.window import Calendar, Period, WindowText
 
 #: Deeper documents are mistakes, and would exhaust the stack.
 DEEPEST = 32
 LARGEST = 5000
 #: Beyond it floats have gaps that money does not have.
 LARGEST_NUMBER = 1e15
-#: Metrics of the alerting vocabulary that have no data behind them so far.
-PLANNED_METRICS = frozenset({"budget_used", "budget_forecast"})
+#: Metrics whose time is their budget's own period; a window may be left out, and says nothing.
+WITHOUT_WINDOW = frozenset({"budget_used", "budget_forecast"})
 
 
 class Op(StrEnum):
@@ -60,8 +60,6 @@ class Document(BaseModel):
 
 def metric_name(name: str) -> str:
     """The name of a metric that can be asked for; a ValueError says otherwise."""
-    if name in PLANNED_METRICS:
-        raise ValueError(f"{name} is not supported yet")
     try:
         return metric(name).name
     except UnknownMetric as error:
@@ -147,10 +145,17 @@ class Condition(Document):
     compare: Compare | None = None
     where: Where = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_its_own_time(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and str(raw.get("metric")) in WITHOUT_WINDOW:
+            return {"window": "1h", **raw}
+        return raw
+
     @model_validator(mode="after")
     def _compares_alike(self) -> "Condition":
-        if self.compare and self.compare.to is None and isinstance(self.window, Calendar):
-            raise ValueError("compare to previous is not supported yet with a calendar window; write 1d or 1w")
+        if self.compare and self.compare.to is None and self.window == Calendar(Period.THIS_MONTH):
+            raise ValueError("compare to previous has no meaning with this_month: months differ in length; write 30d")
         return self
 
     @model_validator(mode="after")

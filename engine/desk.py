@@ -9,6 +9,7 @@ from data.errors import StoreUnavailable
 from data.store import Store
 from engine.housekeeping.housekeeper import Housekeeper
 from engine.inbox import Hub
+from engine.provisioning import FileFault
 from engine.secrets import SecretBox
 
 
@@ -31,6 +32,15 @@ class EvaluatorStatus:
 
 
 @dataclass(slots=True)
+class ProvisioningStatus:
+    """What the folder of rules came to: how many files provide rules, and why others do not."""
+
+    files: int = 0
+    applied_at: datetime | None = None
+    faults: tuple[FileFault, ...] = ()
+
+
+@dataclass(slots=True)
 class Desk:
     """One worker's shared values. For the event loop's thread only, except `store`, which is thread-safe."""
 
@@ -38,6 +48,7 @@ class Desk:
     box: SecretBox
     hub: Hub = field(default_factory=Hub)
     status: EvaluatorStatus = field(default_factory=EvaluatorStatus)
+    provisioning: ProvisioningStatus = field(default_factory=ProvisioningStatus)
     #: set when something new waits in the outbox, or a rule was changed through this worker
     outbox: asyncio.Event = field(default_factory=asyncio.Event)
     rules_changed: asyncio.Event = field(default_factory=asyncio.Event)

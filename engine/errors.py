@@ -39,7 +39,11 @@ class NotFound(EngineError):
 
 
 class StaleVersion(EngineError):
-    """The object has changed since it was read; the message names both versions."""
+    """The object has changed since it was read; `current` is its version now, where that is known."""
+
+    def __init__(self, message: str, *, current: int | None = None) -> None:
+        super().__init__(message)
+        self.current = current
 
 
 class Refused(EngineError):

@@ -17,9 +17,16 @@ from engine.condition import CompareAs, Condition, written_value
 from engine.rule import Rule, scope
 from engine.state import Instance
 from engine.truth import ConditionTruth, GroupTruth, Truth, compose, group_key, judge, threshold
-from engine.window import Rolling, Span
+from engine.window import Calendar, Period, Rolling, Span, Window
 
 Group = tuple[str, ...]
+#: A rule with more groups at once is not evaluated: so many incidents would tell nobody anything.
+MOST_GROUPS = 1000
+#: How far back the same part of the period before is. A day is 24 hours here, also where the clocks change.
+_BEFORE: Mapping[Window, timedelta] = {
+    Calendar(Period.TODAY): timedelta(days=1),
+    Calendar(Period.THIS_WEEK): timedelta(days=7),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +60,12 @@ def shifts(rule: Rule, condition: Condition) -> tuple[timedelta, ...]:
     """How long before an evaluation the condition's window ends and, where it compares, the one it compares with."""
     if condition.compare is None:
         return (rule.delay,)
-    back = condition.compare.to
-    if back is None:
-        back = condition.window.length if isinstance(condition.window, Rolling) else timedelta(0)
+    back = condition.compare.to or _BEFORE.get(condition.window) or _length(condition.window)
     return rule.delay, rule.delay + back
+
+
+def _length(window: Window) -> timedelta:
+    return window.length if isinstance(window, Rolling) else timedelta(0)
 
 
 def spans(rule: Rule, condition: Condition, at: datetime) -> tuple[Span, ...]:
@@ -87,10 +96,11 @@ def evaluate(
 
     `answers` are those to `questions(rule, at)`, in that order; `instances` are the rule's, by group key. An ungrouped
     rule has one group always; a grouped one has those that an answer names and, where an answer failed, those known;
-    if there are none, the failure itself is told by a group without labels.
+    if there are none, the failure itself is told by a group without labels. More than `MOST_GROUPS` groups are a
+    failure too.
     """
     known = instances or {}
-    readings = tuple(_readings(rule, answers))
+    readings = _limited(rule, tuple(_readings(rule, answers)))
     failures = _failures(readings)
     return tuple(
         truth_of(
@@ -181,6 +191,17 @@ def _reading(rule: Rule, condition: Condition, answer: Answer) -> Reading:
 def number(value: float | None) -> float | None:
     """A value as a plain float; None where it is missing or NaN."""
     return None if value is None or math.isnan(value) else float(value)
+
+
+def too_many(groups: int) -> str:
+    """What is said of a rule with so many groups; '' where they are not too many."""
+    return f"{groups:,} groups are too many: at most {MOST_GROUPS:,}; narrow where or group_by" * (groups > MOST_GROUPS)
+
+
+def _limited(rule: Rule, readings: tuple[tuple[Reading, ...], ...]) -> tuple[tuple[Reading, ...], ...]:
+    groups = {group for part in readings for reading in part for group in reading.values} if rule.group_by else set()
+    why = too_many(len(groups))
+    return tuple(tuple(Reading({}, None, why) for _ in part) for part in readings) if why else readings
 
 
 def _failures(readings: Sequence[Sequence[Reading]]) -> list[str]:

@@ -107,6 +107,14 @@ class History:
         """Every group that ever was, in order of its labels."""
         return sorted({group for part in self.series for points in part for group in points})
 
+    def most_groups(self) -> int:
+        """How many groups there were at most at once."""
+        present = np.zeros(len(self.grid) + 1, dtype=np.int64)
+        for group in self.groups():
+            ticks = [points[group].ticks for part in self.series for points in part if group in points]
+            present[np.unique(np.concatenate(ticks))] += 1
+        return int(present.max())
+
 
 def load(rule: Rule, series: Series, grid: Grid) -> History:
     """Ask for all that is needed to replay the rule over the grid; what two conditions share is asked once.

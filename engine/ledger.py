@@ -4,6 +4,7 @@ from datetime import datetime
 
 from data.store import Store
 from engine.errors import Refused
+from engine.evaluate import MOST_GROUPS, too_many
 from engine.history import Grid, load
 from engine.rule import Rule
 from engine.series import stored
@@ -24,4 +25,6 @@ def simulate(store: Store, rule: Rule, start: datetime, end: datetime) -> Simula
     groups = len(found.groups())
     if groups * len(grid) > MOST_GROUP_EVALUATIONS:
         raise Refused(f"{groups:,} groups are too many to replay {len(grid):,} times; ask for a shorter time")
+    if groups > MOST_GROUPS and (why := too_many(found.most_groups())):
+        raise Refused(f"the rule would not be evaluated: {why}")
     return replay(rule, found)

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 
+from data.dimensions import BUDGET
+from data.metrics import Kind, metric
 from engine.active import Active, Zone
 from engine.condition import (
     AllOf,
@@ -204,7 +206,19 @@ def _contradictions(rule: Rule) -> Iterator[Fault]:
         yield Fault("every", "must be at most 1d")
     if rule.fallback and not rule.notify:
         yield Fault("fallback", "has no effect without notify")
+    yield from _budget_faults(rule)
     for path, condition in rule.placed:
         for dimension, values in scope(rule, condition).items():
             if not values:
                 yield Fault(f"{path}.where.{dimension}", "leaves nothing of the rule's where")
+
+
+def _budget_faults(rule: Rule) -> Iterator[Fault]:
+    """Metrics of budgets know of budgets and of nothing else; no other metric knows of them."""
+    for path, condition in rule.placed:
+        of_budget = metric(condition.metric).kind is Kind.BUDGET
+        for name in (*scope(rule, condition), *rule.group_by):
+            if of_budget and name != BUDGET.name:
+                yield Fault(path, f"{condition.metric} can be split and filtered by budget, not by {name}")
+            elif name == BUDGET.name and not of_budget:
+                yield Fault(path, f"{condition.metric} is not a metric of budgets, so budget has no meaning for it")

@@ -11,53 +11,38 @@
       - {at: 6m, channel: mail, reason: resolved}
 
 Values: `5` once, `5x3` three times, `5+2x3` is 5 7 9, `5-2x3` is 5 3 1, `_` no requests. A series is for one metric,
-and where conditions on it differ, for one `window`; `labels` name its group. Expected notices are all there may be,
-where any are given. What could never fail is a fault: a scenario that expects nothing, a series that no condition
-reads, a state after the last value, labels other than the rule's groups have.
+and where conditions on it differ, for one `window`; `labels` name its group. `values` are what a condition sees; `each`
+instead is what came between two evaluations, and the windows, also calendar ones, add it up. Expected notices are all
+there may be, where any are given.
+
+`events` happen before the evaluation at their time: `{at: 10m, acknowledge: {for: 1h}}`, `resolve: {}`,
+`silence: {for: 1h}`, `edit: {for: 5m}` (fields of the rule), `restart: 30m` (nobody evaluates for so long),
+`clock: -5m` (the clock is set back or ahead). Every `at` counts what has passed since the start, whatever the clock
+says. In place of `rule` there may be a `template` with what is `set`, or a `rule_file` and the `rule_name` in it.
+
+What could never fail is a fault: a scenario that expects nothing, a series that no condition reads, a state after the
+last value, labels other than the rule's groups have.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
-import polars as pl
-from pydantic import AwareDatetime, Field, InstanceOf, PlainValidator, ValidationError
+from pydantic import AwareDatetime, Field, InstanceOf, PlainValidator, ValidationError, model_validator
 
+from data.metrics import Kind, metric
+from engine import rule_files, rule_templates
 from engine.condition import Document, MetricName
-from engine.durations import Duration, written
-from engine.errors import Fault, RuleError
+from engine.durations import Duration, PositiveDuration, duration, written
+from engine.errors import Fault, NotFound, RuleError
 from engine.faults import faults
-from engine.history import Grid, load
 from engine.notify import Reason
 from engine.rule import Labels, Rule, parse, read_text
-from engine.simulate import Simulation, replay
+from engine.rule import document as rule_document
+from engine.scenario_values import Values
 from engine.state import State
-from engine.window import Window, WindowText
-
-_VALUE = re.compile(
-    r"(?P<first>-?\d+(?:\.\d+)?)(?:(?P<by>[+-]\d+(?:\.\d+)?)?x(?P<times>\d{1,6}))?|_(?:x(?P<gap>\d{1,6}))?"
-)
-_MOST_VALUES = 100_000
-
-
-def _values(text: Any) -> tuple[float | None, ...]:
-    values = tuple(value for token in str(text).split() for value in _repeated(token))
-    if not 0 < len(values) <= _MOST_VALUES:
-        raise ValueError(f"must be 1 to {_MOST_VALUES} values")
-    return values
-
-
-def _repeated(token: str) -> Iterator[float | None]:
-    match = _VALUE.fullmatch(token)
-    if match is None:
-        raise ValueError(f"{token!r} is not a value; write 5, 5x3, 5+2x3 or _")
-    if match["first"] is None:
-        yield from [None] * int(match["gap"] or 1)
-        return
-    for n in range(int(match["times"] or 1)):
-        yield float(match["first"]) + n * float(match["by"] or 0)
+from engine.window import WindowText
 
 
 class _OfGroup(Document):
@@ -65,11 +50,26 @@ class _OfGroup(Document):
 
 
 class GivenSeries(_OfGroup):
-    """Made-up values of a metric for one group, one an evaluation; None: no requests."""
+    """Made-up values of a metric for one group, one an evaluation; None: no requests.
+
+    `values` are those of the window; `each` is what came since the evaluation before, for the window to add up.
+    """
 
     metric: MetricName
     window: WindowText | None = None
-    values: Annotated[tuple[float | None, ...], PlainValidator(_values)]
+    values: Values | None = None
+    each: Values | None = None
+
+    @model_validator(mode="after")
+    def _has_one(self) -> "GivenSeries":
+        if (self.values is None) is (self.each is None):
+            raise ValueError("needs either values or each")
+        return self
+
+    @property
+    def given(self) -> tuple[float | None, ...]:
+        """Whichever it has."""
+        return self.values or self.each or ()
 
 
 class ExpectedState(_OfGroup):
@@ -87,6 +87,42 @@ class ExpectedNotice(_OfGroup):
     reason: Reason
 
 
+class Acknowledging(_OfGroup):
+    """Somebody takes the open incidents on: for so long, or until they resolve."""
+
+    length: PositiveDuration | None = Field(None, alias="for")
+
+
+class Silencing(Document):
+    """A silence begins; without matchers it is the rule's."""
+
+    length: PositiveDuration = Field(alias="for")
+    matchers: Labels = {}  # noqa: RUF012 - as above
+
+
+def _jump(text: Any) -> timedelta:
+    sign = -1 if isinstance(text, str) and text.startswith("-") else 1
+    return sign * duration(text.lstrip("+-") if isinstance(text, str) else text)
+
+
+class Event(Document):
+    """One thing that happens besides evaluations, before the one at `at`."""
+
+    at: Duration
+    acknowledge: Acknowledging | None = None
+    resolve: _OfGroup | None = None
+    silence: Silencing | None = None
+    edit: dict[str, Any] | None = None
+    restart: PositiveDuration | None = None
+    clock: Annotated[timedelta, PlainValidator(_jump)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Event":
+        if len(self.model_fields_set) != 2:
+            raise ValueError("needs at and one of acknowledge, resolve, silence, edit, restart, clock")
+        return self
+
+
 class Scenario(Document):
     """A rule, what happens, and what should come of it."""
 
@@ -94,111 +130,118 @@ class Scenario(Document):
     rule: InstanceOf[Rule]
     start: AwareDatetime = datetime(2026, 1, 1, tzinfo=UTC)
     series: tuple[GivenSeries, ...] = Field(min_length=1)
+    events: tuple[Event, ...] = ()
     expect: tuple[ExpectedState, ...] = ()
     notices: tuple[ExpectedNotice, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One expectation and what was found; `what` says which, in words."""
-
-    what: str
-    expected: str
-    found: str
-
     @property
-    def passed(self) -> bool:
-        """Whether it came as expected."""
-        return self.expected == self.found
+    def length(self) -> int:
+        """How many evaluations there are."""
+        return max(len(series.given) for series in self.series)
 
 
-def read(document: Mapping[str, Any] | str) -> Scenario:
-    """The scenario a document (or its YAML text) describes; RuleError lists its faults, the rule's before others."""
+_MODELS = (Scenario, GivenSeries, ExpectedState, ExpectedNotice, Event, Acknowledging, Silencing)
+
+
+def read(document: Mapping[str, Any] | str, folder: Path | None = None) -> Scenario:
+    """The scenario a document (or its YAML text) describes; RuleError lists its faults, the rule's before others.
+
+    `folder` is where a `rule_file` is looked for.
+    """
     raw = read_text(document) if isinstance(document, str) else dict(document)
+    rule = _rule(raw, folder)
     try:
-        rule = parse(raw["rule"]) if isinstance(raw.get("rule"), dict) else None
         scenario = Scenario.model_validate({**raw, "rule": rule} if rule else raw)
-    except RuleError as error:
-        raise RuleError(Fault(f"rule.{path}", message) for path, message in error.faults) from error
     except ValidationError as error:
-        raise RuleError(faults(error, (Scenario, GivenSeries, ExpectedState, ExpectedNotice))) from error
+        raise RuleError(faults(error, _MODELS)) from error
     if idle := tuple(_idle(scenario)):
         raise RuleError(idle)
     return scenario
 
 
+def read_file(path: Path) -> list[Scenario]:
+    """All scenarios of a file, one a document; RuleError tells the faults of all with their lines."""
+    scenarios: list[Scenario] = []
+    found: list[Fault] = []
+    for place, raw in rule_files.documents(rule_files.text_of(path, path.name), path.name):
+        try:
+            scenarios.append(read(raw if isinstance(raw, dict) else {}, path.parent))
+        except RuleError as error:
+            found += rule_files.at(place, error.faults)
+    if found or not scenarios:
+        raise RuleError(found or [Fault(path.name, "holds no scenario")])
+    return scenarios
+
+
+def _rule(raw: dict[str, Any], folder: Path | None) -> Rule | None:
+    """The rule that a scenario is about; takes out of `raw` what only names it."""
+    try:
+        if "template" in raw:
+            return rule_templates.get(str(raw.pop("template"))).made(_object(raw.pop("set", {})))
+        if "rule_file" in raw:
+            return _of_file(str(raw.pop("rule_file")), raw.pop("rule_name", None), folder or Path())
+        return parse(raw["rule"]) if isinstance(raw.get("rule"), dict) else None
+    except NotFound as error:
+        raise RuleError([Fault("template", str(error))]) from error
+    except RuleError as error:
+        raise RuleError(Fault(f"rule.{fault.path}".rstrip("."), fault.message) for fault in error.faults) from error
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RuleError([Fault("set", "must be an object with fields")])
+    return value
+
+
+def _of_file(file: str, name: object, folder: Path) -> Rule:
+    drafts = rule_files.read_file(folder / file, file)
+    found = [draft.rule for draft in drafts if name in (None, draft.rule.name)]
+    if len(found) != 1:
+        known = ", ".join(draft.rule.name for draft in drafts)
+        raise RuleError([Fault("", f"rule_name must be one of the rules in {file}: {known}")])
+    return found[0]
+
+
 def _idle(scenario: Scenario) -> Iterator[Fault]:
-    """What is written but can show nothing."""
+    """What is written but can show nothing, or cannot happen."""
     if not (scenario.expect or scenario.notices):
         yield Fault("", "expects nothing; write expect, notices or both")
     for n, series in enumerate(scenario.series):
-        if not any(c.metric == series.metric and series.window in (None, c.window) for c in scenario.rule.conditions):
-            yield Fault(f"series[{n}]", f"is of {series.metric}, which no condition of the rule reads like that")
-    groups = set(scenario.rule.group_by)
+        yield from (Fault(f"series[{n}]{path}", why) for path, why in _idle_series(scenario.rule, series))
     for field in ("series", "expect", "notices"):
-        parts: tuple[_OfGroup, ...] = getattr(scenario, field)
-        for n, part in enumerate(parts):
-            if set(part.labels) != groups:
-                yield Fault(
-                    f"{field}[{n}].labels", f"must name {', '.join(sorted(groups)) or 'nothing'}, as group_by does"
-                )
-    last = (_length(scenario) - 1) * scenario.rule.every
+        yield from _strange_labels(scenario.rule, field, getattr(scenario, field))
+    last = (scenario.length - 1) * scenario.rule.every
     for n, expected in enumerate(scenario.expect):
         if expected.at > last:
             yield Fault(f"expect[{n}].at", f"comes after the last value, which is at {written(last)}")
+    for n, event in enumerate(scenario.events):
+        if event.edit is not None:
+            yield from (Fault(f"events[{n}].edit.{f.path}", f.message) for f in _faults_of(scenario.rule, event.edit))
 
 
-def _length(scenario: Scenario) -> int:
-    return max(len(series.values) for series in scenario.series)
+def _idle_series(rule: Rule, series: GivenSeries) -> Iterator[tuple[str, str]]:
+    if not any(c.metric == series.metric and series.window in (None, c.window) for c in rule.conditions):
+        yield "", f"is of {series.metric}, which no condition of the rule reads like that"
+    if series.each is not None and metric(series.metric).kind is not Kind.SUM:
+        yield ".each", f"cannot be added up to {series.metric}; give its values"
 
 
-def run(scenario: Scenario) -> list[Check]:
-    """Replay the rule over the made-up values and hold it to what is expected."""
-    end = scenario.start + _length(scenario) * scenario.rule.every
-    grid = Grid(scenario.start, end, scenario.rule.every)
-    found = replay(scenario.rule, load(scenario.rule, _Given(scenario), grid))
-    states = [_checked_state(scenario, found, expected) for expected in scenario.expect]
-    return states + (_checked_notices(scenario, found) if scenario.notices else [])
+def _strange_labels(rule: Rule, field: str, parts: Sequence[_OfGroup]) -> Iterator[Fault]:
+    groups = set(rule.group_by)
+    for n, part in enumerate(parts):
+        if set(part.labels) != groups:
+            wanted = ", ".join(sorted(groups)) or "nothing"
+            yield Fault(f"{field}[{n}].labels", f"must name {wanted}, as group_by does")
 
 
-class _Given:
-    """The made-up values as a source of history."""
-
-    def __init__(self, scenario: Scenario) -> None:
-        self._scenario = scenario
-
-    def __call__(
-        self, *, metric: str, window: Window, by: tuple[str, ...], start: datetime, end: datetime, **_: object
-    ) -> pl.DataFrame:
-        rows = [row for row in self._rows(metric, window, by) if start <= row[0] < end]
-        text = {name: pl.String() for name in by}
-        schema = {"time": pl.Datetime("us", "UTC"), **text, "value": pl.Float64()}
-        return pl.DataFrame(rows, schema=schema, orient="row")
-
-    def _rows(self, metric: str, window: Window, by: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
-        for series in self._scenario.series:
-            if series.metric == metric and series.window in (None, window):
-                group = tuple(series.labels.get(name, "") for name in by)
-                for n, value in enumerate(series.values):
-                    if value is not None:
-                        yield self._scenario.start + n * self._scenario.rule.every, *group, value
+def edited(rule: Rule, fields: Mapping[str, Any]) -> Rule:
+    """The rule with other fields; None takes one out. Raises RuleError."""
+    return parse({name: value for name, value in {**rule_document(rule), **fields}.items() if value is not None})
 
 
-def _checked_state(scenario: Scenario, found: Simulation, expected: ExpectedState) -> Check:
-    at = scenario.start + expected.at
-    labels = dict(expected.labels)
-    states = [band.state for band in found.bands if dict(band.labels) == labels and band.start <= at < band.end]
-    return Check(f"{_of(labels)}at {written(expected.at)}", expected.state.value, (states or [State.NORMAL])[0].value)
-
-
-def _checked_notices(scenario: Scenario, found: Simulation) -> list[Check]:
-    told = {(n.time - scenario.start, _of(n.labels), n.channel): n.reason.value for n in found.notices}
-    wanted = {(n.at, _of(n.labels), n.channel): n.reason.value for n in scenario.notices}
-    return [
-        Check(f"{channel} {of}at {written(at)}", wanted.get((at, of, channel), "-"), told.get((at, of, channel), "-"))
-        for at, of, channel in sorted({**told, **wanted})
-    ]
-
-
-def _of(labels: Mapping[str, str]) -> str:
-    return "".join(f"{name}={value} " for name, value in sorted(labels.items()))
+def _faults_of(rule: Rule, fields: Mapping[str, Any]) -> tuple[Fault, ...]:
+    try:
+        edited(rule, fields)
+    except RuleError as error:
+        return error.faults
+    return ()

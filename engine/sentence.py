@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from data.metrics import metric
 from engine.active import written_days, written_hours
-from engine.condition import AllOf, CompareAs, Condition, Node, Not, Op
+from engine.condition import WITHOUT_WINDOW, AllOf, CompareAs, Condition, Node, Not, Op
 from engine.durations import every_spoken, spoken
 from engine.rule import NoData, OnError, Rule
 from engine.window import spoken_window
@@ -36,7 +36,7 @@ def sentence(rule: Rule) -> str:
 
 def condition_sentence(condition: Condition) -> str:
     """One condition: `cost over the last 1 day is above $500 (recovering at $450)`."""
-    text = f"{metric(condition.metric).label.lower()}{_scope(condition.where)} {spoken_window(condition.window)}"
+    text = f"{metric(condition.metric).label.lower()}{_scope(condition.where)}{_over(condition)}"
     if condition.compare is not None:
         text = f"the change in {text} from {_baseline(condition)}"
     text += f" is {_OPS[condition.op]} {quantity(condition, condition.value)}"
@@ -75,6 +75,10 @@ def _digits(value: float) -> str:
 def _baseline(condition: Condition) -> str:
     back = condition.compare.to if condition.compare else None
     return f"{spoken(back)} earlier" if back is not None else "the window before"
+
+
+def _over(condition: Condition) -> str:
+    return "" if condition.metric in WITHOUT_WINDOW else f" {spoken_window(condition.window)}"
 
 
 def _scope(where: Mapping[str, Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ that still conflict are left to the next tick.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -65,6 +65,9 @@ class Tick:
     duration_ms: float
 
 
+Asking = Callable[[Store, Sequence[Sequence[Question]]], list[list[Answer]]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Evaluated:
     watched: Watched
@@ -74,16 +77,22 @@ class _Evaluated:
 
 
 def tick(
-    store: Store, rules: Sequence[Watched], at: datetime, *, fence: Sequence[Statement] = (), public_url: str = ""
+    store: Store,
+    rules: Sequence[Watched],
+    at: datetime,
+    *,
+    fence: Sequence[Statement] = (),
+    public_url: str = "",
+    asking: Asking | None = None,
 ) -> Tick:
-    """Evaluate `rules` together at `at`.
+    """Evaluate `rules` together at `at`; `asking` answers their questions in the ledger's place.
 
     Raises StoreUnavailable (nothing is known to be written; the next tick reads what is), or Fenced.
     """
     begun = time.perf_counter()
     known = instances.from_rows(alerts.instances(store, [one.id for one in rules]))
     due = [one for one in rules if not _seen(known.get(one.id, {}), at)]
-    answered = ask(store, [questions(one.rule, at) for one in due])
+    answered = (asking or ask)(store, [questions(one.rule, at) for one in due])
     evaluated = [_step(one, known.get(one.id, {}), got, at) for one, got in zip(due, answered, strict=True)]
     parts = _consequences(store, evaluated, at, public_url, begun)
     conflicted = _commit(store, parts, fence)

@@ -24,6 +24,7 @@ from engine.evaluator import Evaluator
 from engine.housekeeping.housekeeper import Housekeeper
 from engine.housekeeping.jobs import regular_jobs
 from engine.inbox import Wires
+from engine.provisioner import Provisioner
 from engine.secrets import SecretBox
 
 RETRY_S = 1.0
@@ -84,9 +85,12 @@ async def _work(desk: Desk, store: Store, stopping: asyncio.Event) -> None:
         desk.housekeeper = Housekeeper(store, regular_jobs(desk, http), lambda: desk.status.leading)
         evaluating = tasks.start(evaluator.run(), name="evaluate rules")
         tasks.start(desk.housekeeper.run(), name="regular jobs")
+        provisioner = Provisioner(desk)
+        providing = tasks.start(provisioner.run(), name="take rules from files")
         tasks.start(sender.run(), name="send notifications")
         await stopping.wait()
+        provisioner.stop()
         evaluator.stop()
-        await asyncio.wait([evaluating], timeout=5)
+        await asyncio.wait([evaluating, providing], timeout=5)
         await sender.stop()
         await tasks.stop()

@@ -12,10 +12,11 @@ from app.controls.scopes import Values, where_button
 from app.controls.terms import CADENCES, TIMES, choice, time_label
 from app.rule_draft import Document, Draft
 from app.views import badges
+from data.dimensions import BUDGET
 from data.metrics import DIMENSIONS, dimension
 from engine.rule import NoData, Severity
 
-GROUPINGS = tuple(each.name for each in DIMENSIONS if each.name != "tag")
+GROUPINGS = tuple(each.name for each in (*DIMENSIONS, BUDGET) if each.name != "tag")
 NO_DATA_LABELS = {
     NoData.OK: "count as fine",
     NoData.NO_DATA: "show as no data",

@@ -28,7 +28,8 @@ def rule_list(found: Sequence[Stored], now: datetime, *, edit: Act, toggle: Act,
                     on_click=edit,
                     args=(rule,),
                     type="tertiary",
-                    disabled=bool(rule.fault),
+                    disabled=bool(rule.fault or rule.provisioned_from),
+                    help=_provided(rule),
                 )
                 st.button(
                     "Pause" if rule.enabled else "Resume",
@@ -37,9 +38,16 @@ def rule_list(found: Sequence[Stored], now: datetime, *, edit: Act, toggle: Act,
                     on_click=toggle,
                     args=(rule,),
                     type="tertiary",
+                    disabled=bool(rule.provisioned_from),
+                    help=_provided(rule),
                 )
                 with st.popover(
-                    "", icon=":material/delete:", key=f"delete-{rule.id}", help="Delete this rule", type="tertiary"
+                    "",
+                    icon=":material/delete:",
+                    key=f"delete-{rule.id}",
+                    help=_provided(rule) or "Delete this rule",
+                    type="tertiary",
+                    disabled=bool(rule.provisioned_from),
                 ):
                     st.markdown("Delete this rule? Its open incidents end; their history stays.")
                     st.button("Delete", key=f"sure-{rule.id}", on_click=delete, args=(rule,), type="primary")
@@ -48,6 +56,10 @@ def rule_list(found: Sequence[Stored], now: datetime, *, edit: Act, toggle: Act,
             else:
                 st.markdown(plain(rule.sentence))
             st.caption(_health(rule, now))
+
+
+def _provided(rule: Stored) -> str | None:
+    return f"Change it in its file, {plain(rule.provisioned_from)}" if rule.provisioned_from else None
 
 
 def standing(rule: Stored) -> str:
@@ -62,5 +74,6 @@ def _health(rule: Stored, now: datetime) -> str:
         return "Paused: it is not evaluated."
     if rule.evaluated_at is None:
         return "Not evaluated yet; the worker does that within seconds."
+    provided = f" From the file {plain(rule.provisioned_from)}." if rule.provisioned_from else ""
     health = f", {rule.health}: {plain(rule.health_message)}" if rule.health not in {"ok", ""} else ""
-    return f"Evaluated {ago(rule.evaluated_at, now)}{health}. Version {rule.version}."
+    return f"Evaluated {ago(rule.evaluated_at, now)}{health}. Version {rule.version}.{provided}"

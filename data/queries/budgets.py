@@ -115,10 +115,17 @@ def _condition(scope: Scope, schedule: Schedule, now_us: int) -> tuple[str, list
     if isinstance(schedule, Calendar):  # the next period counts when it comes, and may do so while this is read
         parts.append("ended_at < ?")
         params.append(from_us(schedule.bucket(counts.end_us).end_us))
-    if scope.kind.value not in {ScopeKind.GLOBAL, ScopeKind.MODEL, ScopeKind.TAG}:
-        parts.append(f'"{scope.kind.value}" {"<>" if scope.value == ANY else "="} ?')
-        params.append("" if scope.value == ANY else scope.value)
-    return " AND ".join(parts), params
+    own, values = _of_scope(scope)
+    return " AND ".join([*parts, *own]), [*params, *values]
+
+
+def _of_scope(scope: Scope) -> tuple[list[str], list[object]]:
+    """What SQL can tell of a scope; the rest is told from the columns."""
+    if scope.kind.value in {ScopeKind.GLOBAL, ScopeKind.MODEL, ScopeKind.TAG}:
+        return [], []
+    return [f'"{scope.kind.value}" {"<>" if scope.value == ANY else "="} ?'], [
+        "" if scope.value == ANY else scope.value
+    ]
 
 
 def _bucket(schedule: Schedule, now_us: int) -> tuple[str, list[object]]:
@@ -135,3 +142,20 @@ def _bucket(schedule: Schedule, now_us: int) -> tuple[str, list[object]]:
         "CASE WHEN epoch_us(ended_at) < CAST(? AS BIGINT) THEN CAST(? AS BIGINT) ELSE CAST(? AS BIGINT) END",
         [span.end_us, span.start_us, span.end_us],
     )
+
+
+def spending(scope: Scope, start_us: int, end_us: int, width_us: int) -> tuple[str, list[object]]:
+    """The SELECT of what calls that ended in [start, end) cost, and its parameters.
+
+    Columns: those the scope looks at, cell (how many widths after the start), nano (nanodollars).
+    """
+    columns = _COLUMNS.get(scope.kind, (scope.kind.value,))
+    listed = "".join(f'"{name}", ' for name in columns)
+    parts, params = ["source = 'live'", "ended_at >= ?", "ended_at < ?"], [from_us(start_us), from_us(end_us)]
+    own, values = _of_scope(scope)
+    sql = (
+        f"SELECT {listed}(epoch_us(ended_at) - CAST(? AS BIGINT)) // CAST(? AS BIGINT) AS cell, "
+        "CAST(sum(coalesce(liability_usd, cost_usd)) * 1000000000 AS BIGINT) AS nano "
+        f"FROM requests WHERE {' AND '.join([*parts, *own])} GROUP BY ALL HAVING nano IS NOT NULL"
+    )
+    return sql, [start_us, width_us, *params, *values]

@@ -24,6 +24,7 @@ class RuleRow:
     document: str
     created_at: datetime
     updated_at: datetime
+    provisioned_from: str = ""
 
 
 def every(store: Store, *, enabled_only: bool = False) -> list[RuleRow]:
@@ -46,6 +47,13 @@ def versions(store: Store, rule_id: str) -> pl.DataFrame:
     """Every version, newest first: the columns of `rule_versions`."""
     mine = select(rule_versions).where(rule_versions.c.rule_id == rule_id)
     return store.frame(mine.order_by(rule_versions.c.version.desc()))
+
+
+def version(store: Store, rule_id: str, number: int) -> str | None:
+    """The document of one version, JSON text."""
+    mine = select(rule_versions.c.document).where(rule_versions.c.rule_id == rule_id, rule_versions.c.version == number)
+    found = store.frame(mine)
+    return str(found.item(0, 0)) if found.height else None
 
 
 def standing(store: Store) -> pl.DataFrame:
@@ -78,7 +86,7 @@ def adding(row: RuleRow) -> Statement:
 
 def replacing(row: RuleRow) -> Statement:
     """Overwrite a rule; holds only while its stored version is the one before `row.version`."""
-    names = ("name", "severity", "enabled", "version", "document", "updated_at")
+    names = ("name", "severity", "enabled", "version", "document", "updated_at", "provisioned_from")
     values = {name: getattr(row, name) for name in names}
     unchanged = (rules.c.id == row.id) & (rules.c.version == row.version - 1)
     return Statement(update(rules).where(unchanged).values(**values), expect=1)

@@ -15,6 +15,8 @@ rules = Table(
     Column("document", String, nullable=False),
     Column("created_at", DateTime, nullable=False),
     Column("updated_at", DateTime, nullable=False),
+    #: the file that provides the rule, '' for one made by hand
+    Column("provisioned_from", String, default=""),
 )
 
 rule_versions = Table(

@@ -26,7 +26,7 @@ async def health(request: web.Request) -> web.Response:
         checks = await asyncio.to_thread(_checks, desk)
     except StoreError as error:
         evaluator = {"ok": False, **asdict(desk.status)}
-        checks = {"store": {"ok": False, "message": str(error)}, "evaluator": evaluator}
+        checks = {"store": {"ok": False, "message": str(error)}, "evaluator": evaluator, "rule_files": _files(desk)}
     good = all(check["ok"] for check in checks.values())
     return answer({"status": "ok" if good else "degraded", "time": clock(), "checks": checks})
 
@@ -44,7 +44,13 @@ def _checks(desk: Desk) -> dict[str, dict[str, Any]]:
             **evaluator,
         },
         "outbox": {"ok": waiting["overdue_s"] < OVERDUE_S, **waiting},
+        "rule_files": _files(desk),
     }
+
+
+def _files(desk: Desk) -> dict[str, Any]:
+    told = asdict(desk.provisioning)
+    return {"ok": not desk.provisioning.faults, "folder": str(desk.config.rules_folder), **told}
 
 
 ROUTES = (Route("GET", "/health", health, "How the worker is"),)

@@ -47,7 +47,7 @@ def _operation(route: Route) -> dict[str, Any]:
 def _good(route: Route) -> dict[str, Any]:
     if route.good in {101, 204}:
         return {"description": "Done"}
-    return {"description": "Done", "content": {"application/json": {"schema": dict(route.result)}}}
+    return {"description": "Done", "content": {route.media: {"schema": dict(route.result)}}}
 
 
 def _refusals(route: Route) -> list[int]:

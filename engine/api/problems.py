@@ -46,9 +46,9 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
 _log = logging.getLogger(__name__)
 
 
-def problem(status: int, title: str, detail: str, faults: Iterable[Fault] = ()) -> web.Response:
-    """A problem document; `faults` are listed as `errors` with their place."""
-    document = problem_document(status, title, detail)
+def problem(status: int, title: str, detail: str, faults: Iterable[Fault] = (), **more: object) -> web.Response:
+    """A problem document; `faults` are listed as `errors` with their place, `more` are further members."""
+    document = problem_document(status, title, detail) | more
     listed = [{"path": fault.path, "message": fault.message} for fault in faults]
     document |= {"errors": listed} if listed else {}
     headers = {"Retry-After": "2"} if status == 503 else None
@@ -72,7 +72,10 @@ def _of(error: Exception, request: web.Request) -> web.Response:
         return problem(422, "The document has faults", "see errors", _faults(error))
     for kind, (status, title) in _STATUS.items():
         if isinstance(error, kind):
-            return problem(status, title, str(error), error.faults if isinstance(error, RuleError) else ())
+            faults = error.faults if isinstance(error, RuleError) else ()
+            current = error.current if isinstance(error, StaleVersion) else None
+            more = {} if current is None else {"current_version": current}
+            return problem(status, title, str(error), faults, **more)
     _log.error("%s %s failed", request.method, request.path, exc_info=error)
     return problem(500, "Internal error", "The worker's log says more.")
 

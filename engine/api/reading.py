@@ -79,6 +79,16 @@ def actor(request: web.Request, named: str = "") -> str:
     return (named or request.headers.get("X-Actor", "") or "api")[:200]
 
 
+def expected_version(request: web.Request, given: Any) -> int | None:
+    """The version a change is made from: as given, else by If-Match; None where any will do. Raises BadRequest."""
+    text = str(request.headers.get("If-Match", "") if given is None else given).strip('W/"')
+    if not text or text == "*":
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise BadRequest(f"version must be a number, not {text!r}")
+    return int(text)
+
+
 def listed(request: web.Request, name: str) -> tuple[str, ...]:
     """A parameter that may be repeated or hold several values separated by commas."""
     parts = [part.strip() for value in request.query.getall(name, []) for part in value.split(",")]

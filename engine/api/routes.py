@@ -36,7 +36,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Route:
     """One entry of the API; `body` describes what is posted, `query` the parameters that are understood.
 
-    `good` is the status of a good answer, `result` its JSON Schema, `refuses` the statuses that only this route has.
+    `good` is the status of a good answer, `result` its JSON Schema, `refuses` the statuses that only this route has,
+    `media` the type of a good answer's body.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Route:
     good: int = 200
     result: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
     refuses: tuple[int, ...] = ()
+    media: str = "application/json"
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The handler's answer; raises BadRequest for a parameter that the route does not understand.

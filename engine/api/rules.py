@@ -1,6 +1,7 @@
 """/api/alerts/rules and /api/alerts/simulate."""
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.store import Store
 from engine import ledger, rules, tick
 from engine.api.problems import BadRequest
-from engine.api.reading import actor, answer, body, moment, posted
+from engine.api.reading import actor, answer, body, expected_version, moment, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.evaluator import instant
+from engine.provisioning import FileFault
 from engine.rule import Rule, parse
 from engine.rules import Stored
 from engine.sentence import sentence
@@ -43,14 +45,25 @@ class SimulateBody(BaseModel):
 
 
 async def listing(request: web.Request) -> web.Response:
-    """Every rule, by name."""
-    found = await asyncio.to_thread(rules.every, request.app[DESK].store)
-    return answer({"items": found, "next": None})
+    """Every rule, by name; `faults` are of files that should provide rules."""
+    desk = request.app[DESK]
+    found = await asyncio.to_thread(rules.every, desk.store)
+    faults = desk.provisioning.faults
+    items = [_told(rule, faults) for rule in found]
+    return answer({"items": items, "next": None, "faults": faults})
+
+
+def _told(rule: Stored, faults: tuple[FileFault, ...]) -> Stored:
+    """The rule, with what is wrong with the file that provides it."""
+    wrong = [str(fault) for fault in faults if fault.file and fault.file == rule.provisioned_from]
+    return dataclasses.replace(rule, file_fault="\n".join(wrong)) if wrong else rule
 
 
 async def one(request: web.Request) -> web.Response:
     """One rule."""
-    return answer(await asyncio.to_thread(rules.get, request.app[DESK].store, request.match_info["id"]))
+    desk = request.app[DESK]
+    found = await asyncio.to_thread(rules.get, desk.store, request.match_info["id"])
+    return answer(_told(found, desk.provisioning.faults))
 
 
 async def create(request: web.Request) -> web.Response:
@@ -71,7 +84,7 @@ async def replace(request: web.Request) -> web.Response:
         raw,
         by=actor(request, str(envelope.get("by", ""))),
         rule_id=request.match_info["id"],
-        version=_version(request, envelope.get("version")),
+        version=expected_version(request, envelope.get("version")),
         enabled=_flag(envelope),
     )
     desk.rules_changed.set()
@@ -81,7 +94,7 @@ async def replace(request: web.Request) -> web.Response:
 async def remove(request: web.Request) -> web.Response:
     """Delete a rule."""
     desk = request.app[DESK]
-    version = _version(request, request.query.get("version"))
+    version = expected_version(request, request.query.get("version"))
     await asyncio.to_thread(rules.delete, desk.store, request.match_info["id"], by=actor(request), version=version)
     desk.rules_changed.set()
     return web.Response(status=204)
@@ -162,15 +175,6 @@ def _flag(envelope: dict[str, Any]) -> bool | None:
     if enabled is not None and not isinstance(enabled, bool):
         raise BadRequest("enabled must be true or false")
     return enabled
-
-
-def _version(request: web.Request, given: Any) -> int | None:
-    text = str(request.headers.get("If-Match", "") if given is None else given).strip('W/"')
-    if not text or text == "*":
-        return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        raise BadRequest(f"version must be a number, not {text!r}")
-    return int(text)
 
 
 ROUTES = (

@@ -16,6 +16,9 @@ from engine.api import (
     openapi,
     pagerduty,
     preview,
+    rule_templates,
+    rule_transfer,
+    rule_versions,
     rules,
     silences,
 )
@@ -34,7 +37,10 @@ async def describe(_: web.Request) -> web.Response:
 
 
 ROUTES: tuple[Route, ...] = (
+    *rule_transfer.ROUTES,  # before a rule of the id `export`
     *rules.ROUTES,
+    *rule_versions.ROUTES,
+    *rule_templates.ROUTES,
     *incidents.ROUTES,
     *silences.ROUTES,
     *channels.ROUTES,

@@ -19,6 +19,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol, Self
 
+from data import budget_outlook as outlook
 from data.budget_periods import NEVER, Rolling
 from data.config import BudgetsConfig
 from data.counters import books, reports, slices
@@ -26,7 +27,7 @@ from data.counters.file import CounterFile
 from data.counters.rows import Crossing, Move
 from data.errors import CountersDamaged, CountersError, CountersOutdated
 from data.model import LedgerRecord, RequestStart
-from proxy.budget import outlook, refuse
+from proxy.budget import refuse
 from proxy.budget.charging import number_of, of_records
 from proxy.budget.holdings import Holdings, Records
 from proxy.budget.keeper import Keeper

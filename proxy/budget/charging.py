@@ -3,17 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
-from data.budgets import Scope, ScopeKind
+from data.budget_scope import values, who_asked, who_of_sum
 from data.counters.rows import Charge
 from data.model import LedgerRecord, RequestStart
 from proxy.budget.money import MOST_NANO, counted
 from proxy.budget.plan import Counter, Plan
 from proxy.budget.plans import Plans
-from proxy.budget.scope import Who, models, values, who_asked
-
-_NOBODY = Who("", "", "", "", "", "", (), {})
 
 
 class Charges:
@@ -70,7 +65,7 @@ class History:
         """Add sums by the columns the budget's scope looks at (`data.queries.budgets.spent`)."""
         scope = self._plan.budget.scope
         for row in rows:
-            for value in values(scope, _who(scope, row)):
+            for value in values(scope, who_of_sum(scope, row)):
                 self._charges.add(0, value, row["bucket"], row["nano"])
 
     def add(self, record: LedgerRecord, sign: int = 1) -> None:
@@ -91,14 +86,3 @@ def number_of(counter: Counter) -> int:
     if counter.plan.number is None:
         raise ValueError(f"nothing is counted for the budget {counter.plan.budget.name!r}")
     return counter.plan.number
-
-
-def _who(scope: Scope, row: Mapping[str, Any]) -> Who:
-    match scope.kind:
-        case ScopeKind.GLOBAL:
-            return _NOBODY
-        case ScopeKind.MODEL:
-            return _NOBODY._replace(models=models(row["cause"], row["model_requested"], row["model"]))
-        case ScopeKind.TAG:
-            return _NOBODY._replace(tags=msgspec.json.decode(row["tags"] or "{}", type=dict[str, str]))
-    return _NOBODY._replace(**{scope.kind.value: row[scope.kind.value]})

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
+from data.budget_scope import Who, values, who_asked, who_asks
 from data.budgets import ScopeKind
 from data.model import LedgerRecord, RequestStart
 from proxy.budget.plan import Counter, Plan
-from proxy.budget.scope import Who, values, who_asked, who_asks
 
 _MAX_KEPT: Final = 20_000
 _MODELS: Final = ("cause", "model_requested")

@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from data import budget_outlook as outlook
 from data.budget_periods import NEVER, Rolling, from_us
 from data.budgets import ANY, Budget
 from data.counters import reports
 from data.counters.file import CounterFile
 from data.counters.rows import Crossing, Group
-from proxy.budget import outlook
 from proxy.budget.budgets import Budgets
 from proxy.budget.money import usd
 from proxy.budget.plan import Plan

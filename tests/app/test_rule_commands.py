@@ -5,7 +5,6 @@ from typer.testing import CliRunner
 
 from app import cli
 from engine import rules, scenario
-from engine.errors import RuleError
 
 SCENARIO = scenario.__doc__.split("\n\n")[1]
 RULE = {"name": "High cost", "severity": "high", "when": {"metric": "cost", "window": "5m", "op": ">", "value": 1}}
@@ -35,14 +34,20 @@ def test_a_scenario_that_comes_otherwise_fails_and_says_what_was_found(tmp_path)
     assert "FAILED  cost.yaml at 3m: pending, expected firing" in done.output
 
 
-def test_a_faulty_file_ends_the_command_with_its_faults(tmp_path, monkeypatch):
+def test_a_faulty_file_is_told_and_the_others_are_run(tmp_path):
     file = tmp_path / "cost.yaml"
     file.write_text("rule: {name: x}")
-    assert isinstance(ran("test", file).exception, RuleError)
+    good = tmp_path / "good.yaml"
+    good.write_text(SCENARIO)
 
-    monkeypatch.setattr("sys.argv", ["claude-proxy", "rules", "test", str(file)])
-    with pytest.raises(SystemExit, match=r"rule\.when: is required"):
-        cli.main()
+    done = ran("test", file, good)
+
+    assert done.exit_code == 1
+    assert done.output.splitlines()[:2] == [
+        "FAILED  cost.yaml:1 rule.when: is required",
+        "ok      good.yaml at 3m: pending",
+    ]
+    assert done.output.splitlines()[-1] == "5 checks in 2 files: 1 failed"
 
 
 def test_rules_are_listed_with_their_state(store, home):
@@ -51,3 +56,43 @@ def test_rules_are_listed_with_their_state(store, home):
     done = ran("list", "--home", home)
 
     assert done.output == f"normal     high     {made.id} High cost\n"
+
+
+def test_rules_are_exported_and_imported_as_files(store, home, tmp_path):
+    rules.save(store, RULE, by="me")
+    rules.save(store, {**RULE, "name": "High / cost"}, by="me")
+    folder = tmp_path / "rules"
+
+    assert ran("export", "--dir", folder, "--home", home).exit_code == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["high-cost-2.yaml", "high-cost.yaml"]
+    file = folder / "high-cost.yaml"
+    file.write_text(file.read_text().replace("value: 1", "value: 2"))
+    trial = ran("import", folder, "--dry-run", "--home", home)
+    assert "would be updated High" in trial.output
+    assert {rule.version for rule in rules.every(store)} == {1}
+    done = ran("import", folder, "--home", home)
+    assert sorted(line.split(" ")[0] for line in done.output.splitlines()) == ["unchanged", "updated"]
+    assert ran("export", "--home", home).output.count("name: High") == 2
+
+
+def test_an_import_names_the_file_and_the_field_of_every_fault(store, home, tmp_path, monkeypatch):
+    (tmp_path / "a.yaml").write_text("name: x\n")
+    (tmp_path / "b.yaml").write_text("name: y\nwhen: 3\n")
+    monkeypatch.setattr("sys.argv", ["claude-proxy", "rules", "import", str(tmp_path), "--home", str(home)])
+    with pytest.raises(SystemExit, match=r"a\.yaml:1 when: is required\nb\.yaml:1 when: must be all"):
+        cli.main()
+
+
+def test_a_rule_is_added_from_a_template(store, home):
+    assert "budget-burn-1h" in ran("templates").output
+    told = ran("templates", "daily-spend").output
+    assert "amount" in told
+    assert "(required)" in told
+
+    done = ran("add", "daily-spend", "--set", "amount=50", "--set", "tz=Europe/Berlin", "--home", home)
+
+    assert done.exit_code == 0, done.output
+    (rule,) = rules.every(store)
+    assert (rule.name, rule.document["tz"]) == ("Spent more than $50 today", "Europe/Berlin")
+    assert ran("add", "daily-spend", "--set", "amount", "--home", home).exit_code == 2
+    assert ran("add", "daily-spend", "--home", home).exit_code == 1

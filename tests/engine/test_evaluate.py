@@ -4,7 +4,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from engine.evaluate import Failure, evaluate, questions
+from engine.evaluate import MOST_GROUPS, Failure, evaluate, questions
 from engine.explain import explain
 from engine.rule import Rule, parse
 from engine.state import Instance, Reason, State, step
@@ -202,3 +202,29 @@ def test_an_evaluation_is_explained_condition_by_condition():
         ("when.all[2]", "error", "10 requests", "", "", E, "away"),
     ]
     assert {row.whole for row in rows} == {N}
+
+
+def test_a_thousand_groups_are_judged_and_one_more_is_a_failure_that_says_so():
+    rule = parse({**with_condition(), "group_by": ["model"]})
+    models = tuple(f"m{n:04}" for n in range(MOST_GROUPS + 1))
+
+    assert len(evaluate(rule, [frame("cost", *[11.0] * MOST_GROUPS, model=models[1:])])) == MOST_GROUPS
+    (group,) = evaluate(rule, [frame("cost", *[11.0] * len(models), model=models)])
+    assert (group.truth, group.message) == (E, "1,001 groups are too many: at most 1,000; narrow where or group_by")
+
+
+def test_known_groups_are_told_of_a_failure_when_the_groups_become_too_many():
+    rule = parse({**with_condition(), "group_by": ["model"]})
+    models = tuple(f"m{n:04}" for n in range(MOST_GROUPS + 1))
+
+    found = evaluate(rule, [frame("cost", *[11.0] * len(models), model=models)], instance("m0001"))
+
+    assert truths(found) == {"m0001": E}
+
+
+@pytest.mark.parametrize(("window", "back"), [("today", "1d"), ("this_week", "7d"), ("5m", "5m")])
+def test_the_window_before_a_calendar_window_is_the_same_part_of_the_period_before(window: str, back: str):
+    now, then = questions(parse(with_condition(window=window, compare={"to": "previous"})), AT)
+    same = questions(parse(with_condition(window=window, compare={"to": back})), AT)
+
+    assert (now, then) == same

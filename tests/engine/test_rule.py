@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from data.metrics import BUDGET_METRICS, DIMENSIONS, METRICS, Dimension, Metric
 from engine.condition import DEEPEST
 from engine.errors import RuleError
 from engine.rule import MOST_CONDITIONS, NoData, Severity, document, parse, same_result, scope, to_json, to_yaml
+from engine.sentence import sentence
 from engine.window import Calendar, Period, Rolling
 
 FULL = """
@@ -117,7 +119,9 @@ FAULTS: list[Any] = [
         id="deep metric",
     ),
     pytest.param(
-        with_condition(metric="budget_used"), {"when.metric": "budget_used is not supported yet"}, id="planned"
+        with_condition(metric="budget_used", where={"model": "opus"}),
+        {"when": "budget_used can be split and filtered by budget, not by model"},
+        id="a budget of a model",
     ),
     pytest.param(with_condition(window="5x"), {"when.window": "is not a duration: '5x'"}, id="window"),
     pytest.param(with_condition(window="0s"), {"when.window": "must be longer than 0s"}, id="empty window"),
@@ -134,7 +138,12 @@ FAULTS: list[Any] = [
     pytest.param(with_condition(where={"model": {}}), {"when.where.model": "must be a text or a list"}, id="odd value"),
     pytest.param(with_condition(compare={"to": "1x"}), {"when.compare.to": "is not a duration"}, id="compare to"),
     pytest.param(
-        with_condition(window="today", compare={"to": "previous"}), {"when": "is not supported yet"}, id="previous day"
+        with_condition(window="this_month", compare={"to": "previous"}),
+        {"when": "months differ in length"},
+        id="previous month",
+    ),
+    pytest.param(
+        with_fields(group_by=["budget"]), {"when": "so budget has no meaning for it"}, id="a budget of requests"
     ),
     pytest.param(
         with_fields(where={"model": "a"}, when={**CONDITION, "where": {"model": "b"}}),
@@ -301,3 +310,26 @@ def test_a_window_starts_where_its_period_does(window: str, at: str, start: str)
 )
 def test_windows_are_read(text: str, expected: Rolling | Calendar):
     assert parse(with_condition(window=text)).conditions[0].window == expected
+
+
+@pytest.mark.parametrize("each", [*METRICS, *BUDGET_METRICS], ids=lambda m: m.name)
+def test_every_metric_can_be_watched_and_is_said(each: Metric):
+    rule = parse(with_condition(metric=each.name))
+
+    assert each.label.lower() in sentence(rule)
+
+
+@pytest.mark.parametrize("each", DIMENSIONS, ids=lambda d: d.name)
+def test_every_dimension_splits_and_narrows_a_rule(each: Dimension):
+    name = "tag:env" if each.name == "tag" else each.name
+    rule = parse(with_fields(group_by=[name], when={**CONDITION, "where": {name: ["a", "b"]}}))
+
+    assert (rule.group_by, rule.conditions[0].where) == ((name,), {name: ("a", "b")})
+
+
+def test_a_condition_on_a_budget_needs_no_window():
+    when = {"metric": "budget_used", "op": ">", "value": 80, "where": {"budget": "core"}}
+    rule = parse(with_fields(when=when))
+
+    assert "budget used for budget core is above 80 %" in sentence(rule)
+    assert parse(document(rule)) == rule

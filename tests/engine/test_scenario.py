@@ -1,10 +1,14 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from engine import scenario
 from engine.errors import RuleError
-from engine.scenario import Check, read, run
+from engine.rule import parse
+from engine.rule_files import joined, written
+from engine.scenario import read, read_file
+from engine.scenario_run import Check, run
 
 DOCUMENT = scenario.__doc__.split("\n\n")[1]
 
@@ -96,3 +100,56 @@ def test_a_fault_names_its_field(change: dict[str, Any], path: str, message: str
 def test_a_text_that_is_no_scenario_is_refused(text: str):
     with pytest.raises(RuleError):
         read(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "message"),
+    [
+        ({"events": [{"at": "1m"}]}, "events[0]", "needs at and one of"),
+        ({"events": [{"at": "1m", "clock": "5m", "restart": "5m"}]}, "events[0]", "needs at and one of"),
+        ({"events": [{"at": "1m", "edit": {"for": "x"}}]}, "events[0].edit.for", "is not a duration"),
+        ({"events": [{"at": "1m", "silence": {}}]}, "events[0].silence.for", "is required"),
+        ({"series": [{"metric": "cost"}]}, "series[0]", "needs either values or each"),
+        ({"template": "nope"}, "template", "there is no template"),
+        ({"template": "daily-spend", "set": {}}, "rule.amount", "must be set"),
+        ({"template": "daily-spend", "set": 3}, "rule.set", "must be an object"),
+    ],
+)
+def test_a_fault_of_an_event_or_a_source_names_its_field(change: dict[str, Any], path: str, message: str):
+    base = GROUPED if "template" not in change else {k: v for k, v in GROUPED.items() if k != "rule"}
+    with pytest.raises(RuleError) as caught:
+        read({**base, **change})
+
+    assert message in dict(caught.value.faults)[path]
+
+
+def test_a_share_cannot_be_added_up():
+    rule = {"name": "r", "when": {"metric": "error_rate", "window": "5m", "op": ">", "value": 1}}
+    given = {
+        "rule": rule,
+        "series": [{"metric": "error_rate", "each": "1"}],
+        "expect": [{"at": "0s", "state": "normal"}],
+    }
+    with pytest.raises(RuleError, match="cannot be added up"):
+        read(given)
+
+
+def test_scenarios_of_one_file_test_the_rules_of_another(tmp_path):
+    first = {**GROUPED["rule"], "name": "First"}
+    (tmp_path / "rules.yaml").write_text(joined([written(parse(first)), written(parse({**first, "name": "Second"}))]))
+    body = yaml.safe_dump({name: part for name, part in GROUPED.items() if name != "rule"})
+    file = tmp_path / "tests.yaml"
+    file.write_text(
+        f"rule_file: rules.yaml\nrule_name: Second\n{body}---\nrule_file: rules.yaml\nrule_name: First\n{body}"
+    )
+
+    assert [one.rule.name for one in read_file(file)] == ["Second", "First"]
+    assert all(check.passed for one in read_file(file) for check in run(one))
+    file.write_text(f"rule_file: rules.yaml\n{body}---\nname: empty\n")
+    with pytest.raises(RuleError) as caught:
+        read_file(file)
+    assert (
+        dict(caught.value.faults)["tests.yaml:1 rule"]
+        == "rule_name must be one of the rules in rules.yaml: First, Second"
+    )
+    assert dict(caught.value.faults)[f"tests.yaml:{body.count(chr(10)) + 3} rule"] == "is required"

@@ -8,8 +8,12 @@ import pytest
 from data.client import FlightStore
 from data.query import answers
 from data.records import record_table
+from engine import evaluate as evaluation
+from engine import ledger as simulation
+from engine.errors import Refused
 from engine.evaluate import evaluate, questions
 from engine.history import Grid, load
+from engine.ledger import simulate as ledger_simulation
 from engine.rule import Rule, parse
 from engine.series import stored
 from engine.simulate import replay, simulate
@@ -84,3 +88,16 @@ def test_an_empty_stretch_is_simulated_to_nothing(ledger: FlightStore):
 
     assert (simulated.transitions, simulated.bands, simulated.notices, len(simulated.values)) == ((), (), (), 0)
     assert (simulated.totals.evaluations, simulated.totals.groups) == (1440, 0)
+
+
+def test_a_rule_with_too_many_groups_is_refused_as_it_would_be_live(store, monkeypatch):
+    rows = [record(n, at=NOON + timedelta(seconds=n), session=f"s{n}") for n in range(1, 5)]
+    store.put(record_table(rows), spool_id="test", first=1, last=len(rows))
+    rule = parse(
+        {"name": "r", "group_by": ["session"], "when": {"metric": "requests", "window": "1h", "op": ">", "value": 0}}
+    )
+    assert ledger_simulation(store, rule, NOON, NOON + 2 * MINUTE).totals.groups == 4
+    for module in (evaluation, simulation):
+        monkeypatch.setattr(module, "MOST_GROUPS", 3)
+    with pytest.raises(Refused, match="4 groups are too many"):
+        ledger_simulation(store, rule, NOON, NOON + 2 * MINUTE)

@@ -1,18 +1,24 @@
+import json
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from data.client import FlightStore
+from engine import tick as ticking
+from engine.episode import Watched
 from engine.evaluate import evaluate, questions
 from engine.history import Grid, load
 from engine.notify import Alert, Reason, Sent, decide
 from engine.rule import Rule, parse
+from engine.rule_changes import commit, creating
 from engine.simulate import CHARTED_GROUPS, Simulation, Totals, replay, simulate
 from engine.state import Instance, State, Transition, advance
+from engine.truth import group_key
 from tests.engine.worlds import START, World, frame
 
 MINUTE = timedelta(minutes=1)
@@ -25,14 +31,15 @@ def conditions(draw: st.DrawFn) -> dict[str, Any]:
     value = draw(st.sampled_from([0, 5, 10, 15]))
     condition: dict[str, Any] = {
         "metric": draw(st.sampled_from(["cost", "requests", "error_rate"])),
-        "window": draw(st.sampled_from(["5m", "10m"])),
+        "window": draw(st.sampled_from(["5m", "10m", "5m", "10m", "today", "this_week", "this_month"])),
         "op": op,
         "value": value,
     }
     if op not in ("==", "!=") and draw(st.booleans()):
         condition["recovery"] = value - 5 if op in (">", ">=") else value + 5
     if draw(st.integers(0, 3)) == 0:
-        to, as_ = draw(st.sampled_from(["previous", "3m"])), draw(st.sampled_from(["percent", "difference"]))
+        to = draw(st.sampled_from(["3m", "1d"] if condition["window"] == "this_month" else ["previous", "3m", "1d"]))
+        as_ = draw(st.sampled_from(["percent", "difference"]))
         condition["compare"] = {"to": to, "as": as_}
     return condition
 
@@ -46,11 +53,23 @@ def branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
+#: In the middle of a day, about the turn of a day, a week and a month, and about both changes of New York's clocks.
+STARTS = st.sampled_from(
+    [
+        START,
+        START - 30 * MINUTE,
+        datetime(2026, 3, 1, 4, 40, tzinfo=UTC),
+        datetime(2026, 3, 8, 6, 30, tzinfo=UTC),
+        datetime(2026, 11, 1, 5, 30, tzinfo=UTC),
+        datetime(2026, 11, 30, 18, 5, tzinfo=UTC),
+    ]
+)
 RULES = st.fixed_dictionaries(
     {
         "name": st.just("r"),
         "when": st.recursive(conditions(), branches, max_leaves=4),
-        "group_by": st.sampled_from([[], ["model"]]),
+        "group_by": st.sampled_from([[], ["model"], ["model", "provider"]]),
+        "tz": st.sampled_from(["UTC", "America/New_York", "Asia/Kathmandu"]),
         "every": st.sampled_from(["60s", "120s"]),
         "for": LENGTHS,
         "keep_firing_for": LENGTHS,
@@ -60,7 +79,14 @@ RULES = st.fixed_dictionaries(
         "repeat": LENGTHS,
         "notify": st.just(["one"]),
     },
-    optional={"active": st.just({"days": "mon-sun", "hours": "00:20-00:50"})},
+    optional={
+        "active": st.sampled_from(
+            [
+                {"days": "mon-sun", "hours": "00:20-00:50"},
+                {"days": "sun,mon", "hours": "23:00-02:15", "tz": "America/New_York"},
+            ]
+        )
+    },
 ).map(parse)
 
 
@@ -119,9 +145,9 @@ def by_group(items: list[Any], key: Any) -> Mapping[str, list[Any]]:
 
 
 @settings(max_examples=120, deadline=None)
-@given(rule=RULES, seed=st.integers(0, 9999), block=st.integers(1, 9))
-def test_the_simulator_moves_and_tells_exactly_as_the_live_engine(rule: Rule, seed: int, block: int):
-    world, grid = World(seed, block=block), Grid(START, START + 70 * MINUTE, rule.every)
+@given(rule=RULES, seed=st.integers(0, 9999), block=st.integers(1, 9), start=STARTS)
+def test_the_simulator_moves_and_tells_exactly_as_the_live_engine(rule: Rule, seed: int, block: int, start: datetime):
+    world, grid = World(seed, block=block), Grid(start, start + 70 * MINUTE, rule.every)
 
     simulated = replay(rule, load(rule, world.series, grid))
     transitions, told = driven(rule, world, grid)
@@ -133,7 +159,41 @@ def test_the_simulator_moves_and_tells_exactly_as_the_live_engine(rule: Rule, se
 
 
 def rule_labels(key: str) -> Mapping[str, str]:
-    return {} if key == "{}" else {"model": key.split('"')[3]}
+    labels: dict[str, str] = json.loads(key)
+    return labels
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # with a store to fill, shrinking takes for ever
+)
+@given(rule=RULES, seed=st.integers(0, 9999), block=st.integers(1, 9), start=STARTS)
+def test_the_simulator_moves_and_tells_exactly_as_the_worker_has_stored(
+    store: FlightStore, rule: Rule, seed: int, block: int, start: datetime
+):
+    world, grid = World(seed, block=block), Grid(start, start + 40 * MINUTE, rule.every)
+    made = creating(rule, by="ada", at=start)
+    commit(store, [made])
+    rule_id = made.row.id
+
+    for tick in range(len(grid)):
+        ticking.tick(store, [Watched(rule_id, 1, rule)], grid.at(tick), asking=world.asking)
+    simulated = replay(rule, load(rule, world.series, grid))
+
+    columns = '"at", from_state, to_state, reason, value, group_key'
+    moved = stored(store, f"SELECT {columns} FROM alert_events WHERE rule_id = ?", rule_id)
+    assert moved == sorted(
+        (t.at, t.before.value, t.after.value, t.reason.value, t.value, group_key(t.labels))
+        for t in simulated.transitions
+    )
+    told = stored(store, "SELECT created_at, channel, reason, group_key FROM notifications WHERE rule_id = ?", rule_id)
+    assert told == sorted((n.time, n.channel, n.reason.value, group_key(n.labels)) for n in simulated.notices)
+
+
+def stored(store: FlightStore, question: str, rule_id: str) -> list[tuple[Any, ...]]:
+    return sorted(store.sql(question, [rule_id]).rows())
 
 
 def given_line(*values: float | None, model: str = "a", step: timedelta = MINUTE) -> Callable[..., pl.DataFrame]:

@@ -1,14 +1,18 @@
 """Made-up histories that answer as the store does: the same value for one window, asked for alone or in a series."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from data.question import Question
-from engine.evaluate import Failure
-from engine.window import Rolling, Window
+from data.store import Store
+from engine.evaluate import Answer, Failure
+from engine.window import Window
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 ABSENT = object()
@@ -20,20 +24,23 @@ class World:
     def __init__(self, seed: int, models: tuple[str, ...] = ("a", "b", "c"), block: int = 3) -> None:
         self.seed, self.models, self.block = seed, models, block
 
-    def value(self, metric: str, length: timedelta, model: str, end: datetime) -> Any:
-        block = (end - START) // timedelta(minutes=1) // self.block
-        random = Random(f"{self.seed} {metric} {length} {model} {block}")
+    def value(self, metric: str, start: datetime, end: datetime, group: tuple[str, ...]) -> Any:
+        blocks = [(edge - START) // timedelta(minutes=1) // self.block for edge in (start, end)]
+        random = Random(f"{self.seed} {metric} {group} {blocks}")
         return random.choice([0, 5, 10, 15, 20, 20, 0, None, ABSENT, ABSENT])
 
-    def rows(self, metric: str, length: timedelta, by: tuple[str, ...], end: datetime) -> list[tuple[Any, ...]]:
-        groups = [(model,) for model in self.models] if by else [()]
-        values = [(*group, self.value(metric, length, group[0] if group else "", end)) for group in groups]
+    def rows(self, metric: str, start: datetime, end: datetime, by: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        groups = product(*[self.models, ("x", "y")][: len(by)])
+        values = [(*group, self.value(metric, start, end, group)) for group in groups]
         return [row for row in values if row[-1] is not ABSENT]
 
     def answer(self, question: Question) -> pl.DataFrame | Failure:
         (metric,) = question.metrics
-        rows = self.rows(metric, question.end - question.start, question.by, question.end)
-        return frame([*question.by, metric], rows)
+        return frame([*question.by, metric], self.rows(metric, question.start, question.end, question.by))
+
+    def asking(self, _: Store, asked: Sequence[Sequence[Question]]) -> list[list[Answer]]:
+        """As `engine.tick.ask` answers."""
+        return [[self.answer(question) for question in part] for part in asked]
 
     def series(
         self,
@@ -44,12 +51,14 @@ class World:
         start: datetime,
         end: datetime,
         step: timedelta,
+        tz: str,
         **_: object,
     ) -> pl.DataFrame:
-        assert isinstance(window, Rolling)
         ticks = [start + n * step for n in range(-((start - end) // step))]
+        spans = [window.span(tick, ZoneInfo(tz)) for tick in ticks]
         return frame(
-            ["time", *by, "value"], [(t, *row) for t in ticks for row in self.rows(metric, window.length, by, t)]
+            ["time", *by, "value"],
+            [(t, *row) for t, s in zip(ticks, spans, strict=True) for row in self.rows(metric, s.start, s.end, by)],
         )
 
 

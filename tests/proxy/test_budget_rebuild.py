@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from data import budget_changes
+from data.budget_scope import values, who_asked
 from data.budgets import Budget
 from data.connection import Connection
 from data.counters import books, reports
@@ -18,7 +19,6 @@ from proxy.budget.keeper import Keeper
 from proxy.budget.money import counted
 from proxy.budget.plan import Plan
 from proxy.budget.rebuild import count_from_ledger
-from proxy.budget.scope import values, who_asked
 from tests.proxy.budget_worlds import ALL, NOON, SECOND, Proxy, begin_counting, budget, documents, usd
 from tests.proxy.spool_samples import ended, started, until
 

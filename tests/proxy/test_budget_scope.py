@@ -1,11 +1,11 @@
 import pytest
 
+from data.budget_scope import models, values, who_asked, who_asks, without_snapshot
 from data.budgets import Scope
 from data.model import Cause
 from proxy.budget.money import counted, shown
 from proxy.budget.plan import Plan
 from proxy.budget.plans import Plans
-from proxy.budget.scope import models, values, who_asked, who_asks, without_snapshot
 from tests.proxy.budget_worlds import budget, usd
 from tests.proxy.spool_samples import ended, started
 

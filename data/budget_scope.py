@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from data.budgets import ANY, Scope, ScopeKind
 from data.model import Cause, LedgerRecord, RequestStart
 
@@ -88,3 +90,18 @@ _FOUND: Final[Mapping[ScopeKind, Callable[[Scope, Who], tuple[str, ...]]]] = {
     ScopeKind.SESSION: lambda _, who: (who.session,),
     ScopeKind.TAG: lambda scope, who: (who.tags.get(scope.tag, ""),),
 }
+
+
+def who_of_sum(scope: Scope, row: Mapping[str, Any]) -> Who:
+    """Return who a sum of the ledger is for, of which only the columns are known that the scope looks at."""
+    match scope.kind:
+        case ScopeKind.GLOBAL:
+            return _NOBODY
+        case ScopeKind.MODEL:
+            return _NOBODY._replace(models=models(row["cause"], row["model_requested"], row["model"]))
+        case ScopeKind.TAG:
+            return _NOBODY._replace(tags=msgspec.json.decode(row["tags"] or "{}", type=dict[str, str]))
+    return _NOBODY._replace(**{scope.kind.value: row[scope.kind.value]})
+
+
+_NOBODY = Who("", "", "", "", "", "", (), {})

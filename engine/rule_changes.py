@@ -1,0 +1,118 @@
+"""Changes of stored rules, prepared: what will be stored and the statements for it, so that many commit as one.
+
+Each leaves a version (but a deletion) and a line of the audit log. A rule that a file provides is changed by that file
+alone.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from data.errors import ConflictError
+from data.queries import rules as rows
+from data.queries.rules import RuleRow
+from data.store import Statement, Store
+from engine import channel_store, rule_endings
+from engine.audit import entry, new_id
+from engine.errors import Fault, Refused, StaleVersion
+from engine.rule import Rule, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One change: the rule as it will be (as it was, for a deletion), and what stores that."""
+
+    row: RuleRow
+    statements: tuple[Statement, ...]
+
+
+def creating(
+    rule: Rule, *, by: str, at: datetime, enabled: bool = True, provisioned_from: str = "", action: str = "create"
+) -> Prepared:
+    """A new rule."""
+    row = RuleRow(
+        new_id(), rule.name, rule.severity.value, enabled, 1, to_json(rule), at, at, provisioned_from=provisioned_from
+    )
+    return Prepared(row, (rows.adding(row), rows.versioning(row, by=by), _line(row, action, by, at)))
+
+
+def editing(
+    store: Store,
+    old: RuleRow,
+    rule: Rule,
+    *,
+    by: str,
+    at: datetime,
+    enabled: bool | None = None,
+    provisioned_from: str = "",
+    action: str = "update",
+) -> Prepared:
+    """Another document, or other switch, for a rule; raises Refused where a file provides it that is not this one."""
+    check_owner(old, provisioned_from)
+    row = replace(
+        old,
+        name=rule.name,
+        severity=rule.severity.value,
+        enabled=old.enabled if enabled is None else enabled,
+        version=old.version + 1,
+        document=to_json(rule),
+        updated_at=at,
+        provisioned_from=provisioned_from,
+    )
+    ended = rule_endings.after_edit(store, old, row, rule, at)
+    return Prepared(row, (rows.replacing(row), rows.versioning(row, by=by), *ended, _line(row, action, by, at)))
+
+
+def switching(store: Store, old: RuleRow, *, enabled: bool, by: str, at: datetime) -> Prepared:
+    """The rule on or off; raises Refused where a file provides it."""
+    check_owner(old)
+    row = replace(old, enabled=enabled, version=old.version + 1, updated_at=at)
+    ending = rule_endings.forgotten if enabled else rule_endings.paused
+    ended = rule_endings.end(store, old, ending, at)
+    line = _line(row, "enable" if enabled else "disable", by, at)
+    return Prepared(row, (rows.replacing(row), rows.versioning(row, by=by), *ended, line))
+
+
+def removing(store: Store, row: RuleRow, *, by: str, at: datetime, provisioned_from: str = "") -> Prepared:
+    """No such rule any more; raises Refused where a file provides it that is not this one."""
+    check_owner(row, provisioned_from)
+    ended = rule_endings.end(store, row, rule_endings.deleted, at)
+    return Prepared(row, (*rows.removing(row), *ended, _line(row, "delete", by, at)))
+
+
+def check_owner(row: RuleRow, provisioned_from: str = "") -> None:
+    """Raise Refused for a change of a provided rule that does not come from a file."""
+    if row.provisioned_from and not provisioned_from:
+        raise Refused(
+            f"the rule {row.name!r} is provided by the file {row.provisioned_from}: "
+            "change it there, or take it out of the file"
+        )
+
+
+def unknown_channels(store: Store, rule: Rule) -> Iterator[Fault]:
+    """The channels a rule names that do not exist."""
+    if not rule.notify:  # and therefore no fallback
+        return
+    known = channel_store.names(store)
+    for field, named in (("notify", rule.notify), ("fallback", rule.fallback)):
+        for n, name in enumerate(named):
+            if name not in known:
+                yield Fault(f"{field}[{n}]", f"there is no channel {name!r}; known are {', '.join(known)}")
+
+
+def commit(store: Store, changes: Iterable[Prepared]) -> None:
+    """Store them, all or none; raises StaleVersion when a rule or one of its incidents changed meanwhile."""
+    statements = [statement for change in changes for statement in change.statements]
+    if not statements:
+        return
+    try:
+        store.transact(statements)
+    except ConflictError as error:
+        raise StaleVersion("a rule or one of its incidents changed meanwhile; read it again") from error
+
+
+def _line(row: RuleRow, action: str, by: str, at: datetime) -> Statement:
+    detail = {"name": row.name, "version": row.version, "enabled": row.enabled}
+    if row.provisioned_from:
+        detail["provisioned_from"] = row.provisioned_from
+    return entry(by, action, "rule", row.id, at=at, detail=detail)

@@ -1,0 +1,78 @@
+"""What a change of a rule does to its instances: which begin anew, pause or end, with their incidents and notices."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from data.queries import alerts
+from data.queries.alerts import committing
+from data.queries.rules import RuleRow
+from data.store import Statement, Store
+from engine import instances, state
+from engine.episode import Move, Watched, changes
+from engine.errors import RuleError
+from engine.rule import Rule, parse, same_result
+from engine.situation import situations
+from engine.state import Instance, Reason, Step
+
+Ending = Callable[[Instance, datetime], Step]
+
+
+def watched(row: RuleRow) -> Watched:
+    """The rule, ready to evaluate; raises RuleError when its document cannot be read (any more)."""
+    return Watched(row.id, row.version, parse(row.document))
+
+
+def paused(instance: Instance, now: datetime) -> Step:
+    """The rule is switched off."""
+    return state.pause(instance, now)
+
+
+def deleted(instance: Instance, now: datetime) -> Step:
+    """The rule is gone."""
+    return Step(None, state.reset(instance, Reason.DELETED, now).transition)
+
+
+def updated(instance: Instance, now: datetime) -> Step:
+    """The rule says something else now."""
+    return Step(None, state.reset(instance, Reason.UPDATED, now).transition)
+
+
+def forgotten(instance: Instance, now: datetime) -> Step:
+    """The rule is switched on again: what was known before tells nothing."""
+    del instance, now
+    return Step(None, None)
+
+
+def after_edit(store: Store, old: RuleRow, row: RuleRow, rule: Rule, now: datetime) -> list[Statement]:
+    """What an edit does to the instances: switched off they pause, with another result they begin anew."""
+    if old.enabled and not row.enabled:
+        return end(store, old, paused, now)
+    if row.enabled and not old.enabled:
+        return end(store, old, forgotten, now)
+    try:
+        same = same_result(parse(old.document), rule)
+    except RuleError:
+        same = False
+    return [] if same else end(store, old, updated, now)
+
+
+def end(store: Store, row: RuleRow, ending: Ending, now: datetime) -> list[Statement]:
+    """Statements that take every instance of the rule through `ending`, with its incidents and notices."""
+    known = instances.from_rows(alerts.instances(store, [row.id])).get(row.id, {})
+    try:
+        rule = watched(row)
+    except RuleError:
+        rule = Watched(row.id, row.version, _nameless(row))
+    situation = situations(store, [rule], now)[row.id]
+    moves = [Move(key, instance, ending(instance, now)) for key, instance in known.items()]
+    return committing([changes(rule, moves, situation, now)])
+
+
+def _nameless(row: RuleRow) -> Rule:
+    """Stands for a stored rule that cannot be read any more, so that its incidents can still be ended."""
+    raw = {
+        "name": row.name,
+        "severity": row.severity,
+        "when": {"metric": "requests", "window": "1m", "op": ">", "value": 0},
+    }
+    return parse(raw)
