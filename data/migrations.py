@@ -15,7 +15,7 @@ from data.database import Database
 from data.derived import IS_DERIVED
 from data.dialect import DIALECT
 from data.protocol import naive_utc
-from data.schema import METADATA, api_keys, budgets, derived_ids, schema_migrations, unmerged
+from data.schema import METADATA, api_keys, budgets, derived_ids, rate_buckets, schema_migrations, unmerged
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -50,6 +50,15 @@ def _add_budgets(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(budgets, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_bundles(cursor: duckdb.DuckDBPyConnection) -> None:
+    for column in ("bundle VARCHAR DEFAULT ''", "held VARCHAR DEFAULT ''"):
+        cursor.execute(f"ALTER TABLE notifications ADD COLUMN IF NOT EXISTS {column}")
+
+
+def _add_rate_buckets(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(rate_buckets, if_not_exists=True).compile(dialect=DIALECT)))
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -57,6 +66,8 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0004_record_derived_ids", _record_derived_ids),
     ("0005_add_keys", _add_keys),
     ("0006_add_budgets", _add_budgets),
+    ("0007_add_bundles", _add_bundles),
+    ("0008_add_rate_buckets", _add_rate_buckets),
 )
 
 

@@ -19,6 +19,7 @@ from engine import instances, state
 from engine.audit import clock, entry
 from engine.episode import Move, Watched, changes
 from engine.errors import NotFound, Refused, RuleError, StaleVersion
+from engine.ration import rationed
 from engine.rules import watched
 from engine.situation import situations
 from engine.state import Instance, Reason
@@ -121,11 +122,13 @@ def _resolving(
     known = instances.from_rows(queries.instances(store, rule_ids)) if rule_ids else {}
     rules = _rules(store, rule_ids)
     told = situations(store, list(rules.values()), now, public_url=public_url, by=by, comment=comment)
-    parts = []
+    due = []
     for rule_id, rule in rules.items():
         mine = [row for row in live if row["rule_id"] == rule_id]
         moves = [_move(known.get(rule_id, {}), row, now) for row in mine]
-        parts.append(changes(rule, [move for move in moves if move], told[rule_id], now))
+        part = changes(rule, [move for move in moves if move], told[rule_id], now)
+        due.append((rule.rule.severity, part))
+    parts = rationed(due, told[next(iter(rules))].terms, now) if rules else []
     covered = {row["id"] for part in parts for row in part.resolved}
     parts += [_alone(row, by, comment, now) for row in live if row["id"] not in covered]
     lines = [entry(by, "resolve", "alert", row["id"], at=now, detail={"comment": comment}) for row in live]
@@ -173,14 +176,20 @@ def detail(store: Store, alert_id: str) -> Detail:
 
 
 def with_attempts(store: Store, told: pl.DataFrame) -> list[dict[str, Any]]:
-    """Notifications as plain rows, each with its `attempts_made`; `notice` and `fallback` are unpacked."""
-    ids = told["id"].to_list()
+    """Notifications as plain rows, each with its `attempts_made`; `notice` and `fallback` are unpacked.
+
+    The attempts at one that was told with others are those at its bundle.
+    """
+    ids = [bundle or own for own, bundle in told.select("id", "bundle").iter_rows()]
     made = notifications.attempts(store, ids).to_dicts() if ids else []
     rows = [
         {**row, "notice": orjson.loads(row["notice"]), "fallback": orjson.loads(row["fallback"])}
         for row in told.to_dicts()
     ]
-    return [{**row, "attempts_made": [a for a in made if a["notification_id"] == row["id"]]} for row in rows]
+    return [
+        {**row, "attempts_made": [a for a in made if a["notification_id"] == (row["bundle"] or row["id"])]}
+        for row in rows
+    ]
 
 
 def active(store: Store) -> list[dict[str, Any]]:

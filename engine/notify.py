@@ -102,6 +102,14 @@ def decide(rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listene
     return next(_silences(rule, log, mine, alert, now, limited=listener.limited, reason=reason), reason)
 
 
+def occasion(
+    rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listener: Listener = _PLAIN
+) -> Reason | None:
+    """What there is to tell now, whether or not it may be told; None: nothing."""
+    mine = [sent for sent in log if sent.alert_id == alert.id]
+    return next(_occasions(rule, mine, alert, now, listener), None)
+
+
 def next_look(rule: Rule, log: Sequence[Sent], decided: Reason, now: datetime) -> datetime | None:
     """When a decision can next come out otherwise although the incident has not changed; None: never.
 

@@ -104,6 +104,7 @@ class Rule(Document):
     active: Active | None = None
     notify: Names = ()
     fallback: Names = ()
+    grouping: bool = True
     labels: Labels = {}  # noqa: RUF012 - as above
     message: Annotated[str, Field(max_length=4000)] = ""
     runbook: Annotated[str, Field(max_length=2000)] = ""

@@ -21,6 +21,7 @@ from engine import channel_store, instances, state
 from engine.audit import clock, entry, new_id
 from engine.episode import Move, Watched, changes
 from engine.errors import Fault, NotFound, RuleError, StaleVersion
+from engine.ration import rationed
 from engine.rule import Rule, document, parse, same_result, to_json
 from engine.sentence import sentence
 from engine.situation import situations
@@ -248,7 +249,8 @@ def _end(store: Store, row: RuleRow, ending: Ending, now: datetime) -> list[Stat
         rule = Watched(row.id, row.version, _nameless(row))
     situation = situations(store, [rule], now)[row.id]
     moves = [Move(key, instance, ending(instance, now)) for key, instance in known.items()]
-    return committing([changes(rule, moves, situation, now)])
+    part = changes(rule, moves, situation, now)
+    return committing(rationed([(rule.rule.severity, part)], situation.terms, now))
 
 
 def _nameless(row: RuleRow) -> Rule:

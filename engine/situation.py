@@ -8,7 +8,9 @@ from datetime import datetime
 from data.queries import alerts
 from data.store import Store
 from engine import silences
-from engine.episode import Incident, Situation, Told, Watched, memory
+from engine.episode import Incident, Situation, Watched, memory
+from engine.post import terms
+from engine.telling import Told
 
 
 def situations(
@@ -18,7 +20,9 @@ def situations(
     ids = [one.id for one in watched]
     if not ids:
         return {}
-    base = Situation(public_url=public_url, by=by, comment=comment, silences=silences.at(store, at))
+    base = Situation(
+        public_url=public_url, by=by, comment=comment, silences=silences.at(store, at), terms=terms(store, at)
+    )
     incidents: dict[str, dict[str, Incident]] = defaultdict(dict)
     for row in alerts.open_alerts(store, ids).iter_rows(named=True):
         made = Incident(row["id"], row["status"], row["opened_at"], row["acknowledged_until"])
@@ -26,7 +30,13 @@ def situations(
     told: dict[str, list[Told]] = defaultdict(list)
     for row in alerts.told(store, ids, at - memory([one.rule for one in watched])).iter_rows(named=True):
         line = Told(
-            row["alert_id"], row["group_key"], row["channel"], row["reason"], row["created_at"], bool(row["silent"])
+            alert_id=row["alert_id"],
+            group_key=row["group_key"],
+            channel=row["channel"],
+            reason=row["reason"],
+            at=row["at"],
+            silent=bool(row["silent"]),
+            held=row["held"],
         )
         told[row["rule_id"]].append(line)
     return {one: replace(base, incidents=incidents.get(one, {}), told=tuple(told.get(one, ()))) for one in ids}

@@ -38,6 +38,7 @@ STATES = {
     "resolved": Sign("check_circle", "green"),
     "sent": Sign("check_circle", "green"),
     "failed": Sign("error", "red"),
+    "bundled": Sign("stacks", "green"),
     "silent": Sign("notifications_off", "gray"),
 }
 

@@ -7,10 +7,11 @@ from itertools import chain
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Select, Table, func, or_, select, update
+from sqlalchemy import Select, Table, case, func, or_, select, update
 
 from data import bulk
-from data.queries.notifications import SILENT
+from data.queries import rates
+from data.queries.notifications import BUNDLED, SILENT
 from data.schema import alert_events, alert_instances, alerts, notifications, rule_health
 from data.store import Statement, Store
 
@@ -39,6 +40,7 @@ class Changes:
     events: tuple[Mapping[str, Any], ...] = ()
     notices: tuple[Mapping[str, Any], ...] = ()
     health: tuple[Mapping[str, Any], ...] = field(default=())
+    spent: tuple[Mapping[str, Any], ...] = ()
 
 
 def committing(changes: Iterable[Changes]) -> list[Statement]:
@@ -57,12 +59,13 @@ def committing(changes: Iterable[Changes]) -> list[Statement]:
         (bulk.inserting, alert_events, "events", {}),
         (bulk.inserting, notifications, "notices", {}),
     )
+    paid = rates.spending([row for part in parts for row in part.spent])
     statements: list[Statement] = []
     for make, table, name, options in made:
         rows = list(chain.from_iterable(getattr(part, name) for part in parts))
         if rows:
             statements.append(make(table, rows, **options))
-    return statements
+    return statements + paid
 
 
 def _absent() -> str:
@@ -84,13 +87,17 @@ def open_alerts(store: Store, rule_ids: Sequence[str]) -> pl.DataFrame:
 def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame:
     """What each channel was told, or not, about these rules, oldest first; since then, and all of open incidents.
 
-    Columns: id, rule_id, alert_id, group_key, channel, reason, created_at, silent. Stand-ins are left out.
+    Columns: id, rule_id, alert_id, group_key, channel, reason, held, at, silent. What was held back and then told with
+    others counts with the reason it had at first, from when it was told. Stand-ins are left out.
     """
     still_open = select(alerts.c.id).where(alerts.c.rule_id.in_(rule_ids), alerts.c.status.in_(OPEN))
     n = notifications.c
+    late = (n.status == BUNDLED) & (n.held != "")
+    reason = case((late, n.held), else_=n.reason).label("reason")
+    at = case((late, func.coalesce(n.finished_at, n.created_at)), else_=n.created_at)
     silent = (n.status == SILENT).label("silent")
-    question = select(n.id, n.rule_id, n.alert_id, n.group_key, n.channel, n.reason, n.created_at, silent)
-    recent = or_(n.created_at >= since, n.alert_id.in_(still_open))
+    question = select(n.id, n.rule_id, n.alert_id, n.group_key, n.channel, reason, n.held, at.label("at"), silent)
+    recent = or_(at >= since, n.alert_id.in_(still_open))
     return store.frame(
         question.where(n.rule_id.in_(rule_ids), n.fallback_of == "", n.alert_id != "", recent).order_by(n.id)
     )

@@ -149,6 +149,23 @@ notifications = Table(
     Column("fallback", String, nullable=False, default="[]"),
     #: the failed notification this one stands in for; '' for an original
     Column("fallback_of", String, nullable=False, default=""),
+    #: the notification that carries this one's news to the channel, with others'; '' for one that goes by itself
+    Column("bundle", String, nullable=False, server_default=""),
+    #: of a silent one that is told later: the reason it was held back from giving
+    Column("held", String, nullable=False, server_default=""),
+)
+
+#: How many notices each channel still takes at once, and all together (channel ''): one row a token bucket.
+rate_buckets = Table(
+    "rate_buckets",
+    METADATA,
+    Column("channel", String, primary_key=True),
+    Column("level", Double, nullable=False),
+    Column("at", DateTime, nullable=False),
+    #: what the last ones were taken under, and how many they were
+    Column("per_minute", Double, nullable=False),
+    Column("burst", Integer, nullable=False),
+    Column("spent", Integer, nullable=False),
 )
 
 #: What the in-app channel shows: one row a message, read when `read_at` is set.

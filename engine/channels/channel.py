@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from engine.bucket import Limit
 from engine.notice import Notice
 
 #: How much of a receiver's answer is kept.
@@ -14,11 +15,16 @@ ANSWER_CHARS = 500
 
 
 class ChannelConfig(BaseModel):
-    """Base of the channels' forms. `allow_private` lifts the guard against internal addresses."""
+    """Base of the channels' forms. `allow_private` lifts the guard against internal addresses.
+
+    At most `burst` notices are sent at once and `per_minute` on average; those over it are told in one digest.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     allow_private: bool = False
+    per_minute: float = Field(Limit().per_minute, gt=0, le=6000, allow_inf_nan=False)
+    burst: int = Field(Limit().burst, ge=1, le=10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +70,5 @@ class ChannelKind:
     secrets: frozenset[str] = frozenset()
     #: fills in what the person left out when a channel is made (a generated signing secret)
     complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    #: takes many incidents in one notice; not where the receiver keeps one thing an incident, opened and closed by id
+    bundles: bool = False

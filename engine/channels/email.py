@@ -159,7 +159,7 @@ def html_of(notice: Notice) -> str:
     """The HTML part: the same facts with the severity's colour; every value is escaped."""
     resolved = notice.status is NoticeStatus.RESOLVED
     colour = _RESOLVED if resolved else _COLOURS.get(notice.severity, _COLOURS["info"])
-    words = "".join(f'<p style="margin:0 0 12px">{escape(line)}</p>' for line in _lines(notice))
+    words = "".join(f'<p style="margin:0 0 12px;white-space:pre-line">{escape(line)}</p>' for line in _lines(notice))
     rows = "".join(
         f'<tr><td style="padding:2px 16px 2px 0;color:#64748b">{escape(name)}</td>'
         f'<td style="padding:2px 0"><strong>{escape(value)}</strong></td></tr>'
@@ -174,4 +174,6 @@ def html_of(notice: Notice) -> str:
     )
 
 
-EMAIL = ChannelKind(name="email", label="Email", config=EmailConfig, notify=notify, secrets=frozenset({"password"}))
+EMAIL = ChannelKind(
+    name="email", label="Email", config=EmailConfig, notify=notify, secrets=frozenset({"password"}), bundles=True
+)

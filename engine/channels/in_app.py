@@ -15,4 +15,4 @@ async def notify(config: InAppConfig, notice: Notice, delivery: Delivery, wire: 
     return Receipt(answer="stored", provider_id=delivery.id)
 
 
-IN_APP = ChannelKind(name="in_app", label="In the app", config=InAppConfig, notify=notify)
+IN_APP = ChannelKind(name="in_app", label="In the app", config=InAppConfig, notify=notify, bundles=True)

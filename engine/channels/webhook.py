@@ -117,4 +117,5 @@ WEBHOOK = ChannelKind(
     notify=notify,
     secrets=frozenset({"secret", "previous_secret", "headers"}),
     complete=_complete,
+    bundles=True,
 )

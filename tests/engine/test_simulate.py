@@ -214,6 +214,19 @@ def test_totals_count_how_many_how_long_and_how_noisy():
     )
 
 
+@pytest.mark.parametrize(("grouping", "sent"), [(True, 2), (False, 4)])
+def test_groups_that_begin_and_end_together_are_one_notification(grouping: bool, sent: int):
+    rule = parse({"name": "r", "when": COSTLY, "group_by": ["model"], "notify": ["mail"], "grouping": grouping})
+
+    def series(*, by: tuple[str, ...], **_: object) -> pl.DataFrame:
+        rows = [(START + n * MINUTE, model, value) for n, value in enumerate([11, 1, 1]) for model in "ab"]
+        return frame(["time", *by, "value"], rows)
+
+    made = simulate(rule, series, START, START + 3 * MINUTE)
+
+    assert (made.totals.notifications, made.totals.sent, len(made.notices)) == (sent, {"mail": sent}, 4)
+
+
 def test_values_are_those_of_every_evaluation():
     when = {"all": [COSTLY, {**COSTLY, "metric": "error_rate", "value": 3}]}
 

@@ -1,0 +1,73 @@
+"""Which channels are told what of an incident at one instant, from what they were told before. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.notify import Alert, Listener, Reason, Sent, decide, occasion
+from engine.rule import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line of what a channel was told of a rule, or of what it was not (`silent`).
+
+    `held` is what a silent line kept back, to be told later.
+    """
+
+    alert_id: str
+    group_key: str
+    channel: str
+    reason: str
+    at: datetime
+    silent: bool
+    held: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is on its way in the next digest, which nothing else about its incident may overtake."""
+        return self.silent and bool(self.held) and self.reason == Reason.RATE_LIMITED
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a channel is told, or that it is newly kept quiet; `held` is what is told later instead."""
+
+    channel: str
+    reason: Reason
+    held: str = ""
+
+
+def verdicts(rule: Rule, alert: Alert, told: Sequence[Told], at: datetime) -> Iterator[Verdict]:
+    """A verdict for each channel that is told now, or that is newly kept quiet, with the reason.
+
+    `told` are the lines about this group, of this and earlier incidents, oldest first.
+    """
+    for channel in rule.notify:
+        lines = [line for line in told if line.channel == channel]
+        waits = any(line.waits for line in lines if line.alert_id == alert.id)
+        log = [_sent(line) for line in lines if not line.silent]
+        listener = Listener(limited=waits)
+        reason = decide(rule, log, alert, at, listener)
+        if reason.notifies:
+            yield Verdict(channel, reason)
+        elif _news(reason, lines, alert.id):
+            yield Verdict(channel, reason, _kept(reason, occasion(rule, log, alert, at, listener)))
+
+
+def _sent(line: Told) -> Sent:
+    reason = Reason(line.reason)
+    firing: frozenset[str] = frozenset() if reason.closes else frozenset({line.group_key})
+    return Sent(line.at, line.alert_id, reason, firing)
+
+
+def _news(reason: Reason, lines: Sequence[Told], alert_id: str) -> bool:
+    """Whether a silence is worth a line: another one than the last about this incident."""
+    last = next((line for line in reversed(lines) if line.alert_id == alert_id), None)
+    return reason is not Reason.NOTHING_NEW and (last is None or last.reason != reason.value)
+
+
+def _kept(reason: Reason, occasion: Reason | None) -> str:
+    """What a silence keeps back so that it is told later, in a digest; '' where nothing is lost by it."""
+    begins = occasion is Reason.FIRST
+    return occasion.value if occasion and reason is Reason.COOLDOWN and begins else ""
