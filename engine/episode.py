@@ -215,7 +215,7 @@ def _line(  # noqa: PLR0917 - as above
         fallback=[n for n in watched.rule.fallback if n != verdict.channel] if speaks or verdict.held else (),
         status=PENDING if speaks else SILENT,
     )
-    return Line(replace(row, held=verdict.held), notice)
+    return Line(replace(row, held=verdict.held, due_at=verdict.due_at or at), notice)
 
 
 def _silenced(watched: Watched, move: Move, situation: Situation) -> bool:

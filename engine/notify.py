@@ -110,6 +110,11 @@ def occasion(
     return next(_occasions(rule, mine, alert, now, listener), None)
 
 
+def quiet_until(rule: Rule, log: Sequence[Sent]) -> datetime | None:
+    """When the quiet time after the last notice of something that fires is over; None without such a notice."""
+    return max((sent.at + rule.cooldown for sent in log if not sent.reason.closes), default=None)
+
+
 def next_look(rule: Rule, log: Sequence[Sent], decided: Reason, now: datetime) -> datetime | None:
     """When a decision can next come out otherwise although the incident has not changed; None: never.
 

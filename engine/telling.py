@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.notify import Alert, Listener, Reason, Sent, decide, occasion
+from engine.notify import Alert, Listener, Reason, Sent, decide, occasion, quiet_until
 from engine.rule import Rule
 
 
@@ -36,6 +36,8 @@ class Verdict:
     channel: str
     reason: Reason
     held: str = ""
+    #: not before this is what is held back told
+    due_at: datetime | None = None
 
 
 def verdicts(rule: Rule, alert: Alert, told: Sequence[Told], at: datetime) -> Iterator[Verdict]:
@@ -52,7 +54,7 @@ def verdicts(rule: Rule, alert: Alert, told: Sequence[Told], at: datetime) -> It
         if reason.notifies:
             yield Verdict(channel, reason)
         elif _news(reason, lines, alert.id):
-            yield Verdict(channel, reason, _kept(reason, occasion(rule, log, alert, at, listener)))
+            yield _kept_quiet(rule, channel, log, reason, occasion(rule, log, alert, at, listener))
 
 
 def _sent(line: Told) -> Sent:
@@ -67,7 +69,8 @@ def _news(reason: Reason, lines: Sequence[Told], alert_id: str) -> bool:
     return reason is not Reason.NOTHING_NEW and (last is None or last.reason != reason.value)
 
 
-def _kept(reason: Reason, occasion: Reason | None) -> str:
-    """What a silence keeps back so that it is told later, in a digest; '' where nothing is lost by it."""
-    begins = occasion is Reason.FIRST
-    return occasion.value if occasion and reason is Reason.COOLDOWN and begins else ""
+def _kept_quiet(rule: Rule, channel: str, log: Sequence[Sent], reason: Reason, occasion: Reason | None) -> Verdict:
+    """A silence, with what it keeps back: a beginning that the quiet time swallows is told when that is over."""
+    if reason is Reason.COOLDOWN and occasion is Reason.FIRST:
+        return Verdict(channel, reason, occasion.value, quiet_until(rule, log))
+    return Verdict(channel, reason)

@@ -215,7 +215,7 @@ def test_totals_count_how_many_how_long_and_how_noisy():
 
 
 @pytest.mark.parametrize(("grouping", "sent"), [(True, 2), (False, 4)])
-def test_groups_that_begin_and_end_together_are_one_notification(grouping: bool, sent: int):
+def test_groups_that_begin_and_end_together_are_one_notification(grouping, sent):
     rule = parse({"name": "r", "when": COSTLY, "group_by": ["model"], "notify": ["mail"], "grouping": grouping})
 
     def series(*, by: tuple[str, ...], **_: object) -> pl.DataFrame:
