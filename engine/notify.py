@@ -1,8 +1,8 @@
 """Whether a channel is told about an incident now, and why: one decision, with a named reason also for silence.
 
-The reasons to speak are tried in order. What could be said is then held back for the first cause of silence that
-applies. The end of something a channel was told about is held back by nothing but a rate limit: whoever was woken is
-also told that it is over.
+The reasons to speak are tried in order; each is held back for the first cause of silence that applies, and the first
+that nothing holds back wins. The end of something a channel was told about is held back by nothing but a rate limit:
+whoever was woken is also told that it is over.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ class Reason(StrEnum):
     RESOLVED = "resolved"
     SOME_RESOLVED = "some_resolved"
     REPEAT = "repeat"
+    ESCALATION = "escalation"
     COOLDOWN = "cooldown"
     SILENCED = "silenced"
     INACTIVE_HOURS = "inactive_hours"
@@ -46,6 +47,7 @@ SPOKEN: tuple[Reason, ...] = (
     Reason.RESOLVED,
     Reason.SOME_RESOLVED,
     Reason.REPEAT,
+    Reason.ESCALATION,
 )
 
 
@@ -54,7 +56,8 @@ class Alert:
     """An incident as a decision sees it: which of its groups (keys) fire now.
 
     An incident of one group has `firing` with its key while it is open and empty once it is resolved.
-    `acknowledged_until` without an end means until it resolves. `silenced`: a silence matches it now.
+    `acknowledged_until` without an end means until it resolves. `silenced`: a silence matches it now. `told_at` is
+    when the first of all channels heard of it.
     """
 
     id: str
@@ -62,6 +65,7 @@ class Alert:
     acknowledged: bool = False
     acknowledged_until: datetime | None = None
     silenced: bool = False
+    told_at: datetime | None = None
 
     def acknowledged_at(self, now: datetime) -> bool:
         """Whether somebody has taken it on, and that still holds."""
@@ -80,10 +84,16 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """What of a channel matters to a decision: does it want partial ends, and is its rate limit used up now."""
+    """What of a channel matters to a decision.
+
+    Does it want partial ends, and is its rate limit used up now; is it told from the first (`named`), and how long
+    after the first notice do the steps of the escalation that name it come.
+    """
 
     wants_some_resolved: bool = False
     limited: bool = False
+    named: bool = True
+    steps: tuple[timedelta, ...] = ()
 
 
 _PLAIN = Listener()
@@ -96,10 +106,11 @@ def decide(rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listene
     `log` holds what this channel was sent about this rule, of this and earlier incidents, oldest first.
     """
     mine = [sent for sent in log if sent.alert_id == alert.id]
-    reason = next(_occasions(rule, mine, alert, now, listener), None)
-    if reason is None:
-        return Reason.NOTHING_NEW
-    return next(_silences(rule, log, mine, alert, now, limited=listener.limited, reason=reason), reason)
+    outcomes = [
+        next(_silences(rule, log, mine, alert, now, limited=listener.limited, reason=reason), reason)
+        for reason in _occasions(rule, mine, alert, now, listener)
+    ]
+    return next((reason for reason in outcomes if reason.notifies), outcomes[0] if outcomes else Reason.NOTHING_NEW)
 
 
 def occasion(
@@ -115,20 +126,38 @@ def quiet_until(rule: Rule, log: Sequence[Sent]) -> datetime | None:
     return max((sent.at + rule.cooldown for sent in log if not sent.reason.closes), default=None)
 
 
-def next_look(rule: Rule, log: Sequence[Sent], decided: Reason, now: datetime) -> datetime | None:
+def listeners(rule: Rule) -> dict[str, Listener]:
+    """Every channel that the rule may tell, with what the rule says of it."""
+    steps: dict[str, tuple[timedelta, ...]] = dict.fromkeys(rule.notify, ())
+    for step in rule.escalate:
+        steps |= {channel: (*steps.get(channel, ()), step.after) for channel in step.notify}
+    return {channel: Listener(named=channel in rule.notify, steps=after) for channel, after in steps.items()}
+
+
+def next_look(  # noqa: PLR0917 - as in `decide`
+    rule: Rule,
+    log: Sequence[Sent],
+    decided: Reason,
+    now: datetime,
+    alert: Alert | None = None,
+    listener: Listener = _PLAIN,
+) -> datetime | None:
     """When a decision can next come out otherwise although the incident has not changed; None: never.
 
-    The earliest instant that may matter, and `now` itself where a look at every evaluation is needed.
+    The earliest instant that may matter, and `now` itself where a look at every evaluation is needed. `alert` with
+    `told_at` as it is after the decision.
     """
     if decided in (Reason.INACTIVE_HOURS, Reason.SILENCED, Reason.RATE_LIMITED, Reason.ACKNOWLEDGED):
         return now
     spans = [span for span in (rule.repeat, rule.cooldown) if span > _NEVER]
-    return min((sent.at + span for sent in log for span in spans if sent.at + span > now), default=None)
+    told_at = alert.told_at if alert else None
+    steps = [told_at + after for after in listener.steps] if told_at else []
+    return min((at for at in (*steps, *(sent.at + span for sent in log for span in spans)) if at > now), default=None)
 
 
 def _occasions(rule: Rule, mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener) -> Iterator[Reason]:
     told = mine[-1].firing if mine else frozenset()
-    if not mine and alert.firing:
+    if not mine and alert.firing and listener.named:
         yield Reason.FIRST
     if mine and alert.firing - told:
         yield Reason.NEW_GROUPS
@@ -138,6 +167,15 @@ def _occasions(rule: Rule, mine: Sequence[Sent], alert: Alert, now: datetime, li
         yield Reason.SOME_RESOLVED
     if mine and alert.firing and rule.repeat > _NEVER and now - mine[-1].at >= rule.repeat:
         yield Reason.REPEAT
+    if alert.firing and _escalates(mine, alert, now, listener):
+        yield Reason.ESCALATION
+
+
+def _escalates(mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener) -> bool:
+    """Whether a step is due that the channel has not been told for; of several, the last stands for all."""
+    due = [alert.told_at + after for after in listener.steps] if alert.told_at else []
+    last = max((at for at in due if at <= now), default=None)
+    return last is not None and not any(sent.reason is Reason.ESCALATION and sent.at >= last for sent in mine)
 
 
 def _silences(
@@ -151,13 +189,13 @@ def _silences(
     reason: Reason,
 ) -> Iterator[Reason]:
     if not reason.closes:
-        if _cooling(rule, log, _spoken_of(mine, alert, reason), now):
+        if reason is not Reason.ESCALATION and _cooling(rule, log, _spoken_of(mine, alert, reason), now):
             yield Reason.COOLDOWN
         if alert.silenced:
             yield Reason.SILENCED
         if rule.active is not None and not rule.active.covers(now):
             yield Reason.INACTIVE_HOURS
-        if reason is Reason.REPEAT and alert.acknowledged_at(now):
+        if reason in {Reason.REPEAT, Reason.ESCALATION} and alert.acknowledged_at(now):
             yield Reason.ACKNOWLEDGED
     if limited:
         yield Reason.RATE_LIMITED

@@ -30,7 +30,7 @@ _ON_ERROR: Mapping[OnError, str] = {
 
 def sentence(rule: Rule) -> str:
     """What the rule does, in a few short sentences."""
-    parts = [_fires(rule), _checked(rule), *_policies(rule), _tells(rule)]
+    parts = [_fires(rule), _checked(rule), *_policies(rule), _tells(rule), _escalates(rule)]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts if part)
 
 
@@ -134,3 +134,8 @@ def _tells(rule: Rule) -> str:
     if rule.repeat:
         text += f", again {every_spoken(rule.repeat)} until acknowledged"
     return text + (f", at most once in {spoken(rule.cooldown)} for the same group" if rule.cooldown else "")
+
+
+def _escalates(rule: Rule) -> str:
+    steps = [f"{_joined(step.notify, 'and')} after {spoken(step.after)}" for step in rule.escalate]
+    return f"unless acknowledged, it tells {_joined(steps, 'and')}" if steps else ""

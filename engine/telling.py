@@ -1,10 +1,10 @@
 """Which channels are told what of an incident at one instant, from what they were told before. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from engine.notify import Alert, Listener, Reason, Sent, decide, occasion, quiet_until
+from engine.notify import Alert, Reason, Sent, decide, listeners, occasion, quiet_until
 from engine.rule import Rule
 
 
@@ -45,16 +45,18 @@ def verdicts(rule: Rule, alert: Alert, told: Sequence[Told], at: datetime) -> It
 
     `told` are the lines about this group, of this and earlier incidents, oldest first.
     """
-    for channel in rule.notify:
+    heard = min((line.at for line in told if line.alert_id == alert.id and not line.silent), default=None)
+    alert = replace(alert, told_at=heard)
+    for channel, listener in listeners(rule).items():
         lines = [line for line in told if line.channel == channel]
         waits = any(line.waits for line in lines if line.alert_id == alert.id)
         log = [_sent(line) for line in lines if not line.silent]
-        listener = Listener(limited=waits)
-        reason = decide(rule, log, alert, at, listener)
+        now = replace(listener, limited=waits)
+        reason = decide(rule, log, alert, at, now)
         if reason.notifies:
             yield Verdict(channel, reason)
         elif _news(reason, lines, alert.id):
-            yield _kept_quiet(rule, channel, log, reason, occasion(rule, log, alert, at, listener))
+            yield _kept_quiet(rule, channel, log, reason, occasion(rule, log, alert, at, now))
 
 
 def _sent(line: Told) -> Sent:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.notify import Alert, Listener, Reason, Sent, decide, next_look
+from engine.notify import Alert, Listener, Reason, Sent, decide, listeners, next_look
 from engine.rule import Rule, parse
 from tests.engine.test_rule import with_fields
 
@@ -156,7 +156,7 @@ def test_what_is_held_back_is_told_when_nothing_holds_it_any_more():
 
 
 def test_only_reasons_to_speak_notify():
-    assert {why for why in Reason if why.notifies} == set(list(Reason)[:5])
+    assert {why for why in Reason if why.notifies} == set(list(Reason)[:6])
 
 
 SPANS = st.sampled_from(["0s", "7m", "20m", "45m"])
@@ -180,3 +180,78 @@ def test_no_decision_changes_before_its_next_look(repeat: str, cooldown: str, be
 
     quiet = [at(m) for m in range(now, 200) if look is None or at(m) < look]
     assert {decide(rule, log, alert, moment) for moment in quiet} <= {settled}
+
+
+STEPS = [{"after": "15m", "notify": ["x", "boss"]}, {"after": "30m", "notify": "boss"}]
+
+
+def escalating(channel: str, line: Sequence[tuple[int, frozenset[str], bool]], **fields: Any) -> list[str]:
+    """What a channel hears of an incident that was first told at 0; minute, what fires, acknowledged."""
+    rule = rule_with(escalate=STEPS, **fields)
+    log: list[Sent] = []
+    told = []
+    for minute, firing, acknowledged in line:
+        alert = Alert("1", firing, acknowledged=acknowledged, told_at=at(0) if minute else None)
+        why = decide(rule, log, alert, at(minute), listeners(rule)[channel])
+        log += [Sent(at(minute), "1", why, firing)] if why.notifies else []
+        told.append(why.value)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("channel", "line", "fields", "expected"),
+    [
+        pytest.param(
+            "boss",
+            [(0, A, False), (14, A, False), (15, A, False), (16, A, False), (30, A, False), (31, A, False)],
+            {},
+            ["nothing_new", "nothing_new", "escalation", "nothing_new", "escalation", "nothing_new"],
+            id="each step once",
+        ),
+        pytest.param(
+            "x",
+            [(0, A, False), (15, A, False), (30, A, False), (31, NONE, False)],
+            {},
+            ["first", "escalation", "nothing_new", "resolved"],
+            id="one that was told hears the step that names it",
+        ),
+        pytest.param(
+            "boss",
+            [(15, A, False), (20, NONE, False)],
+            {},
+            ["escalation", "resolved"],
+            id="whoever was told hears the end",
+        ),
+        pytest.param("boss", [(10, NONE, False)], {}, ["nothing_new"], id="over before the first step"),
+        pytest.param(
+            "boss",
+            [(15, A, True), (40, A, False), (41, A, False)],
+            {},
+            ["acknowledged", "escalation", "nothing_new"],
+            id="steps missed while acknowledged are one",
+        ),
+        pytest.param(
+            "x",
+            [(0, A, False), (10, A, False), (15, A, False), (20, A, False)],
+            {"cooldown": "1h", "repeat": "10m"},
+            ["first", "cooldown", "escalation", "nothing_new"],
+            id="the quiet time holds back repeats and no escalation",
+        ),
+        pytest.param(
+            "boss",
+            [(15, A, False)],
+            {"active": {"hours": "20:00-21:00"}},
+            ["inactive_hours"],
+            id="not outside the active hours",
+        ),
+    ],
+)
+def test_an_incident_escalates_until_somebody_has_it(
+    channel: str, line: Sequence[tuple[int, frozenset[str], bool]], fields: dict[str, Any], expected: list[str]
+):
+    assert escalating(channel, line, **fields) == expected
+
+
+def test_what_nobody_was_told_of_does_not_escalate():
+    rule = rule_with(escalate=STEPS)
+    assert decide(rule, [], Alert("1", A, told_at=None), at(60), listeners(rule)["boss"]) is Reason.NOTHING_NEW

@@ -19,7 +19,8 @@ def test_a_whole_rule_is_told():
         "It ends 10 minutes after it last held. Without data nothing changes. "
         "Notifies email-ops, slack-oncall and in-app (if that fails, pagerduty-main) "
         "mon-fri 08:00-18:00 Europe/Berlin, again every 4 hours until acknowledged, "
-        "at most once in 1 hour for the same group."
+        "at most once in 1 hour for the same group. "
+        "Unless acknowledged, it tells slack-boss after 15 minutes and pagerduty-main and slack-boss after 30 minutes."
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.evaluate import evaluate, questions
 from engine.history import Grid, load
-from engine.notify import Alert, Reason, Sent, decide
+from engine.notify import Alert, Reason, Sent, decide, listeners
 from engine.rule import Rule, parse
 from engine.simulate import CHARTED_GROUPS, Simulation, Totals, replay, simulate
 from engine.state import Instance, State, Transition, advance
@@ -60,11 +60,14 @@ RULES = st.fixed_dictionaries(
         "repeat": LENGTHS,
         "notify": st.just(["one"]),
     },
-    optional={"active": st.just({"days": "mon-sun", "hours": "00:20-00:50"})},
+    optional={
+        "active": st.just({"days": "mon-sun", "hours": "00:20-00:50"}),
+        "escalate": st.just([{"after": "4m", "notify": "two"}, {"after": "9m", "notify": ["one", "two"]}]),
+    },
 ).map(parse)
 
 
-def driven(rule: Rule, world: World, grid: Grid) -> tuple[list[Transition], list[tuple[datetime, str, Reason]]]:
+def driven(rule: Rule, world: World, grid: Grid) -> tuple[list[Transition], list[tuple[datetime, str, str, Reason]]]:
     """The live engine's loop: ask, evaluate, step and decide at every tick."""
     instances: dict[str, Instance] = {}
     transitions: list[Transition] = []
@@ -86,15 +89,16 @@ class Teller:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.open: dict[str, int] = {}
-        self.count: dict[str, int] = {}
-        self.logs: dict[str, list[Sent]] = {}
-        self.last: dict[str, Reason] = {}
-        self.told: list[tuple[datetime, str, Reason]] = []
+        self.opens: dict[str, list[datetime]] = {}
+        self.logs: dict[tuple[str, str], list[Sent]] = {}
+        self.last: dict[tuple[str, str], Reason] = {}
+        self.told: list[tuple[datetime, str, str, Reason]] = []
 
     def hear(self, key: str, transition: Transition | None, now: datetime) -> None:
         if transition and transition.opens:
-            self.count[key] = self.open[key] = self.count.get(key, 0) + 1
-            self.last[key] = Reason.NOTHING_NEW
+            self.opens.setdefault(key, []).append(now)
+            self.open[key] = len(self.opens[key])
+            self.last |= {(key, channel): Reason.NOTHING_NEW for channel in listeners(self.rule)}
         if key in self.open:
             ended = bool(transition and transition.resolves)
             self.decide(key, frozenset() if ended else frozenset({key}), now)
@@ -102,13 +106,17 @@ class Teller:
                 del self.open[key]
 
     def decide(self, key: str, firing: frozenset[str], now: datetime) -> None:
-        log, alert = self.logs.setdefault(key, []), Alert(f"{key}#{self.open[key]}", firing)
-        why = decide(self.rule, log, alert, now)
-        if why.notifies:
-            log.append(Sent(now, alert.id, why, firing))
-        if why is not Reason.NOTHING_NEW and (why.notifies or why is not self.last[key]):
-            self.told.append((now, key, why))
-        self.last[key] = why
+        name = f"{key}#{self.open[key]}"
+        heard = [s.at for (group, _), log in self.logs.items() if group == key for s in log if s.alert_id == name]
+        alert = Alert(name, firing, told_at=min(heard, default=None))
+        for channel, listener in listeners(self.rule).items():
+            log = self.logs.setdefault((key, channel), [])
+            why = decide(self.rule, log, alert, now, listener)
+            if why.notifies:
+                log.append(Sent(now, alert.id, why, firing))
+            if why is not Reason.NOTHING_NEW and (why.notifies or why is not self.last[key, channel]):
+                self.told.append((now, key, channel, why))
+            self.last[key, channel] = why
 
 
 def by_group(items: list[Any], key: Any) -> Mapping[str, list[Any]]:
@@ -127,8 +135,8 @@ def test_the_simulator_moves_and_tells_exactly_as_the_live_engine(rule: Rule, se
     transitions, told = driven(rule, world, grid)
 
     assert by_group(list(simulated.transitions), lambda t: t.labels) == by_group(transitions, lambda t: t.labels)
-    mine = [(n.time, n.labels, n.reason) for n in simulated.notices]
-    theirs = [(at, rule_labels(key), why) for at, key, why in told]
+    mine = [(n.time, n.labels, n.channel, n.reason) for n in simulated.notices]
+    theirs = [(at, rule_labels(key), channel, why) for at, key, channel, why in told]
     assert by_group(mine, lambda n: n[1]) == by_group(theirs, lambda n: n[1])
 
 

@@ -1,0 +1,40 @@
+"""What a rule says about who else is told, and when: parts of its document."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from engine.condition import Document
+from engine.durations import PositiveDuration
+from engine.errors import Fault
+
+
+def listed(value: Any) -> Any:
+    """A single text as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(listed)]
+SomeNames = Annotated[tuple[Name, ...], BeforeValidator(listed), Field(min_length=1)]
+
+
+class Step(Document):
+    """Who is told besides when nobody has acknowledged `after` the first notice."""
+
+    after: PositiveDuration
+    notify: SomeNames
+
+
+def escalation_faults(steps: Sequence[Step], notify: Sequence[str]) -> Iterator[Fault]:
+    """What contradicts itself in a rule's escalation."""
+    if steps and not notify:
+        yield Fault("escalate", "has no effect without notify")
+    for n, (before, step) in enumerate(pairwise(steps), 1):
+        if step.after <= before.after:
+            yield Fault(f"escalate[{n}].after", "must be longer than the step's before")
+    for n, step in enumerate(steps):
+        twice = [name for name in dict.fromkeys(step.notify) if step.notify.count(name) > 1]
+        yield from (Fault(f"escalate[{n}].notify", f"names {name!r} twice") for name in twice)
