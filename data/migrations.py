@@ -59,6 +59,11 @@ def _add_rate_buckets(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(rate_buckets, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_flapping(cursor: duckdb.DuckDBPyConnection) -> None:
+    for column in ("openings INTEGER DEFAULT 1", "flapping BOOLEAN DEFAULT false"):
+        cursor.execute(f"ALTER TABLE alerts ADD COLUMN IF NOT EXISTS {column}")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -68,6 +73,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0006_add_budgets", _add_budgets),
     ("0007_add_bundles", _add_bundles),
     ("0008_add_rate_buckets", _add_rate_buckets),
+    ("0009_add_flapping", _add_flapping),
 )
 
 

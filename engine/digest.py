@@ -26,6 +26,7 @@ DIGEST = "digest"
 _CAUSES: Mapping[str, str] = {
     Reason.RATE_LIMITED: "by the rate limit",
     Reason.COOLDOWN: "in the quiet time after a notice",
+    Reason.STILL_FLAPPING: "while flapping",
 }
 
 

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from data.queries.alerts import ACKNOWLEDGED, FIRING, RESOLVED, Changes
 from data.queries.notifications import PENDING, SILENT, NotificationRow
-from engine import instances, notify, outbox, wording
+from engine import flapping, instances, notify, outbox, wording
 from engine.audit import new_id
 from engine.bundle import Line, bundled
 from engine.notice import Notice, NoticeStatus, links
@@ -59,6 +59,7 @@ class Situation:
 
     incidents: Mapping[str, Incident] = field(default_factory=dict)  # by id
     told: Sequence[Told] = ()  # oldest first
+    opens: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)  # of late, by group key
     silences: tuple[Silence, ...] = ()
     terms: Terms = field(default_factory=Terms)
     public_url: str = ""
@@ -113,7 +114,7 @@ def _one(
         appeared=appeared,
         moved=moved,
         gone=gone,
-        opened=(_opened(watched, move, alert_id, at),) if opens else (),
+        opened=(_opened(watched, move, alert_id, situation, at),) if opens else (),
         resolved=(_resolved(incident, situation, at),) if resolves and incident else (),
         events=(_event(watched.id, move.key, transition, alert_id, situation),) if transition else (),
     )
@@ -130,8 +131,9 @@ def _instance_rows(rule_id: str, move: Move, alert_id: str) -> tuple[Any, Any, A
     return (), ({**row, **instances.as_read(rule_id, stored)},), ()
 
 
-def _opened(watched: Watched, move: Move, alert_id: str, at: datetime) -> dict[str, Any]:
+def _opened(watched: Watched, move: Move, alert_id: str, situation: Situation, at: datetime) -> dict[str, Any]:
     seen = wording.measured(watched.rule, move.truth)
+    times = _opens(move, situation, at)
     return {
         "id": alert_id,
         "rule_id": watched.id,
@@ -150,7 +152,15 @@ def _opened(watched: Watched, move: Move, alert_id: str, at: datetime) -> dict[s
         "resolved_by": "",
         "comment": "",
         "acknowledged_until": None,
+        "openings": max(flapping.recent(watched.rule, times, at), 1),
+        "flapping": flapping.flaps(watched.rule, times, at),
     }
+
+
+def _opens(move: Move, situation: Situation, at: datetime) -> tuple[datetime, ...]:
+    """When the group began to fire of late, now too if it does."""
+    transition = move.step.transition
+    return situation.opens.get(move.key, ()) + ((at,) if transition and transition.opens else ())
 
 
 def _labels(rule: Rule, move: Move) -> dict[str, str]:
@@ -196,6 +206,7 @@ def _lines(  # noqa: PLR0917 - what a decision depends on
         acknowledged=incident.acknowledged,
         acknowledged_until=incident.acknowledged_until,
         silenced=_silenced(watched, move, situation),
+        opens=_opens(move, situation, at),
     )
     for verdict in verdicts(watched.rule, alert, told, at):
         yield _line(watched, move, incident, situation, verdict, at)
@@ -206,6 +217,9 @@ def _line(  # noqa: PLR0917 - as above
 ) -> Line:
     speaks = verdict.reason.notifies
     notice = _notice(watched, move, incident, verdict.reason.value, situation, at)
+    if verdict.reason is notify.Reason.FLAPPING:
+        count = flapping.recent(watched.rule, _opens(move, situation, at), at)
+        notice = structs.replace(notice, summary=wording.flapping(notice.summary, watched.rule, count))
     row = outbox.queued(
         new_id(),
         notice,
@@ -264,8 +278,9 @@ def _notice(  # noqa: PLR0917 - all of it is said
 
 
 def memory(rules: Sequence[Rule]) -> timedelta:
-    """How far back the log of notices matters to these rules: their longest cooldown or repeat, and a little more."""
+    """How far back the log of notices matters to these rules, and a little more."""
     spans = [span for rule in rules for span in (rule.cooldown, rule.repeat)]
+    spans += [notify.FLAPPING_AGAIN for rule in rules if rule.flapping]
     return max(spans, default=timedelta(0)) + timedelta(minutes=5)
 
 

@@ -1,8 +1,8 @@
 """Whether a channel is told about an incident now, and why: one decision, with a named reason also for silence.
 
 The reasons to speak are tried in order; each is held back for the first cause of silence that applies, and the first
-that nothing holds back wins. The end of something a channel was told about is held back by nothing but a rate limit:
-whoever was woken is also told that it is over.
+that nothing holds back wins. The end of something a channel was told about is held back by nothing but a rate limit,
+and by flapping until it is steady: whoever was woken is also told that it is over.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from engine.flapping import flaps, steady_at
 from engine.rule import Rule
+
+#: What flaps for longer than this is told of again.
+FLAPPING_AGAIN = timedelta(days=1)
 
 
 class Reason(StrEnum):
@@ -22,10 +26,12 @@ class Reason(StrEnum):
     SOME_RESOLVED = "some_resolved"
     REPEAT = "repeat"
     ESCALATION = "escalation"
+    FLAPPING = "flapping"
     COOLDOWN = "cooldown"
     SILENCED = "silenced"
     INACTIVE_HOURS = "inactive_hours"
     ACKNOWLEDGED = "acknowledged"
+    STILL_FLAPPING = "still_flapping"
     RATE_LIMITED = "rate_limited"
     NOTHING_NEW = "nothing_new"
 
@@ -48,7 +54,11 @@ SPOKEN: tuple[Reason, ...] = (
     Reason.SOME_RESOLVED,
     Reason.REPEAT,
     Reason.ESCALATION,
+    Reason.FLAPPING,
 )
+
+
+_BEGINS = frozenset({Reason.FIRST, Reason.NEW_GROUPS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class Alert:
 
     An incident of one group has `firing` with its key while it is open and empty once it is resolved.
     `acknowledged_until` without an end means until it resolves. `silenced`: a silence matches it now. `told_at` is
-    when the first of all channels heard of it.
+    when the first of all channels heard of it. `opens` are when its group began to fire of late, this time too.
     """
 
     id: str
@@ -66,6 +76,7 @@ class Alert:
     acknowledged_until: datetime | None = None
     silenced: bool = False
     told_at: datetime | None = None
+    opens: tuple[datetime, ...] = ()
 
     def acknowledged_at(self, now: datetime) -> bool:
         """Whether somebody has taken it on, and that still holds."""
@@ -152,13 +163,15 @@ def next_look(  # noqa: PLR0917 - as in `decide`
     spans = [span for span in (rule.repeat, rule.cooldown) if span > _NEVER]
     told_at = alert.told_at if alert else None
     steps = [told_at + after for after in listener.steps] if told_at else []
+    steady = steady_at(rule, alert.opens, now) if alert else None
+    steps += [steady] if steady else []
     return min((at for at in (*steps, *(sent.at + span for sent in log for span in spans)) if at > now), default=None)
 
 
 def _occasions(rule: Rule, mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener) -> Iterator[Reason]:
     told = mine[-1].firing if mine else frozenset()
     if not mine and alert.firing and listener.named:
-        yield Reason.FIRST
+        yield Reason.FLAPPING if flaps(rule, alert.opens, now) else Reason.FIRST
     if mine and alert.firing - told:
         yield Reason.NEW_GROUPS
     if told and not alert.firing:
@@ -197,8 +210,32 @@ def _silences(
             yield Reason.INACTIVE_HOURS
         if reason in {Reason.REPEAT, Reason.ESCALATION} and alert.acknowledged_at(now):
             yield Reason.ACKNOWLEDGED
+    if _still_flapping(rule, log, mine, alert, now, reason):
+        yield Reason.STILL_FLAPPING
     if limited:
         yield Reason.RATE_LIMITED
+
+
+def _still_flapping(  # noqa: PLR0917 - as in `decide`
+    rule: Rule, log: Sequence[Sent], mine: Sequence[Sent], alert: Alert, now: datetime, reason: Reason
+) -> bool:
+    """Whether the channel knows already that it flaps: then neither this end nor another beginning is news."""
+    if reason is Reason.FLAPPING:
+        return _knows_it_flaps(log, alert, now)
+    ends_what_flaps = reason is Reason.RESOLVED and any(sent.reason is Reason.FLAPPING for sent in mine)
+    return ends_what_flaps and flaps(rule, alert.opens, now)
+
+
+def _knows_it_flaps(log: Sequence[Sent], alert: Alert, now: datetime) -> bool:
+    """Whether the last that was told of these groups was that they flap; after a day it is told again."""
+    flapping = ""
+    for sent in log:
+        about = bool(sent.firing & alert.firing)
+        if about and sent.reason is Reason.FLAPPING:
+            flapping = sent.alert_id if now - sent.at < FLAPPING_AGAIN else ""
+        elif (about and sent.reason in _BEGINS) or (sent.alert_id == flapping and sent.reason.closes):
+            flapping = ""
+    return bool(flapping)
 
 
 def _spoken_of(mine: Sequence[Sent], alert: Alert, reason: Reason) -> frozenset[str]:

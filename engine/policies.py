@@ -1,10 +1,11 @@
 """What a rule says about who else is told, and when: parts of its document."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from itertools import pairwise
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from engine.condition import Document
 from engine.durations import PositiveDuration
@@ -21,11 +22,24 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(listed)]
 SomeNames = Annotated[tuple[Name, ...], BeforeValidator(listed), Field(min_length=1)]
 
 
+def _at_most_a_day(length: timedelta) -> timedelta:
+    if length > timedelta(days=1):
+        raise ValueError("must be at most 1d")
+    return length
+
+
 class Step(Document):
     """Who is told besides when nobody has acknowledged `after` the first notice."""
 
     after: PositiveDuration
     notify: SomeNames
+
+
+class Flapping(Document):
+    """A group that began to fire `count` times `within` a time flaps: that is told once, and then only when it ends."""
+
+    count: Annotated[int, Field(strict=True, ge=2, le=1000)] = 5
+    within: Annotated[PositiveDuration, AfterValidator(_at_most_a_day)] = timedelta(hours=1)
 
 
 def escalation_faults(steps: Sequence[Step], notify: Sequence[str]) -> Iterator[Fault]:

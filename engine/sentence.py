@@ -6,6 +6,7 @@ from data.metrics import metric
 from engine.active import written_days, written_hours
 from engine.condition import AllOf, CompareAs, Condition, Node, Not, Op
 from engine.durations import every_spoken, spoken
+from engine.policies import Flapping
 from engine.rule import NoData, OnError, Rule
 from engine.window import spoken_window
 
@@ -30,7 +31,7 @@ _ON_ERROR: Mapping[OnError, str] = {
 
 def sentence(rule: Rule) -> str:
     """What the rule does, in a few short sentences."""
-    parts = [_fires(rule), _checked(rule), *_policies(rule), _tells(rule), _escalates(rule)]
+    parts = [_fires(rule), _checked(rule), *_policies(rule), _tells(rule), _escalates(rule), _flaps(rule)]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts if part)
 
 
@@ -134,6 +135,15 @@ def _tells(rule: Rule) -> str:
     if rule.repeat:
         text += f", again {every_spoken(rule.repeat)} until acknowledged"
     return text + (f", at most once in {spoken(rule.cooldown)} for the same group" if rule.cooldown else "")
+
+
+def _flaps(rule: Rule) -> str:
+    """Only where it is not as usual."""
+    if rule.flapping is None:
+        return "it is told however often it comes and goes" if rule.notify else ""
+    if rule.flapping == Flapping():
+        return ""
+    return f"that it comes and goes is told once after {rule.flapping.count} times in {spoken(rule.flapping.within)}"
 
 
 def _escalates(rule: Rule) -> str:

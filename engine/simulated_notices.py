@@ -10,6 +10,9 @@ from engine.rule import Rule
 from engine.state import Transition
 from engine.truth import group_key
 
+#: No rule counts more beginnings than this (`engine.policies.Flapping`).
+MOST_OPENS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -30,19 +33,26 @@ class Incident:
     number: int
     opened: datetime
     resolved: datetime | None
+    opens: tuple[datetime, ...]  # of the group until then, its own too
 
     def alert(self, at: datetime, told_at: datetime | None = None) -> Alert:
         """The incident as a decision at `at` sees it; `told_at` is when the first channel heard of it."""
         key = group_key(self.labels)
         over = self.resolved is not None and at >= self.resolved
-        return Alert(f"{key}#{self.number}", frozenset() if over else frozenset({key}), told_at=told_at)
+        return Alert(
+            f"{key}#{self.number}", frozenset() if over else frozenset({key}), told_at=told_at, opens=self.opens
+        )
 
 
 def incidents(walk: Sequence[Transition]) -> list[Incident]:
     """The firing episodes in one group's transitions."""
     opened = [t for t in walk if t.opens]
     ends = [*(t.at for t in walk if t.resolves), None]
-    return [Incident(t.labels, n + 1, t.at, ends[n]) for n, t in enumerate(opened)]
+    times = tuple(t.at for t in opened)
+    return [
+        Incident(t.labels, n + 1, t.at, ends[n], times[max(0, n + 1 - MOST_OPENS) : n + 1])
+        for n, t in enumerate(opened)
+    ]
 
 
 def notices(rule: Rule, grid: Grid, walk: Sequence[Transition]) -> Iterator[Notice]:

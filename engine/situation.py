@@ -27,6 +27,7 @@ def situations(
     for row in alerts.open_alerts(store, ids).iter_rows(named=True):
         made = Incident(row["id"], row["status"], row["opened_at"], row["acknowledged_until"])
         incidents[row["rule_id"]][row["id"]] = made
+    opens = _opens(store, watched, at)
     told: dict[str, list[Told]] = defaultdict(list)
     for row in alerts.told(store, ids, at - memory([one.rule for one in watched])).iter_rows(named=True):
         line = Told(
@@ -39,4 +40,19 @@ def situations(
             held=row["held"],
         )
         told[row["rule_id"]].append(line)
-    return {one: replace(base, incidents=incidents.get(one, {}), told=tuple(told.get(one, ()))) for one in ids}
+    return {
+        one: replace(base, incidents=incidents.get(one, {}), told=tuple(told.get(one, ())), opens=opens.get(one, {}))
+        for one in ids
+    }
+
+
+def _opens(store: Store, watched: Sequence[Watched], at: datetime) -> dict[str, dict[str, tuple[datetime, ...]]]:
+    """By rule id and group key, when they began to fire for as long as any of the rules looks back."""
+    spans = [one.rule.flapping.within for one in watched if one.rule.flapping]
+    found: dict[str, dict[str, tuple[datetime, ...]]] = defaultdict(dict)
+    if not spans:
+        return found
+    for row in alerts.openings(store, [one.id for one in watched], at - max(spans)).iter_rows(named=True):
+        groups = found[row["rule_id"]]
+        groups[row["group_key"]] = (*groups.get(row["group_key"], ()), row["opened_at"])
+    return found

@@ -26,6 +26,7 @@ class Statistics:
     mtta_s: float | None
     mttr_s: float | None
     flaps: int
+    flapping: int  # incidents that opened while their group flapped
     by_severity: list[dict[str, Any]]
     by_rule: list[dict[str, Any]]  # noisiest first
     by_day: list[dict[str, Any]]
@@ -51,6 +52,7 @@ def statistics(store: Store, start: datetime, end: datetime) -> Statistics:
         mtta_s=_mean(spans, "ack_s"),
         mttr_s=_mean(spans, "end_s"),
         flaps=_flaps(spans),
+        flapping=int(spans["flapping"].sum()),
         by_severity=_split(spans, ["severity"]),
         by_rule=_split(spans, ["rule_id", "rule_name"]),
         by_day=_split(spans.with_columns(day=pl.col("opened_at").dt.strftime("%Y-%m-%d")), ["day"], order="day"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from engine.flapping import steady_at
 from engine.notify import Alert, Reason, Sent, decide, listeners, occasion, quiet_until
 from engine.rule import Rule
 
@@ -56,7 +57,7 @@ def verdicts(rule: Rule, alert: Alert, told: Sequence[Told], at: datetime) -> It
         if reason.notifies:
             yield Verdict(channel, reason)
         elif _news(reason, lines, alert.id):
-            yield _kept_quiet(rule, channel, log, reason, occasion(rule, log, alert, at, now))
+            yield _kept_quiet(rule, channel, log, alert, at, reason, occasion(rule, log, alert, at, now))
 
 
 def _sent(line: Told) -> Sent:
@@ -71,8 +72,21 @@ def _news(reason: Reason, lines: Sequence[Told], alert_id: str) -> bool:
     return reason is not Reason.NOTHING_NEW and (last is None or last.reason != reason.value)
 
 
-def _kept_quiet(rule: Rule, channel: str, log: Sequence[Sent], reason: Reason, occasion: Reason | None) -> Verdict:
-    """A silence, with what it keeps back: a beginning that the quiet time swallows is told when that is over."""
-    if reason is Reason.COOLDOWN and occasion is Reason.FIRST:
+def _kept_quiet(  # noqa: PLR0917 - what a decision depends on, and what came of it
+    rule: Rule,
+    channel: str,
+    log: Sequence[Sent],
+    alert: Alert,
+    at: datetime,
+    reason: Reason,
+    occasion: Reason | None,
+) -> Verdict:
+    """A silence, with what it keeps back.
+
+    A beginning that the quiet time swallows is told when that is over, what flapping swallows when it is steady.
+    """
+    if reason is Reason.COOLDOWN and occasion in {Reason.FIRST, Reason.FLAPPING}:
         return Verdict(channel, reason, occasion.value, quiet_until(rule, log))
+    if reason is Reason.STILL_FLAPPING and occasion is not None:
+        return Verdict(channel, reason, occasion.value, steady_at(rule, alert.opens, at))
     return Verdict(channel, reason)

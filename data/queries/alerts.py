@@ -103,6 +103,13 @@ def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame
     )
 
 
+def openings(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame:
+    """When groups of these rules began to fire since then: rule_id, group_key, opened_at, oldest first."""
+    a = alerts.c
+    wanted = a.rule_id.in_(rule_ids) & (a.opened_at > since)
+    return store.frame(select(a.rule_id, a.group_key, a.opened_at).where(wanted).order_by(a.opened_at))
+
+
 def by_ids(store: Store, alert_ids: Sequence[str]) -> pl.DataFrame:
     """These incidents: the columns of `alerts`."""
     return store.frame(select(alerts).where(alerts.c.id.in_(alert_ids)))
@@ -176,7 +183,7 @@ def acknowledging(alert_id: str, *, by: str, at: datetime, comment: str, until: 
 def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
     """Incidents opened in a time range, for statistics.
 
-    Columns: id, rule_id, rule_name, severity, group_key, status, opened_at, acknowledged_at, resolved_at.
+    Columns: id, rule_id, rule_name, severity, group_key, status, opened_at, acknowledged_at, resolved_at, flapping.
     """
     a = alerts.c
     columns = (
@@ -189,6 +196,7 @@ def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
         a.opened_at,
         a.acknowledged_at,
         a.resolved_at,
+        a.flapping,
     )
     return store.frame(select(*columns).where(a.opened_at >= start, a.opened_at < end).order_by(a.opened_at))
 

@@ -1,6 +1,6 @@
 """Rules, incidents and what is told of them. Times are naive UTC."""
 
-from sqlalchemy import Boolean, Column, DateTime, Double, Integer, String, Table
+from sqlalchemy import Boolean, Column, DateTime, Double, Integer, String, Table, false
 
 from data.schema.ledger import METADATA
 
@@ -84,6 +84,9 @@ alerts = Table(
     Column("comment", String, nullable=False),
     #: a snooze's end; NULL: acknowledged until resolved
     Column("acknowledged_until", DateTime),
+    #: how often its group had begun to fire of late when it opened, itself too; and whether that was flapping
+    Column("openings", Integer, nullable=False, server_default="1"),
+    Column("flapping", Boolean, nullable=False, server_default=false()),
 )
 
 #: How a rule's evaluations go, apart from what they say: one row a rule, its last evaluation.

@@ -30,8 +30,11 @@ def at(minute: int) -> datetime:
 def play(rule: Rule, line: Line, listener: Listener | None = None) -> list[str]:
     log: list[Sent] = []
     told = []
+    opens: dict[str, datetime] = {}
     for minute, incident, firing, _ in line:
-        why = decide(rule, log, Alert(incident, firing), at(minute), listener or Listener())
+        opens.setdefault(incident, at(minute))
+        alert = Alert(incident, firing, opens=tuple(opens.values()))
+        why = decide(rule, log, alert, at(minute), listener or Listener())
         log += [Sent(at(minute), incident, why, firing)] if why.notifies else []
         told.append(why.value)
     return told
@@ -97,6 +100,34 @@ LINES: dict[str, tuple[dict[str, Any], Line]] = {
         {"active": {"hours": "12:00-12:10"}, "cooldown": "30m"},
         [(0, "1", A, "first"), (1, "1", NONE, "resolved"), (20, "2", A, "cooldown"), (40, "2", A, "inactive_hours")],
     ),
+    "it flaps: told once, then nothing until it has been steady": (
+        {"flapping": {"count": 3, "within": "30m"}},
+        [
+            (0, "1", A, "first"),
+            (5, "1", NONE, "resolved"),
+            (10, "2", A, "first"),
+            (15, "2", NONE, "resolved"),
+            (20, "3", A, "flapping"),
+            (21, "3", A, "nothing_new"),
+            (22, "3", NONE, "still_flapping"),
+            (25, "4", A, "still_flapping"),
+            (39, "4", A, "still_flapping"),
+            (40, "4", A, "first"),  # the beginning at 10 is 30 minutes ago
+            (41, "4", NONE, "resolved"),
+        ],
+    ),
+    "what flapped stays firing and ends when it is steady": (
+        {"flapping": {"count": 2, "within": "10m"}},
+        [(0, "1", A, "first"), (1, "1", NONE, "resolved"), (5, "2", A, "flapping"), (10, "2", NONE, "resolved")],
+    ),
+    "another group may flap beside it": (
+        {"flapping": {"count": 2, "within": "30m"}, "cooldown": "1m"},
+        [(0, "1", A, "first"), (5, "1", NONE, "resolved"), (9, "2", A, "flapping"), (10, "3", B, "flapping")],
+    ),
+    "without it everything is told": (
+        {"flapping": None},
+        [(n, str(n // 2), (A, NONE)[n % 2], ("first", "resolved")[n % 2]) for n in range(20)],
+    ),
 }
 
 
@@ -156,7 +187,7 @@ def test_what_is_held_back_is_told_when_nothing_holds_it_any_more():
 
 
 def test_only_reasons_to_speak_notify():
-    assert {why for why in Reason if why.notifies} == set(list(Reason)[:6])
+    assert {why for why in Reason if why.notifies} == set(list(Reason)[:7])
 
 
 SPANS = st.sampled_from(["0s", "7m", "20m", "45m"])
@@ -250,6 +281,13 @@ def test_an_incident_escalates_until_somebody_has_it(
     channel: str, line: Sequence[tuple[int, frozenset[str], bool]], fields: dict[str, Any], expected: list[str]
 ):
     assert escalating(channel, line, **fields) == expected
+
+
+def test_what_flaps_for_more_than_a_day_is_told_of_again():
+    rule, told = rule_with(flapping={"count": 2, "within": "1d"}), Sent(NOON, "1", Reason.FLAPPING, A)
+    for hours, expected in ((23, Reason.STILL_FLAPPING), (24, Reason.FLAPPING)):
+        now = NOON + timedelta(hours=hours)
+        assert decide(rule, [told], Alert("9", A, opens=(now, now)), now) is expected
 
 
 def test_what_nobody_was_told_of_does_not_escalate():

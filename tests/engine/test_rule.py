@@ -33,6 +33,7 @@ repeat: 4h
 active: {days: mon-fri, hours: "08:00-18:00", tz: Europe/Berlin}
 notify: [email-ops, slack-oncall, in-app]
 fallback: [pagerduty-main]
+flapping: {count: 3, within: 30m}
 escalate: [{after: 15m, notify: slack-boss}, {after: 30m, notify: [pagerduty-main, slack-boss]}]
 labels: {team: platform, tier: 1}
 message: "{{ value }} is too much"
@@ -105,6 +106,11 @@ FAULTS: list[Any] = [
     pytest.param(with_fields(severity="bad"), {"severity": "'info', not 'bad'"}, id="severity"),
     pytest.param(with_fields(evry="1m"), {"evry": "did you mean 'every'?"}, id="misspelt field"),
     pytest.param(with_fields(depends_on=[]), {"depends_on": "depends_on is not supported yet"}, id="planned field"),
+    pytest.param(
+        with_fields(flapping={"count": 1, "within": "2d"}),
+        {"flapping.count": "greater than or equal to 2", "flapping.within": "must be at most 1d"},
+        id="flapping",
+    ),
     pytest.param(
         with_fields(escalate=[{"after": "5m", "notify": "a"}]),
         {"escalate": "no effect without notify"},

@@ -20,7 +20,8 @@ def test_a_whole_rule_is_told():
         "Notifies email-ops, slack-oncall and in-app (if that fails, pagerduty-main) "
         "mon-fri 08:00-18:00 Europe/Berlin, again every 4 hours until acknowledged, "
         "at most once in 1 hour for the same group. "
-        "Unless acknowledged, it tells slack-boss after 15 minutes and pagerduty-main and slack-boss after 30 minutes."
+        "Unless acknowledged, it tells slack-boss after 15 minutes and pagerduty-main and slack-boss after 30 minutes. "
+        "That it comes and goes is told once after 3 times in 30 minutes."
     )
 
 
@@ -42,6 +43,7 @@ def test_a_whole_rule_is_told():
         ({"no_data": "no_data", "on_error": "keep"}, "Without data it shows no data and keeps open incidents open."),
         ({"group_by": ["team", "model"]}, " is above $10, for each team and model."),
         ({"notify": "in-app"}, "Notifies in-app."),
+        ({"notify": "in-app", "flapping": None}, "It is told however often it comes and goes."),
     ],
 )
 def test_fields_are_told(fields: dict[str, Any], expected: str):

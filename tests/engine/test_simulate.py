@@ -62,6 +62,7 @@ RULES = st.fixed_dictionaries(
     },
     optional={
         "active": st.just({"days": "mon-sun", "hours": "00:20-00:50"}),
+        "flapping": st.sampled_from([None, {"count": 2, "within": "9m"}, {"count": 3, "within": "20m"}]),
         "escalate": st.just([{"after": "4m", "notify": "two"}, {"after": "9m", "notify": ["one", "two"]}]),
     },
 ).map(parse)
@@ -108,7 +109,7 @@ class Teller:
     def decide(self, key: str, firing: frozenset[str], now: datetime) -> None:
         name = f"{key}#{self.open[key]}"
         heard = [s.at for (group, _), log in self.logs.items() if group == key for s in log if s.alert_id == name]
-        alert = Alert(name, firing, told_at=min(heard, default=None))
+        alert = Alert(name, firing, told_at=min(heard, default=None), opens=tuple(self.opens[key]))
         for channel, listener in listeners(self.rule).items():
             log = self.logs.setdefault((key, channel), [])
             why = decide(self.rule, log, alert, now, listener)
