@@ -17,6 +17,7 @@ from data.queries.notifications import PENDING, SILENT, NotificationRow
 from engine import flapping, instances, notify, outbox, wording
 from engine.audit import new_id
 from engine.bundle import Line, bundled
+from engine.inhibition import Inhibitors, Subject
 from engine.notice import Notice, NoticeStatus, links
 from engine.rule import Rule
 from engine.silences import RULE, RULE_ID, SEVERITY, Silence
@@ -61,6 +62,7 @@ class Situation:
     told: Sequence[Told] = ()  # oldest first
     opens: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)  # of late, by group key
     silences: tuple[Silence, ...] = ()
+    inhibitors: Inhibitors = field(default_factory=Inhibitors)
     terms: Terms = field(default_factory=Terms)
     public_url: str = ""
     #: who ended it by hand, '' for nobody
@@ -200,12 +202,14 @@ def _lines(  # noqa: PLR0917 - what a decision depends on
     """One line a channel that is told now, or that is newly kept quiet, with the reason."""
     after = move.step.instance
     firing = frozenset({move.key}) if after is not None and after.alerting else frozenset()
+    subject = Subject(watched.id, move.key, known_by(watched, _labels(watched.rule, move)))
     alert = notify.Alert(
         incident.id,
         firing,
         acknowledged=incident.acknowledged,
         acknowledged_until=incident.acknowledged_until,
-        silenced=_silenced(watched, move, situation),
+        silenced=any(silence.covers(subject.labels) for silence in situation.silences),
+        inhibited=situation.inhibitors.of(subject) is not None,
         opens=_opens(move, situation, at),
     )
     for verdict in verdicts(watched.rule, alert, told, at):
@@ -232,10 +236,10 @@ def _line(  # noqa: PLR0917 - as above
     return Line(replace(row, held=verdict.held, due_at=verdict.due_at or at), notice)
 
 
-def _silenced(watched: Watched, move: Move, situation: Situation) -> bool:
+def known_by(watched: Watched, labels: Mapping[str, str]) -> dict[str, str]:
+    """What matchers can name of an incident: its labels, and rule, rule_id and severity."""
     rule = watched.rule
-    known = {**_labels(rule, move), RULE: rule.name, RULE_ID: watched.id, SEVERITY: rule.severity.value}
-    return any(silence.covers(known) for silence in situation.silences)
+    return {**rule.labels, **labels, RULE: rule.name, RULE_ID: watched.id, SEVERITY: rule.severity.value}
 
 
 def _values(row: NotificationRow) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     FLAPPING = "flapping"
     COOLDOWN = "cooldown"
     SILENCED = "silenced"
+    INHIBITED = "inhibited"
     INACTIVE_HOURS = "inactive_hours"
     ACKNOWLEDGED = "acknowledged"
     STILL_FLAPPING = "still_flapping"
@@ -66,7 +67,8 @@ class Alert:
     """An incident as a decision sees it: which of its groups (keys) fire now.
 
     An incident of one group has `firing` with its key while it is open and empty once it is resolved.
-    `acknowledged_until` without an end means until it resolves. `silenced`: a silence matches it now. `told_at` is
+    `acknowledged_until` without an end means until it resolves. `silenced`: a silence matches it now, `inhibited`: so
+    does an incident that keeps others quiet. `told_at` is
     when the first of all channels heard of it. `opens` are when its group began to fire of late, this time too.
     """
 
@@ -75,6 +77,7 @@ class Alert:
     acknowledged: bool = False
     acknowledged_until: datetime | None = None
     silenced: bool = False
+    inhibited: bool = False
     told_at: datetime | None = None
     opens: tuple[datetime, ...] = ()
 
@@ -158,7 +161,7 @@ def next_look(  # noqa: PLR0917 - as in `decide`
     The earliest instant that may matter, and `now` itself where a look at every evaluation is needed. `alert` with
     `told_at` as it is after the decision.
     """
-    if decided in (Reason.INACTIVE_HOURS, Reason.SILENCED, Reason.RATE_LIMITED, Reason.ACKNOWLEDGED):
+    if decided in (Reason.INACTIVE_HOURS, Reason.SILENCED, Reason.INHIBITED, Reason.RATE_LIMITED, Reason.ACKNOWLEDGED):
         return now
     spans = [span for span in (rule.repeat, rule.cooldown) if span > _NEVER]
     told_at = alert.told_at if alert else None
@@ -206,6 +209,8 @@ def _silences(
             yield Reason.COOLDOWN
         if alert.silenced:
             yield Reason.SILENCED
+        if alert.inhibited:
+            yield Reason.INHIBITED
         if rule.active is not None and not rule.active.covers(now):
             yield Reason.INACTIVE_HOURS
         if reason in {Reason.REPEAT, Reason.ESCALATION} and alert.acknowledged_at(now):

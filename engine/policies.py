@@ -22,6 +22,9 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(listed)]
 SomeNames = Annotated[tuple[Name, ...], BeforeValidator(listed), Field(min_length=1)]
 
 
+Matchers = dict[Name, SomeNames]
+
+
 def _at_most_a_day(length: timedelta) -> timedelta:
     if length > timedelta(days=1):
         raise ValueError("must be at most 1d")
@@ -40,6 +43,22 @@ class Flapping(Document):
 
     count: Annotated[int, Field(strict=True, ge=2, le=1000)] = 5
     within: Annotated[PositiveDuration, AfterValidator(_at_most_a_day)] = timedelta(hours=1)
+
+
+class Inhibition(Document):
+    """Which incidents are kept quiet while the rule fires.
+
+    `match` are patterns (`*`, `?`) of a target's labels, or of its rule, rule_id and severity; of several for a name
+    one must match. `source` narrows in the same way which of the rule's own incidents count, and the labels named in
+    `equal` must be the same on both.
+    """
+
+    match: Annotated[Matchers, Field(min_length=1)]
+    equal: Names = ()
+    source: Matchers = {}  # noqa: RUF012 - pydantic copies defaults
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.match.items()), self.equal, tuple(self.source.items())))
 
 
 def escalation_faults(steps: Sequence[Step], notify: Sequence[str]) -> Iterator[Fault]:

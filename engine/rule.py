@@ -30,7 +30,7 @@ from engine.condition import (
 from engine.durations import Duration, PositiveDuration
 from engine.errors import Fault, RuleError
 from engine.faults import faults
-from engine.policies import Flapping, Name, Names, Step, escalation_faults, listed
+from engine.policies import Flapping, Inhibition, Name, Names, Step, escalation_faults, listed
 
 _ZERO = timedelta(0)
 #: As many as two bits each leave room for in one word (`engine.history.composed`).
@@ -101,6 +101,7 @@ class Rule(Document):
     fallback: Names = ()
     escalate: tuple[Step, ...] = ()
     flapping: Flapping | None = Flapping()
+    inhibits: tuple[Inhibition, ...] = ()
     grouping: bool = True
     labels: Labels = {}  # noqa: RUF012 - as above
     message: Annotated[str, Field(max_length=4000)] = ""
@@ -128,7 +129,7 @@ class Rule(Document):
         return tuple(n for n, condition in enumerate(self.conditions) if condition.recovery is not None)
 
 
-_MODELS = (Rule, Active, Step, Flapping, AllOf, AnyOf, Not, Condition, Compare)
+_MODELS = (Rule, Active, Step, Flapping, Inhibition, AllOf, AnyOf, Not, Condition, Compare)
 #: What can change the result of an evaluation. `for` and the other timers are obeyed by the next step as they are.
 _RESULT_FIELDS = ("where", "when", "group_by", "delay", "no_data", "on_error", "tz")
 

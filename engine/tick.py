@@ -172,7 +172,8 @@ def _consequences(
 ) -> dict[str, Changes]:
     """By rule id, what each evaluation leaves behind."""
     concerned = [one.watched for one in evaluated if any(_alerting(move) for move in one.moves)]
-    known = situations(store, concerned, at, public_url=public_url)
+    moves = {one.watched.id: one.moves for one in evaluated}
+    known = situations(store, concerned, at, public_url=public_url, moves=moves)
     made: dict[str, Changes] = {}
     for one in evaluated:
         try:

@@ -12,7 +12,7 @@ from sqlalchemy import Select, Table, case, func, or_, select, update
 from data import bulk
 from data.queries import rates
 from data.queries.notifications import BUNDLED, SILENT
-from data.schema import alert_events, alert_instances, alerts, notifications, rule_health
+from data.schema import alert_events, alert_instances, alerts, notifications, rule_health, rules
 from data.store import Statement, Store
 
 FIRING, ACKNOWLEDGED, RESOLVED = "firing", "acknowledged", "resolved"
@@ -101,6 +101,14 @@ def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame
     return store.frame(
         question.where(n.rule_id.in_(rule_ids), n.fallback_of == "", n.alert_id != "", recent).order_by(n.id)
     )
+
+
+def inhibiting(store: Store) -> pl.DataFrame:
+    """Open incidents of rules that may inhibit others: rule_id, version and document of the rule, group_key, labels."""
+    a, r = alerts.c, rules.c
+    joined = alerts.join(rules, r.id == a.rule_id)
+    question = select(a.rule_id, r.version, r.document, a.group_key, a.labels).select_from(joined)
+    return store.frame(question.where(a.status.in_(OPEN), r.document.contains('"inhibits"')))
 
 
 def openings(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame:

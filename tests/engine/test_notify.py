@@ -151,6 +151,13 @@ FIRST = [Sent(NOON, "1", Reason.FIRST, A)]
     ("log", "alert", "listener", "expected"),
     [
         pytest.param([], Alert("1", A, silenced=True), Listener(), "silenced", id="silenced"),
+        pytest.param([], Alert("1", A, inhibited=True), Listener(), "inhibited", id="inhibited"),
+        pytest.param(
+            FIRST, Alert("1", NONE, inhibited=True), Listener(), "resolved", id="inhibition does not hide the end"
+        ),
+        pytest.param(
+            [], Alert("1", A, silenced=True, inhibited=True), Listener(), "silenced", id="silenced is named first"
+        ),
         pytest.param(
             FIRST, Alert("1", NONE, silenced=True), Listener(), "resolved", id="a silence does not hide the end"
         ),

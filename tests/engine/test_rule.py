@@ -34,6 +34,7 @@ active: {days: mon-fri, hours: "08:00-18:00", tz: Europe/Berlin}
 notify: [email-ops, slack-oncall, in-app]
 fallback: [pagerduty-main]
 flapping: {count: 3, within: 30m}
+inhibits: [{match: {severity: [low, info], rule: "Cost*"}, equal: [model], source: {team: plat*}}]
 escalate: [{after: 15m, notify: slack-boss}, {after: 30m, notify: [pagerduty-main, slack-boss]}]
 labels: {team: platform, tier: 1}
 message: "{{ value }} is too much"
@@ -106,6 +107,15 @@ FAULTS: list[Any] = [
     pytest.param(with_fields(severity="bad"), {"severity": "'info', not 'bad'"}, id="severity"),
     pytest.param(with_fields(evry="1m"), {"evry": "did you mean 'every'?"}, id="misspelt field"),
     pytest.param(with_fields(depends_on=[]), {"depends_on": "depends_on is not supported yet"}, id="planned field"),
+    pytest.param(
+        with_fields(inhibits=[{"match": {}}, {"match": {"severity": []}}, {"matches": {"a": "b"}}]),
+        {
+            "inhibits[0].match": "needs at least one entry",
+            "inhibits[1].match.severity": "needs at least one entry",
+            "inhibits[2].matches": "did you mean",
+        },
+        id="inhibits",
+    ),
     pytest.param(
         with_fields(flapping={"count": 1, "within": "2d"}),
         {"flapping.count": "greater than or equal to 2", "flapping.within": "must be at most 1d"},

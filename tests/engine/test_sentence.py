@@ -21,7 +21,9 @@ def test_a_whole_rule_is_told():
         "mon-fri 08:00-18:00 Europe/Berlin, again every 4 hours until acknowledged, "
         "at most once in 1 hour for the same group. "
         "Unless acknowledged, it tells slack-boss after 15 minutes and pagerduty-main and slack-boss after 30 minutes. "
-        "That it comes and goes is told once after 3 times in 30 minutes."
+        "That it comes and goes is told once after 3 times in 30 minutes. "
+        "While it fires (those with team plat*), incidents with severity low or info and rule Cost* and the same model "
+        "notify nobody."
     )
 
 
