@@ -15,7 +15,16 @@ from data.database import Database
 from data.derived import IS_DERIVED
 from data.dialect import DIALECT
 from data.protocol import naive_utc
-from data.schema import METADATA, api_keys, budgets, derived_ids, rate_buckets, schema_migrations, unmerged
+from data.schema import (
+    METADATA,
+    alert_comments,
+    api_keys,
+    budgets,
+    derived_ids,
+    rate_buckets,
+    schema_migrations,
+    unmerged,
+)
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
@@ -64,6 +73,12 @@ def _add_flapping(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute(f"ALTER TABLE alerts ADD COLUMN IF NOT EXISTS {column}")
 
 
+def _add_handling(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(alert_comments, if_not_exists=True).compile(dialect=DIALECT)))
+    for column in ("assignee VARCHAR DEFAULT ''", "version INTEGER DEFAULT 1"):
+        cursor.execute(f"ALTER TABLE alerts ADD COLUMN IF NOT EXISTS {column}")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -74,6 +89,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0007_add_bundles", _add_bundles),
     ("0008_add_rate_buckets", _add_rate_buckets),
     ("0009_add_flapping", _add_flapping),
+    ("0010_add_handling", _add_handling),
 )
 
 

@@ -12,23 +12,9 @@ from app.views import badges, chart, simulation
 from app.views.alert_grid import elapsed
 from app.views.format import moment, quantity
 from app.views.incidents import plain
+from engine.decisions import WORDS
 from engine.incidents import Detail
 
-REASONS = {
-    "first": "first notice of the incident",
-    "new_groups": "more groups began to fire",
-    "resolved": "the incident is over",
-    "some_resolved": "some groups recovered",
-    "repeat": "reminder, nobody had acknowledged it",
-    "escalation": "escalation",
-    "fallback": "stands in for a channel that failed",
-    "cooldown": "quiet time after the last notice",
-    "silenced": "a silence covers it",
-    "inactive_hours": "outside the rule's active hours",
-    "acknowledged": "somebody had taken it on",
-    "rate_limited": "too many notices",
-    "nothing_new": "nothing new to say",
-}
 MOVES = {
     "condition": "",
     "missing_group": "its group is gone",
@@ -124,7 +110,7 @@ def _measured(event: Mapping[str, Any], around: Course | None) -> str:
 
 
 def _notice(notice: Mapping[str, Any], tz: str) -> str:
-    why = REASONS.get(notice["reason"], notice["reason"].replace("_", " "))
+    why = WORDS.get(notice["reason"], notice["reason"].replace("_", " "))
     tries = "".join(f"  \n:small[:gray[{_attempt(attempt, tz)}]]" for attempt in notice["attempts_made"])
     at = moment(notice["created_at"], tz, seconds=True)
     return f"{badges.text(notice['status'])} **{plain(notice['channel'])}**: {why}  \n:small[:gray[{at}]]{tries}"

@@ -188,6 +188,18 @@ def acknowledging(alert_id: str, *, by: str, at: datetime, comment: str, until: 
     return Statement(update(alerts).where(still_open).values(**values), expect=1)
 
 
+def touching(alert_id: str, version: int | None) -> Statement:
+    """Count that somebody acts on an incident; holds only while it is at `version` (None: at any)."""
+    meant = alerts.c.id == alert_id
+    meant = meant if version is None else meant & (alerts.c.version == version)
+    return Statement(update(alerts).where(meant).values(version=alerts.c.version + 1), expect=1)
+
+
+def assigning(alert_id: str, assignee: str) -> Statement:
+    """Give an incident to somebody, '' to nobody."""
+    return Statement(update(alerts).where(alerts.c.id == alert_id).values(assignee=assignee), expect=1)
+
+
 def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
     """Incidents opened in a time range, for statistics.
 

@@ -1,6 +1,7 @@
 """Every table of the store, declared once. Times are naive UTC; money is DECIMAL(18,9) US dollars."""
 
 from data.schema.alerting import (
+    alert_comments,
     alert_events,
     alert_instances,
     alerts,
@@ -36,6 +37,7 @@ __all__ = [
     "MONEY",
     "ROLLUP_DIMENSIONS",
     "ROLLUP_MEASURES",
+    "alert_comments",
     "alert_events",
     "alert_instances",
     "alerts",

@@ -87,6 +87,22 @@ alerts = Table(
     #: how often its group had begun to fire of late when it opened, itself too; and whether that was flapping
     Column("openings", Integer, nullable=False, server_default="1"),
     Column("flapping", Boolean, nullable=False, server_default=false()),
+    Column("assignee", String, nullable=False, server_default=""),
+    #: counts what people did, so that one who acts on what has changed meanwhile can be told
+    Column("version", Integer, nullable=False, server_default="1"),
+)
+
+#: What people write about incidents; append-only.
+alert_comments = Table(
+    "alert_comments",
+    METADATA,
+    Column("id", String, nullable=False),
+    Column("alert_id", String, nullable=False),
+    Column("at", DateTime, nullable=False),
+    Column("author", String, nullable=False),
+    #: what it was written with: `acknowledge`, `resolve`, …; `comment` for one that stands alone
+    Column("action", String, nullable=False),
+    Column("text", String, nullable=False),
 )
 
 #: How a rule's evaluations go, apart from what they say: one row a rule, its last evaluation.

@@ -5,7 +5,19 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from data.tasks import Tasks
-from engine.api import analytics, channels, health, incidents, metrics, notifications, openapi, rules, silences
+from engine.api import (
+    analytics,
+    audit,
+    channels,
+    handling,
+    health,
+    incidents,
+    metrics,
+    notifications,
+    openapi,
+    rules,
+    silences,
+)
 from engine.api.guard import guard
 from engine.api.problems import problems
 from engine.api.reading import answer
@@ -23,6 +35,8 @@ async def describe(_: web.Request) -> web.Response:
 ROUTES: tuple[Route, ...] = (
     *rules.ROUTES,
     *incidents.ROUTES,
+    *handling.ROUTES,
+    *audit.ROUTES,
     *silences.ROUTES,
     *channels.ROUTES,
     *notifications.ROUTES,
