@@ -32,6 +32,7 @@ STATES = {
     "no_data": Sign("signal_disconnected", "gray"),
     "error": Sign("error", "red"),
     "not_evaluated": Sign("hourglass_empty", "gray"),
+    "flapping": Sign("swap_vert", "orange"),
     "paused": Sign("pause_circle", "gray"),
     "open": Sign("local_fire_department", "red"),
     "acknowledged": Sign("visibility", "violet"),
