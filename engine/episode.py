@@ -283,9 +283,7 @@ def _notice(  # noqa: PLR0917 - all of it is said
 
 def memory(rules: Sequence[Rule]) -> timedelta:
     """How far back the log of notices matters to these rules, and a little more."""
-    spans = [span for rule in rules for span in (rule.cooldown, rule.repeat)]
-    spans += [notify.FLAPPING_AGAIN for rule in rules if rule.flapping]
-    return max(spans, default=timedelta(0)) + timedelta(minutes=5)
+    return max(map(notify.memory, rules), default=timedelta(0)) + timedelta(minutes=5)
 
 
 def sample(watched: Watched, truth: GroupTruth | None, at: datetime, public_url: str = "") -> Notice:

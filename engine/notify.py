@@ -21,12 +21,12 @@ class Reason(StrEnum):
     """Why a channel is told, or why not."""
 
     FIRST = "first"
+    FLAPPING = "flapping"
     NEW_GROUPS = "new_groups"
     RESOLVED = "resolved"
     SOME_RESOLVED = "some_resolved"
     REPEAT = "repeat"
     ESCALATION = "escalation"
-    FLAPPING = "flapping"
     COOLDOWN = "cooldown"
     SILENCED = "silenced"
     INHIBITED = "inhibited"
@@ -50,14 +50,13 @@ class Reason(StrEnum):
 #: The reasons to send, in the order they are tried.
 SPOKEN: tuple[Reason, ...] = (
     Reason.FIRST,
+    Reason.FLAPPING,
     Reason.NEW_GROUPS,
     Reason.RESOLVED,
     Reason.SOME_RESOLVED,
     Reason.REPEAT,
     Reason.ESCALATION,
-    Reason.FLAPPING,
 )
-
 
 _BEGINS = frozenset({Reason.FIRST, Reason.NEW_GROUPS})
 
@@ -68,8 +67,8 @@ class Alert:
 
     An incident of one group has `firing` with its key while it is open and empty once it is resolved.
     `acknowledged_until` without an end means until it resolves. `silenced`: a silence matches it now, `inhibited`: so
-    does an incident that keeps others quiet. `told_at` is
-    when the first of all channels heard of it. `opens` are when its group began to fire of late, this time too.
+    does an incident that keeps others quiet. `told_at` is when the first of all channels heard of it, `opens` are when
+    its group began to fire of late, this time too.
     """
 
     id: str
@@ -133,6 +132,11 @@ def occasion(
     """What there is to tell now, whether or not it may be told; None: nothing."""
     mine = [sent for sent in log if sent.alert_id == alert.id]
     return next(_occasions(rule, mine, alert, now, listener), None)
+
+
+def memory(rule: Rule) -> timedelta:
+    """How far back what was sent of earlier incidents matters to a decision."""
+    return max(rule.cooldown, rule.repeat, FLAPPING_AGAIN if rule.flapping else _NEVER)
 
 
 def quiet_until(rule: Rule, log: Sequence[Sent]) -> datetime | None:

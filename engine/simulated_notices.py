@@ -1,17 +1,15 @@
 """Who would have been told what of simulated incidents: `engine.notify.decide` at every evaluation that can matter."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from engine.history import Grid
-from engine.notify import Alert, Reason, Sent, decide, listeners, next_look
+from engine.notify import Alert, Reason, Sent, decide, listeners, memory, next_look
 from engine.rule import Rule
 from engine.state import Transition
 from engine.truth import group_key
-
-#: No rule counts more beginnings than this (`engine.policies.Flapping`).
-MOST_OPENS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Incident:
     number: int
     opened: datetime
     resolved: datetime | None
-    opens: tuple[datetime, ...]  # of the group until then, its own too
+    opens: tuple[datetime, ...] = ()  # of the group of late, this one too
 
     def alert(self, at: datetime, told_at: datetime | None = None) -> Alert:
         """The incident as a decision at `at` sees it; `told_at` is when the first channel heard of it."""
@@ -48,11 +46,7 @@ def incidents(walk: Sequence[Transition]) -> list[Incident]:
     """The firing episodes in one group's transitions."""
     opened = [t for t in walk if t.opens]
     ends = [*(t.at for t in walk if t.resolves), None]
-    times = tuple(t.at for t in opened)
-    return [
-        Incident(t.labels, n + 1, t.at, ends[n], times[max(0, n + 1 - MOST_OPENS) : n + 1])
-        for n, t in enumerate(opened)
-    ]
+    return [Incident(t.labels, n + 1, t.at, ends[n]) for n, t in enumerate(opened)]
 
 
 def notices(rule: Rule, grid: Grid, walk: Sequence[Transition]) -> Iterator[Notice]:
@@ -61,8 +55,13 @@ def notices(rule: Rule, grid: Grid, walk: Sequence[Transition]) -> Iterator[Noti
     What depends on other rules is left out: silences, inhibition, rate limits and the digests that follow them.
     """
     logs: dict[str, list[Sent]] = {channel: [] for channel in listeners(rule)}
-    for incident in incidents(walk):
-        yield from _told(rule, grid, logs, incident)
+    found = incidents(walk)
+    times, span = [incident.opened for incident in found], rule.flapping.within if rule.flapping else timedelta(0)
+    for n, incident in enumerate(found):
+        since = incident.opened - memory(rule)
+        logs = {channel: [sent for sent in log if sent.at > since] for channel, log in logs.items()}
+        opens = tuple(times[bisect_right(times, incident.opened - span) : n + 1])
+        yield from _told(rule, grid, logs, replace(incident, opens=opens))
 
 
 def _told(rule: Rule, grid: Grid, logs: Mapping[str, list[Sent]], incident: Incident) -> Iterator[Notice]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from engine.flapping import steady_at
-from engine.notify import Alert, Reason, Sent, decide, listeners, occasion, quiet_until
+from engine.notify import SPOKEN, Alert, Reason, Sent, decide, listeners, occasion, quiet_until
 from engine.rule import Rule
 
 
@@ -44,12 +44,13 @@ class Verdict:
 def verdicts(rule: Rule, alert: Alert, told: Sequence[Told], at: datetime) -> Iterator[Verdict]:
     """A verdict for each channel that is told now, or that is newly kept quiet, with the reason.
 
-    `told` are the lines about this group, of this and earlier incidents, oldest first.
+    `told` are the lines about this group, of this and earlier incidents, oldest first; what was sent for a reason that
+    is none of a decision's does not count.
     """
     heard = min((line.at for line in told if line.alert_id == alert.id and not line.silent), default=None)
     alert = replace(alert, told_at=heard)
     for channel, listener in listeners(rule).items():
-        lines = [line for line in told if line.channel == channel]
+        lines = [line for line in told if line.channel == channel and (line.silent or line.reason in SPOKEN)]
         waits = any(line.waits for line in lines if line.alert_id == alert.id)
         log = [_sent(line) for line in lines if not line.silent]
         now = replace(listener, limited=waits)

@@ -143,6 +143,7 @@ class HistoryFilter:
     status: tuple[str, ...] = ()
     severity: tuple[str, ...] = ()
     rule: tuple[str, ...] = ()
+    assignee: tuple[str, ...] = ()
     start: datetime | None = None
     end: datetime | None = None
     text: str = ""
@@ -159,6 +160,7 @@ def _filtered(question: Select[Any], wanted: HistoryFilter) -> Select[Any]:
         (alerts.c.status, wanted.status),
         (alerts.c.severity, wanted.severity),
         (alerts.c.rule_id, wanted.rule),
+        (alerts.c.assignee, wanted.assignee),
     ):
         question = question.where(column.in_(values)) if values else question
     question = question.where(alerts.c.opened_at >= wanted.start) if wanted.start else question

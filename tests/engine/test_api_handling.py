@@ -32,6 +32,8 @@ async def test_an_incident_is_handled_from_end_to_end(api, store):
     assert (said["alert"]["version"], said["comments"][0]["text"]) == (2, "hm")
     given = await ask(api, "POST", path + "/assign", json={"assignee": "grace"}, headers={"X-Actor": "ada"})
     assert given["alert"]["assignee"] == "grace"
+    assert [found["id"] for found in (await ask(api, "GET", f"{HISTORY}?assignee=grace,ada"))["items"]] == [alert_id]
+    assert (await ask(api, "GET", f"{HISTORY}?assignee=linus"))["items"] == []
     await ask(api, "POST", path + "/assign", 409, json={"assignee": "linus", "version": 2})
     off = await ask(api, "POST", path + "/snooze", json={"for": "2h", "by": "grace", "comment": "after lunch"})
     assert off["alert"]["status"] == "acknowledged"

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from random import Random
 
 import pytest
 
@@ -186,3 +187,36 @@ def test_two_who_sweep_at_once_tell_it_once(store, hook, monkeypatch):
     monkeypatch.setattr(held, "held", read_then_lose_the_race)
     assert sweep(store, NOON + MINUTE) == 0
     assert [reason for reason, _ in notices(store)].count("digest") == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_lost_whatever_comes_and_goes_over_a_narrow_channel(store, hook, seed):
+    random = Random(seed)
+    fields = {"flapping": {"count": 3, "within": "20m"}, "cooldown": "7m"} if seed else {"flapping": None}
+    rules = [
+        watch(store, name=name, notify=["hook"], group_by=["model"], when=NARROW, grouping=bool(seed), **fields)
+        for name in "ab"
+    ]
+    for n in range(25):
+        at = NOON + n * MINUTE
+        for model in "xyz":
+            if random.random() < 0.4:
+                spend(store, at - SECOND, "2", model=model)
+        tick(store, rules, at)
+        sweep(store, at)
+    for n in range(25, 90):
+        tick(store, rules if n < 28 else [], NOON + n * MINUTE)
+        sweep(store, NOON + n * MINUTE)
+
+    assert rows(store, "alerts", "status") == [("resolved",)] * len(rows(store, "alerts", "id"))
+    left = store.sql("SELECT reason, held FROM notifications WHERE status = 'silent' AND held != ''").rows()
+    assert left == []
+    last = "SELECT alert_id, arg_max(CASE WHEN held != '' THEN held ELSE reason END, id) AS reason FROM notifications"
+    told = dict(store.sql(f"{last} WHERE status != 'silent' AND alert_id != '' GROUP BY alert_id").rows())
+    assert set(told) == {alert for (alert,) in rows(store, "alerts", "id")}
+    assert set(told.values()) == {"resolved"}
+    assert store.sql("SELECT count(*) FROM notifications WHERE reason = 'rate_limited'").row(0)[0] > 5
+    assert store.sql("SELECT count(*) FROM notifications WHERE reason = 'digest'").row(0)[0] > 2
+
+
+NARROW = {"metric": "cost", "window": "1m", "op": ">", "value": 1}
