@@ -4,7 +4,7 @@ Each group keeps a row of its own, marked as told by the bundle, so that cooldow
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from msgspec import structs
@@ -14,10 +14,12 @@ from engine import outbox
 from engine.audit import new_id
 from engine.condition import Op
 from engine.notice import Member, Notice, NoticeStatus
+from engine.notify import Reason
 from engine.rule import Rule
 
 #: So many groups are named, in the headline sentence and below it; the others are counted.
 NAMED, LISTED = 3, 20
+_VERBS: Mapping[str, str] = {Reason.FIRST: "began to fire", Reason.FLAPPING: "come and go"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def member(notice: Notice) -> Member:
 def _verb(notice: Notice) -> str:
     if notice.status is NoticeStatus.RESOLVED:
         return "are over"
-    return "began to fire" if notice.reason == "first" else "fire"
+    return _VERBS.get(notice.reason, "still fire")
 
 
 def _named(names: Sequence[str], count: int) -> str:
