@@ -2,7 +2,7 @@
 
 A document is `{"name": …, "scope": {"kind": "team", "value": "core"}, "amount_usd": 100, "period": "month"}` and, where
 the defaults do not fit, `window`, `time_zone`, `enforcement`, `thresholds`, `forecast`, `raises`, `grants`, `enabled`,
-`starts_at`, `expires_at`.
+`notify`, `starts_at`, `expires_at`.
 """
 
 import json
@@ -152,6 +152,7 @@ class Budget(BaseModel):
     starts_at: Instant | None = None  # where a budget for once begins to count; None: with the ledger
     expires_at: Instant | None = None  # when nothing is left of a budget for once, whatever was spent
     enabled: bool = True
+    notify: Annotated[tuple[Text, ...], Field(max_length=20)] = ()  # channels that thresholds are told to, and the app
 
     @field_validator("time_zone")
     @classmethod

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from data.model import Protocol
 from data.route_config import BreakerConfig, RouteConfig, TiersConfig
@@ -22,6 +22,8 @@ Origins = Annotated[
     BeforeValidator(lambda given: [part.strip() for part in given.split(",")] if isinstance(given, str) else given),
 ]
 _STRICT = ConfigDict(extra="forbid")
+#: A rule may compare 30 days with the 30 before them.
+FEWEST_DAYS = 62
 #: Bytes that a Unix socket's path may have: it must fit into `sockaddr_un`.
 SOCKET_PATH_LIMIT = 107
 
@@ -83,6 +85,7 @@ class ProxyConfig:
     drain_s: Seconds = 30.0
     api_token: str = field(default="", repr=False)  # '': the API is open to this machine only
     cors_origins: Origins = ()  # pages of these sites may use the API
+    crosstalk_sessions: Annotated[int, Field(ge=0, le=1000)] = 8  # conversations of models that one proxy runs at once
     access_log: bool = False  # a line a call
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -96,6 +99,8 @@ class WorkerConfig:
     host: str = "127.0.0.1"
     port: Port = 8083
     public_url: str = ""  # where links in notifications lead; '': the app's address
+    heartbeat_url: str = field(default="", repr=False)  # told that all is well; a service there cries when it is not
+    heartbeat_s: Annotated[float, Field(ge=1)] = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,30 @@ class BudgetsConfig:
     assumed_max_output_tokens: Annotated[int, Field(gt=0)] = 128_000
 
 
+def _enough(days: int) -> int:
+    if 0 < days < FEWEST_DAYS:
+        raise ValueError(f"must be 0, for ever, or at least {FEWEST_DAYS}")
+    return days
+
+
+Days = Annotated[int, Field(ge=0), AfterValidator(_enough)]
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionConfig:
+    """For how many days things are kept; 0: for ever."""
+
+    __pydantic_config__: ClassVar[Any] = _STRICT
+
+    requests_days: Days = 0
+    minutes_days: Days = 0  # sums by the minute
+    hours_days: Days = 0  # sums by the hour
+    incidents_days: Days = 0  # resolved ones, with their events
+    deliveries_days: Days = 0  # notifications that are done with, and the attempts at them
+    messages_days: Days = 0  # of the app's inbox
+    audit_days: Days = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything, as one value."""
@@ -177,6 +206,7 @@ class Config:
     prices: tuple[PriceOverride, ...] = ()
     otlp: OtlpConfig = field(default_factory=OtlpConfig)
     budgets: BudgetsConfig = field(default_factory=BudgetsConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
 
     @property
     def database(self) -> Path:

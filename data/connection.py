@@ -54,7 +54,10 @@ class Connection:
         return store
 
     def put(self, rows: pa.Table, *, spool_id: str, first: int, last: int) -> int:
-        """Store rows of `requests` that a spool numbered `first` to `last`, exactly once; the offset now stored."""
+        """Store rows of `requests` that a spool numbered `first` to `last`, exactly once; the offset now stored.
+
+        They come as columns (`data.records`) or encoded (`data.encoded_records`).
+        """
         command = protocol.encode(Batch(spool_id=spool_id, first=first, last=last))
         descriptor = flight.FlightDescriptor.for_command(command)
         return self._call(lambda client: self._put(client, descriptor, rows), again=True)

@@ -8,6 +8,7 @@ DataError
 ├── ImportFailed         logs of another program cannot be read into the ledger
 ├── BudgetFault          a budget's document, or what is wanted of the budget, is at fault
 ├── NoSuchBudget         no budget of that name or id
+├── NoSuchCrosstalk      no conversation of models of that id
 ├── CountersError        the budgets' counters cannot be read or written now
 │   ├── CountersDamaged  … nor ever: the file is damaged
 │   ├── CountersOutdated the caller does not know the newest budgets
@@ -54,6 +55,10 @@ class BudgetFault(DataError):
 
 class NoSuchBudget(DataError):
     """No budget has that name or id."""
+
+
+class NoSuchCrosstalk(DataError):
+    """No conversation of models has that id."""
 
 
 class CountersError(DataError):

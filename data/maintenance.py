@@ -2,16 +2,23 @@
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+
+import msgspec
 
 from data.compaction import compact
 from data.database import Database
 from data.errors import StoreError
+from data.protocol import Work
 from data.service import Service
 
 #: Above this the log is moved into the file: it bounds what a restart must replay.
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 _PERIOD_S = 10.0
+_MERGING = Work("compaction", "Merge the sums of closed hours and days", _PERIOD_S)
+_CHECKPOINT = Work("checkpoint", "Move a write-ahead log that has grown into the file", _PERIOD_S)
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +47,38 @@ class Maintenance:
 
 def maintain(database: Database, service: Service, now: datetime) -> None:
     """Merge what is closed at `now`; checkpoint when the log has grown."""
-    if saved := compact(database, service.unmerged, now):
-        _log.info("merged rollups: %d rows fewer", saved)
+    _recorded(service, _MERGING, now, lambda: _merged(database, service, now))
     if database.wal_bytes > CHECKPOINT_BYTES:
-        service.checkpoint()
+        _recorded(service, _CHECKPOINT, now, lambda: _checkpointed(service))
+
+
+def _merged(database: Database, service: Service, now: datetime) -> tuple[bool, str]:
+    saved = compact(database, service.unmerged, now)
+    if saved:
+        _log.info("merged rollups: %d rows fewer", saved)
+    return True, f"{saved:,} rows fewer"
+
+
+def _checkpointed(service: Service) -> tuple[bool, str]:
+    return (True, "the log is in the file") if service.checkpoint() else (False, "too little free disk space")
+
+
+def _recorded(service: Service, what: Work, now: datetime, work: Callable[[], tuple[bool, str]]) -> None:
+    """Do it, and keep how it went for whoever asks how the store is."""
+    begun, ok, result = time.perf_counter(), False, "failed"
+    try:
+        ok, result = work()
+    except (StoreError, OSError) as error:
+        result = str(error)
+        raise
+    finally:
+        before = service.work.get(what.name, what)
+        service.work[what.name] = msgspec.structs.replace(
+            before,
+            started_at=now,
+            duration_ms=(time.perf_counter() - begun) * 1000,
+            ok=ok,
+            result=result,
+            runs=before.runs + 1,
+            failures=before.failures + (not ok),
+        )

@@ -20,7 +20,11 @@ from data.schema import (
     alert_comments,
     api_keys,
     budgets,
+    crosstalk_messages,
+    crosstalk_sessions,
     derived_ids,
+    jobs,
+    provider_events,
     rate_buckets,
     schema_migrations,
     unmerged,
@@ -59,6 +63,19 @@ def _add_budgets(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(budgets, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_jobs(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(jobs, if_not_exists=True).compile(dialect=DIALECT)))
+
+
+def _add_crosstalk(cursor: duckdb.DuckDBPyConnection) -> None:
+    for table in (crosstalk_sessions, crosstalk_messages):
+        cursor.execute(str(CreateTable(table, if_not_exists=True).compile(dialect=DIALECT)))
+
+
+def _add_provider_events(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(provider_events, if_not_exists=True).compile(dialect=DIALECT)))
+
+
 def _add_bundles(cursor: duckdb.DuckDBPyConnection) -> None:
     for column in ("bundle VARCHAR DEFAULT ''", "held VARCHAR DEFAULT ''"):
         cursor.execute(f"ALTER TABLE notifications ADD COLUMN IF NOT EXISTS {column}")
@@ -86,10 +103,13 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0004_record_derived_ids", _record_derived_ids),
     ("0005_add_keys", _add_keys),
     ("0006_add_budgets", _add_budgets),
-    ("0007_add_bundles", _add_bundles),
-    ("0008_add_rate_buckets", _add_rate_buckets),
-    ("0009_add_flapping", _add_flapping),
-    ("0010_add_handling", _add_handling),
+    ("0007_add_jobs", _add_jobs),
+    ("0008_add_crosstalk", _add_crosstalk),
+    ("0009_add_provider_events", _add_provider_events),
+    ("0010_add_bundles", _add_bundles),
+    ("0011_add_rate_buckets", _add_rate_buckets),
+    ("0012_add_flapping", _add_flapping),
+    ("0013_add_handling", _add_handling),
 )
 
 

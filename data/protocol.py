@@ -1,7 +1,7 @@
 """What the store and its clients say to each other: msgpack inside Arrow Flight's calls.
 
 get       do_get, the ticket is an `Ask`; the answer is a stream of record batches
-put       do_put, the descriptor's command is a `Batch`, the stream its rows; the answer is a `Stored`
+put       do_put, the command is a `Batch`, the stream its rows (columns, or encoded); the answer is a `Stored`
 transact  do_action "transact", the body is a `Transaction`; the answer is a `Changed`
 ping, checkpoint, shutdown   do_action without a body; ping answers a `StoreStatus`
 
@@ -80,6 +80,20 @@ class Changed(msgspec.Struct, frozen=True):
     rows: list[int]
 
 
+class Work(msgspec.Struct, frozen=True):
+    """Something the store does by itself every so often, and how it last went; `started_at` None: not yet."""
+
+    name: str
+    title: str
+    every_s: float
+    started_at: datetime | None = None
+    duration_ms: float = 0.0
+    ok: bool = True
+    result: str = ""
+    runs: int = 0
+    failures: int = 0
+
+
 class StoreStatus(msgspec.Struct, frozen=True):
     """How the store is: sizes in bytes; `last_put_at` is None until a batch came since its start."""
 
@@ -89,6 +103,7 @@ class StoreStatus(msgspec.Struct, frozen=True):
     database_bytes: int
     wal_bytes: int
     last_put_at: datetime | None
+    work: tuple[Work, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True):

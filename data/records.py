@@ -33,8 +33,8 @@ _as_tuple = msgspec.structs.astuple
 _to_json = msgspec.json.encode
 
 
-def record_table(records: Sequence[LedgerRecord]) -> pa.Table:
-    """Ledger records as rows of `requests`, in their order.
+def record_table(records: Sequence[msgspec.Struct]) -> pa.Table:
+    """`LedgerRecord`s, or structs with the same fields, as rows of `requests`, in their order.
 
     Money is rounded to the nanodollar; tags become JSON text; text that is not valid Unicode is repaired.
     """
@@ -42,7 +42,7 @@ def record_table(records: Sequence[LedgerRecord]) -> pa.Table:
     return pa.Table.from_batches(slices, schema=SCHEMA).combine_chunks()
 
 
-def _batch(records: Sequence[LedgerRecord]) -> pa.RecordBatch:
+def _batch(records: Sequence[msgspec.Struct]) -> pa.RecordBatch:
     columns = zip(*map(_as_tuple, records), strict=True)
     arrays = [make(values) for make, values in zip(_MAKERS, columns, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)

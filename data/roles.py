@@ -25,6 +25,7 @@ READABLE: frozenset[str] = frozenset(
         "delivery_attempts",
         "inbox",
         "ingest_offsets",
+        "jobs",
         "latency_hour",
         "latency_minute",
         "notifications",

@@ -15,9 +15,10 @@ from data.answers import Answer
 from data.compaction import Unmerged
 from data.config import StoreConfig
 from data.database import Database
+from data.encoded_records import ENCODED, decoded_table
 from data.errors import ConflictError, QueryRejected
 from data.ingest import store_batch
-from data.protocol import Ask, Batch, Change, StoreStatus, Transaction
+from data.protocol import Ask, Batch, Change, StoreStatus, Transaction, Work
 from data.roles import catalog_names, check_reader, check_select
 from data.tokens import Role
 
@@ -39,6 +40,7 @@ class Service:
         self._settings = settings
         self._started = time.monotonic()
         self._last_put_at: datetime | None = None
+        self.work: dict[str, Work] = {}  # what the store does by itself, by name
         self._growth = _GROWTH * in_bytes(settings.memory_limit)
         with database.cursor() as cursor:
             self._catalog = catalog_names(cursor)
@@ -60,6 +62,8 @@ class Service:
     def put(self, rows: pa.Table, batch: Batch, cancelled: Callable[[], bool]) -> int:
         """Store a batch exactly once; the spool's offset, durable."""
         now = datetime.now(UTC)
+        if rows.schema == ENCODED:
+            rows = decoded_table(rows)
         with self._database.writing(_PUT_DEADLINE_S, cancelled) as cursor:
             offset, fresh = store_batch(cursor, rows, batch, now)
             recorded = self.unmerged.record(cursor, fresh["ended_at"])
@@ -86,6 +90,7 @@ class Service:
             database_bytes=self._database.path.stat().st_size,
             wal_bytes=self._database.wal_bytes,
             last_put_at=self._last_put_at,
+            work=tuple(self.work.values()),
         )
 
 

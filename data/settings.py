@@ -25,7 +25,7 @@ from data.faults import Fault, Place, Tree
 from data.settings_checks import CHECKS, REFERENCES, SECRETS, keys_of, plain, secrets_in
 
 PREFIX = "CLAUDE_PROXY_"
-SECTIONS = ("store", "proxy", "worker", "ui", "keys", "tiers", "breaker", "budgets", "otlp")
+SECTIONS = ("store", "proxy", "worker", "ui", "keys", "tiers", "breaker", "budgets", "otlp", "retention")
 #: Variables that say where to look rather than what to set.
 LOCATIONS = ("CLAUDE_PROXY_HOME", "CLAUDE_PROXY_CONFIG")
 #: What has no variable of its own: the name stands in the variable's, and lists are for the file.

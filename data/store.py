@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import polars as pl
@@ -38,6 +38,9 @@ class Store(Protocol):
         self, text: str, params: Sequence[object] = (), *, deadline_s: float = DEADLINE_S, max_rows: int = MAX_ROWS
     ) -> pl.DataFrame:
         """The answer to a SELECT in text."""
+
+    def rows(self, sql: str, params: Sequence[object] = (), *, max_rows: int = MAX_ROWS) -> list[dict[str, Any]]:
+        """The answer to a SELECT in text, a mapping a row."""
 
     def batches(
         self,

@@ -1,4 +1,4 @@
-"""What a failed delivery sets off: the next channel in line, a dead channel switched off, a word in the app."""
+"""What a delivery sets off: the next channel in line, a dead channel switched off, stand-ins told of the end."""
 
 from datetime import datetime
 
@@ -7,41 +7,90 @@ from msgspec import structs
 from data.queries import channels as channel_rows
 from data.queries import notifications as rows
 from data.queries.notifications import NotificationRow
-from data.store import Statement
-from engine import channel_store, notice, outbox
+from data.store import Statement, Store
+from engine import breaker, channel_store, notice, outbox, post
 from engine.audit import new_id
 from engine.errors import DeliveryError
 from engine.inbox import message
-from engine.notice import Notice, NoticeStatus
+from engine.notice import Notice, NoticeStatus, when
 
 
 def consequences(
-    row: NotificationRow, then: outbox.Verdict, failure: DeliveryError | None, at: datetime
+    store: Store, row: NotificationRow, then: outbox.Verdict, failure: DeliveryError | None, at: datetime
 ) -> list[Statement]:
-    """After a final failure: the fallback's notification, a channel that is gone disabled, a word in the app."""
-    if then.result is not outbox.Result.FAILED or failure is None:
+    """What is committed with a result; raises StoreError when the store is away.
+
+    After a final failure the fallback's notification, a channel that is gone disabled, a word in the app. After the
+    last word on an incident, the same word to those who were told of it in place of a channel that failed.
+    """
+    if then.result is outbox.Result.RETRY:
         return []
     said = notice.decode(row.notice)
+    statements = _of_failure(store, row, then, failure, said, at) if failure else []
+    if said.status is NoticeStatus.RESOLVED and not row.fallback_of:
+        for part, words in _single(store, row, said):
+            statements += _closing(store, part, words, at)
+    return statements
+
+
+def _single(store: Store, row: NotificationRow, said: Notice) -> list[tuple[NotificationRow, Notice]]:
+    """What a notification tells, incident by incident: itself, or the parts of a bundle."""
+    if said.alert_id or not said.groups:
+        return [(row, said)] if said.alert_id else []
+    return [(part, notice.decode(part.notice)) for part in rows.parts(store, row.id)]
+
+
+def _instead(store: Store, row: NotificationRow, said: Notice, fallback: str) -> list[tuple[NotificationRow, Notice]]:
+    """What a fallback channel is told in place of a notification; single incidents where it takes no bundle."""
+    channel = channel_store.by_name(store, fallback)
+    whole = said.alert_id or channel is None or post.takes_bundles(channel)
+    return ([] if whole else _single(store, row, said)) or [(row, said)]
+
+
+def _of_failure(  # noqa: PLR0917 - all of it counts
+    store: Store, row: NotificationRow, then: outbox.Verdict, failure: DeliveryError, said: Notice, at: datetime
+) -> list[Statement]:
     statements: list[Statement] = []
-    if failure.gone:
-        statements.append(channel_rows.disabling(row.channel, reason=str(failure), at=at))
-        statements.append(_told(f"Channel {row.channel} was disabled", f"The receiver is gone: {failure}.", said, at))
+    if dead := _why_dead(store, row.channel, failure, at):
+        statements.append(channel_rows.disabling(row.channel, reason=dead, at=at))
+        statements.append(_told(f"Channel {row.channel} was disabled", f"The receiver is gone: {dead}.", said, at))
     if then.fallback:
         first, *rest = then.fallback
-        instead = _with_reason(said, "fallback")
-        queued = outbox.queued(
-            new_id(), instead, channel=first, at=at, group_key=row.group_key, fallback=rest, fallback_of=row.id
-        )
-        statements.append(rows.adding(queued))
+        for part, words in _instead(store, row, said, first):
+            instead = structs.replace(words, reason="fallback")
+            queued = outbox.queued(
+                new_id(), instead, channel=first, at=at, group_key=part.group_key, fallback=rest, fallback_of=part.id
+            )
+            statements.append(rows.adding(queued))
     elif not said.test and row.channel != channel_store.IN_APP_NAME:
         text = f"{said.headline} could not be delivered to {row.channel}: {failure}."
         statements.append(_told("A notification was not delivered", text, said, at))
     return statements
 
 
-def _with_reason(said: Notice, reason: str) -> Notice:
-    """The same notice, sent for another reason."""
-    return structs.replace(said, reason=reason)
+def _why_dead(store: Store, channel: str, failure: DeliveryError, at: datetime) -> str:
+    """Why a channel is switched off, '' to leave it on."""
+    if failure.gone:
+        return str(failure)
+    if not failure.permanent or not failure.tried:
+        return ""
+    since, refused = rows.refused_since(store, channel)
+    if since is None or not breaker.is_dead(since, refused + 1, at):
+        return ""
+    return f"{failure}, and nothing has arrived since {when(since)}"
+
+
+def _closing(store: Store, row: NotificationRow, said: Notice, at: datetime) -> list[Statement]:
+    """The end, for every channel that stood in; each is told once, however many channels it stood in for."""
+    told = {each.channel: each for each in rows.stood_in(store, said.alert_id)}
+    return [
+        rows.adding_once(
+            outbox.queued(new_id(), said, channel=name, at=at, group_key=each.group_key, fallback_of=row.id),
+            status=NoticeStatus.RESOLVED.value,
+        )
+        for name, each in told.items()
+        if name != row.channel
+    ]
 
 
 def _told(title: str, text: str, about: Notice, at: datetime) -> Statement:

@@ -65,6 +65,11 @@ def get(store: Store, channel_id: str) -> Channel:
     return _channel(_row(store, channel_id))
 
 
+def by_id(store: Store, channel_id: str) -> ChannelRow:
+    """The stored row of a channel; raises NotFound."""
+    return _row(store, channel_id)
+
+
 def by_name(store: Store, name: str) -> ChannelRow | None:
     """The stored row of the channel a rule refers to."""
     return _built_in() if name == IN_APP_NAME else rows.by_name(store, name)
@@ -81,6 +86,13 @@ def config_of(row: ChannelRow, box: SecretBox) -> tuple[ChannelConfig, dict[str,
     """The complete form and, apart, its secret fields; raises RuleError or SecretUnreadable."""
     secrets = box.open(row.secret)
     return _checked(kind_of(row.kind), {**orjson.loads(row.config), **secrets}), secrets
+
+
+def draft(kind_name: str, fields: Mapping[str, Any]) -> tuple[ChannelConfig, dict[str, Any]]:
+    """The form of a channel that is not stored, and its secret fields; raises RuleError."""
+    kind = kind_of(kind_name)
+    whole = kind.complete(dict(fields))
+    return _checked(kind, whole), {name: value for name, value in whole.items() if name in kind.secrets}
 
 
 def create(

@@ -19,6 +19,8 @@ WORDS: Mapping[str, str] = {
     "repeat": "reminder, nobody had acknowledged it",
     "escalation": "escalation, nobody had acknowledged it",
     "flapping": "it keeps coming and going",
+    "acknowledgement": "somebody has taken it on",
+    "unacknowledged": "nobody is on it any more",
     "fallback": "stands in for a channel that failed",
     "digest": "digest of what was held back",
     "test": "test of the channel",

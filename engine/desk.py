@@ -7,6 +7,7 @@ from datetime import datetime
 from data.config import Config
 from data.errors import StoreUnavailable
 from data.store import Store
+from engine.housekeeping.housekeeper import Housekeeper
 from engine.inbox import Hub
 from engine.secrets import SecretBox
 
@@ -41,6 +42,7 @@ class Desk:
     outbox: asyncio.Event = field(default_factory=asyncio.Event)
     rules_changed: asyncio.Event = field(default_factory=asyncio.Event)
     connected: Store | None = None
+    housekeeper: Housekeeper | None = None  # once the store has answered
 
     @property
     def store(self) -> Store:

@@ -5,7 +5,9 @@ EngineError
 ├── NotFound          no rule, incident or channel of that id
 ├── StaleVersion      somebody else changed it meanwhile; read it again
 ├── Refused           what was asked makes no sense in the present state
+├── TemplateFault     a template that somebody wrote cannot be filled in
 ├── SecretUnreadable  a stored secret was encrypted with another key
+├── Unwell            alerts cannot be relied on now
 └── DeliveryError     a channel could not deliver; `permanent` says whether trying again can help
 """
 
@@ -44,8 +46,16 @@ class Refused(EngineError):
     """The request is well-formed but cannot be met, and the message says why."""
 
 
+class TemplateFault(EngineError):
+    """A template cannot be read or filled in, takes too long or grows too large; the message says what is wrong."""
+
+
 class SecretUnreadable(EngineError):
     """A stored secret was encrypted with another key than this home's."""
+
+
+class Unwell(EngineError):
+    """Alerts cannot be relied on now, and the message says why."""
 
 
 class DeliveryError(EngineError):
@@ -53,7 +63,7 @@ class DeliveryError(EngineError):
 
     `permanent`: trying again cannot help. `retry_after`: seconds the receiver asked to be left alone.
     `gone`: the receiver said that it no longer exists, so that the channel should be disabled.
-    `status` and `answer` are what it replied, if it did.
+    `status` and `answer` are what it replied, if it did. `tried`: something was sent, or would have been.
     """
 
     def __init__(
@@ -65,6 +75,7 @@ class DeliveryError(EngineError):
         gone: bool = False,
         status: int | None = None,
         answer: str = "",
+        tried: bool = True,
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
@@ -72,3 +83,4 @@ class DeliveryError(EngineError):
         self.gone = gone
         self.status = status
         self.answer = answer
+        self.tried = tried

@@ -55,6 +55,11 @@ def message(message_id: str, notice: Notice) -> InboxRow:
     )
 
 
+def shown(hub: Hub, row: InboxRow) -> None:
+    """Tell whoever listens of a new message."""
+    hub.publish({"type": "message", **asdict(row)})
+
+
 class Wires:
     """What channels send with: HTTP for those outside, the inbox for the app's own."""
 
@@ -72,4 +77,4 @@ class Wires:
         row = message(message_id, notice)
         (new,) = await asyncio.to_thread(self._store.transact, [notifications.posting(row)])
         if new:
-            self._hub.publish({"type": "message", **asdict(row)})
+            shown(self._hub, row)

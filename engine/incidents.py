@@ -15,7 +15,7 @@ from data.queries import comments, notifications
 from data.queries import rules as rule_rows
 from data.queries.alerts import OPEN, RESOLVED, HistoryFilter, committing
 from data.store import Statement, Store
-from engine import instances, state
+from engine import follow_up, instances, state
 from engine.audit import clock, entry, new_id
 from engine.episode import Move, Watched, changes
 from engine.errors import NotFound, Refused, RuleError, StaleVersion
@@ -57,11 +57,14 @@ def acknowledge(
     versions: Mapping[str, int] | None = None,
     at: datetime | None = None,
     action: Action = Action.ACKNOWLEDGE,
+    told_by: str = "",
+    also: Sequence[Statement] = (),
 ) -> list[Done]:
     """Take open incidents on, all or none; repeats and escalation stop until `until` (None: until they resolve).
 
-    `versions` are those that the person saw, by id. Raises NotFound for an unknown id, Refused for a resolved
-    incident, StaleVersion where somebody else has acted since.
+    `versions` are those that the person saw, by id. Channels that keep a record of their own are told, but for the one
+    it was `told_by`; `also` is committed with it. Raises NotFound for an unknown id, Refused for a resolved incident,
+    StaleVersion where somebody else has acted since.
     """
     now = at or clock()
     if until is not None and until <= now:
@@ -76,8 +79,10 @@ def acknowledge(
         statements.append(queries.acknowledging(row["id"], by=by, at=now, comment=words, until=until))
         detail = {"comment": comment, "until": until}
         statements.append(entry(by, action.value, "alert", row["id"], at=now, detail=detail))
+    ids = [row["id"] for row in rows]
+    statements += follow_up.taken_on(store, ids, by=by, comment=comment, at=now, besides=told_by)
     try:
-        store.transact(statements)
+        store.transact([*statements, *also])
     except ConflictError as error:
         raise StaleVersion("one of the incidents was changed meanwhile; nothing was done, read them again") from error
     return [Done(row["id"], queries.ACKNOWLEDGED, changed=True) for row in rows]
@@ -92,13 +97,14 @@ def resolve(
     versions: Mapping[str, int] | None = None,
     at: datetime | None = None,
     public_url: str = "",
+    also: Sequence[Statement] = (),
 ) -> list[Done]:
     """End incidents by hand, all or none; those already resolved stay as they are.
 
     Their instances begin anew: where the condition still holds, a new incident opens after the rule's `for`, and its
-    notices obey the rule's cooldown. Channels that were told of the incident are told that it is over.
-    `versions` as in `acknowledge`. Raises NotFound for an unknown id, StaleVersion where somebody else has acted since
-    or evaluations keep changing them.
+    notices obey the rule's cooldown. Channels that were told of the incident are told that it is over. `also` is
+    committed with it, `versions` as in `acknowledge`. Raises NotFound for an unknown id, StaleVersion where somebody
+    else has acted since or evaluations keep changing them.
     """
     now = at or clock()
     for _ in range(_TRIES):
@@ -107,7 +113,7 @@ def resolve(
         statements = _resolving(store, live, by=by or "somebody", comment=comment, now=now, public_url=public_url)
         words = remarks(live, Action.RESOLVE, by=by or "somebody", comment=comment, at=now)
         try:
-            store.transact([*touching(live, versions), *statements, *words])
+            store.transact([*touching(live, versions), *statements, *words, *also])
         except ConflictError:
             continue
         ended = {row["id"] for row in live}

@@ -1,11 +1,14 @@
 """What a notification says, as one value that every channel can render. No I/O, no clock."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import quote
 
 import msgspec
+
+#: Reasons of notices that only keep a provider's own record of an incident in step.
+ACKNOWLEDGEMENT, UNACKNOWLEDGED = "acknowledgement", "unacknowledged"
 
 
 class NoticeStatus(StrEnum):
@@ -13,6 +16,7 @@ class NoticeStatus(StrEnum):
 
     FIRING = "firing"
     RESOLVED = "resolved"
+    ACKNOWLEDGED = "acknowledged"
     MESSAGE = "message"  # about the system itself, not about an incident
 
 
@@ -125,8 +129,19 @@ def facts(notice: Notice) -> list[tuple[str, str]]:
     rows += [(name, value) for name, value in sorted(notice.labels.items()) if value]
     rows.append(("severity", notice.severity))
     rows += [("since", when(notice.opened_at))] if notice.opened_at else []
-    rows += [("resolved", when(notice.resolved_at))] if notice.resolved_at else []
+    if notice.resolved_at:
+        rows.append(("resolved", when(notice.resolved_at)))
+        rows += [("lasted", lasted(notice.resolved_at - notice.opened_at))] if notice.opened_at else []
     return rows
+
+
+def lasted(span: timedelta) -> str:
+    """A length of time in its two largest units: `2 d 5 h`, `3 min 20 s`, `0 s`."""
+    seconds = max(0, int(span.total_seconds()))
+    minutes, hours = seconds // 60, seconds // 3600
+    found = [(hours // 24, "d"), (hours % 24, "h"), (minutes % 60, "min"), (seconds % 60, "s")]
+    first = next((n for n, (count, _) in enumerate(found) if count), len(found) - 1)
+    return " ".join(f"{count} {name}" for count, name in found[first : first + 2] if count) or "0 s"
 
 
 def when(at: datetime) -> str:

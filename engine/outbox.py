@@ -26,6 +26,7 @@ class Result(StrEnum):
     SENT = "sent"
     RETRY = "retry"
     FAILED = "failed"
+    SKIPPED = "skipped"  # given on without a send
 
 
 @dataclass(frozen=True, slots=True)

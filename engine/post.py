@@ -20,11 +20,16 @@ def terms(store: Store, at: datetime) -> Terms:
     limits = {ALL: OVERALL, IN_APP_NAME: Limit(), **{row.name: _limit(row) for row in rows}}
     levels = {row["channel"]: (row["level"], row["at"]) for row in rates.levels(store).iter_rows(named=True)}
     buckets = {name: _bucket(limit, levels.get(name), at) for name, limit in limits.items()}
-    return Terms(buckets, frozenset({IN_APP_NAME, *(row.name for row in rows if _bundles(row))}))
+    return Terms(buckets, frozenset({IN_APP_NAME, *(row.name for row in rows if takes_bundles(row))}))
 
 
-def _bundles(row: ChannelRow) -> bool:
-    return row.kind in CHANNELS and CHANNELS[row.kind].bundles
+def takes_bundles(row: ChannelRow) -> bool:
+    """Whether one notice may be about many incidents.
+
+    Not where the receiver keeps one thing an incident, which is opened and closed by the incident's id.
+    """
+    kind = CHANNELS.get(row.kind)
+    return kind is not None and not kind.follows(orjson.loads(row.config))
 
 
 def _limit(row: ChannelRow) -> Limit:

@@ -58,10 +58,11 @@ async def send(store: Store, box: SecretBox, hub: Hub, channel_id: str, notice: 
     row = outbox.queued(new_id(), notice, channel=channel.name, at=now)
     async with HttpSender() as http:
         attempt = await attempt_now(store, box, Wires(store, http, hub), row, queue=[rows.adding(row)], final=True)
-    return _trial(row.id, channel.name, attempt)
+    return outcome(row.id, channel.name, attempt)
 
 
-def _trial(notification_id: str, channel: str, attempt: AttemptRow | None) -> Trial:
+def outcome(notification_id: str, channel: str, attempt: AttemptRow | None) -> Trial:
+    """What an attempt came to; None: there was none."""
     if attempt is None:
         return Trial(notification_id, channel, False, None, "", "the store was away, nothing was sent", "", 0.0)
     return Trial(

@@ -1,19 +1,21 @@
 """The words of a notification, from a rule and what was measured. Pure."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from data.errors import UnknownMetric
 from data.metrics import metric
+from engine import templates
 from engine.condition import CompareAs, Condition, placed_conditions
 from engine.durations import spoken
+from engine.errors import TemplateFault
+from engine.notice import Notice
 from engine.rule import Rule
 from engine.sentence import with_unit
 from engine.state import Reason
 from engine.truth import GroupTruth
 
-_PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 _ENDED: Mapping[str, str] = {
     Reason.CONDITION: "The condition no longer holds",
     Reason.MISSING_GROUP: "The group has vanished from the data",
@@ -79,21 +81,37 @@ def _shown(value: float | None, unit: str) -> str:
     return "no data" if value is None else with_unit(value, unit)
 
 
-def message(template: str, values: Mapping[str, str]) -> tuple[str, str]:
-    """A rule's message with its `{{ name }}` filled in, and what was wrong with it, '' for nothing.
+def message(template: str, values: Mapping[str, Any]) -> tuple[str, str]:
+    """A rule's message, a template (`engine.templates`), filled in, and what was wrong with it, '' for nothing.
 
-    Known names are value, threshold, metric, rule, severity, status, and every label. A broken one stays as written.
+    Known names are value, threshold, metric, rule, severity, status, labels, and every label. A broken one stays as
+    written.
     """
-    unknown = sorted({name for name in _PLACEHOLDER.findall(template) if name not in values})
-    if unknown:
-        return template, f"the message names {', '.join(unknown)}, known are {', '.join(sorted(values))}"
-    return _PLACEHOLDER.sub(lambda match: values[match.group(1)], template), ""
+    try:
+        return templates.render(template, values), ""
+    except TemplateFault as fault:
+        return template, f"the message {fault}" if str(fault).startswith("names") else f"the message: {fault}"
 
 
-def values_of(rule: Rule, seen: Measured, labels: Mapping[str, str], status: str) -> dict[str, str]:
+def values_of_notice(notice: Notice) -> dict[str, Any]:
+    """What a message can name, for a notice that was made before."""
+    return {
+        **notice.labels,
+        "labels": dict(notice.labels),
+        "value": _shown(notice.value, notice.unit),
+        "threshold": _shown(notice.threshold, notice.unit),
+        "metric": notice.metric,
+        "rule": notice.rule_name or notice.title,
+        "severity": notice.severity,
+        "status": notice.status.value,
+    }
+
+
+def values_of(rule: Rule, seen: Measured, labels: Mapping[str, str], status: str) -> dict[str, Any]:
     """What a message can name."""
     return {
         **labels,
+        "labels": dict(labels),
         "value": _shown(seen.value, seen.unit),
         "threshold": _shown(seen.threshold, seen.unit),
         "metric": seen.metric,

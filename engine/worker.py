@@ -21,6 +21,8 @@ from engine.channels.http import HttpSender
 from engine.delivery import Sender
 from engine.desk import Desk
 from engine.evaluator import Evaluator
+from engine.housekeeping.housekeeper import Housekeeper
+from engine.housekeeping.jobs import regular_jobs
 from engine.inbox import Wires
 from engine.secrets import SecretBox
 
@@ -79,7 +81,9 @@ async def _work(desk: Desk, store: Store, stopping: asyncio.Event) -> None:
     async with HttpSender() as http:
         sender = Sender(store, desk.box, Wires(store, http, desk.hub), woken=desk.outbox, public_url=desk.public_url)
         evaluator = Evaluator(desk)
+        desk.housekeeper = Housekeeper(store, regular_jobs(desk, http), lambda: desk.status.leading)
         evaluating = tasks.start(evaluator.run(), name="evaluate rules")
+        tasks.start(desk.housekeeper.run(), name="regular jobs")
         tasks.start(sender.run(), name="send notifications")
         await stopping.wait()
         evaluator.stop()

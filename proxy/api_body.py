@@ -13,6 +13,7 @@ from data.errors import (
     DataError,
     KeyFault,
     NoSuchBudget,
+    NoSuchCrosstalk,
     NoSuchKey,
     StoreError,
     StoreUnavailable,
@@ -82,6 +83,7 @@ def with_problems(handler: Handler) -> Handler:
 _STATUSES: Final[tuple[tuple[type[DataError], int], ...]] = (
     (NoSuchKey, 404),
     (NoSuchBudget, 404),
+    (NoSuchCrosstalk, 404),
     (ConflictError, 409),
     (KeyFault, 400),
     (StoreUnavailable, 503),
@@ -91,9 +93,11 @@ _STATUSES: Final[tuple[tuple[type[DataError], int], ...]] = (
 )
 _TITLES: Final = {
     400: "Bad Request",
+    401: "Unauthorized",
     404: "Not Found",
     409: "Conflict",
     413: "Content Too Large",
     415: "Unsupported Media Type",
+    429: "Too Many Requests",
     503: "Store unavailable",
 }

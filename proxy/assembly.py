@@ -14,6 +14,7 @@ from data.budget_changes import BudgetStore
 from data.config import Config
 from data.errors import CountersError
 from data.model import LedgerRecord, RequestStart
+from data.queries.crosstalk import CrosstalkStore
 from data.queries.keys import KeyStore
 from data.tasks import Tasks
 from proxy import genai
@@ -29,6 +30,13 @@ from proxy.budget.status import uses
 from proxy.budget.upkeep import Upkeep, now_us
 from proxy.budgets_api import BudgetsApi
 from proxy.budgets_api import routes as budget_routes
+from proxy.crosstalk.api import CrosstalkApi
+from proxy.crosstalk.crosstalk import Crosstalk
+from proxy.crosstalk.crosstalk import Means as CrosstalkMeans
+from proxy.crosstalk.owner import owner_of
+from proxy.crosstalk.routes import routes as crosstalk_routes
+from proxy.crosstalk.socket import CrosstalkSocket
+from proxy.crosstalk.tabs import Tabs
 from proxy.forward import Forwarder
 from proxy.health import Condition
 from proxy.journey import Rotation
@@ -50,8 +58,8 @@ from proxy.worker_api import WorkerApi
 from proxy.worker_socket import WorkerSocket
 
 
-class ConfigurationStore(KeyStore, BudgetStore, Shape):
-    """The part of `data.store.Store` that keeps keys and budgets."""
+class ConfigurationStore(CrosstalkStore, KeyStore, BudgetStore, Shape):
+    """The part of `data.store.Store` that keeps keys, budgets and conversations of models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class Works:
 
 def assembled(works: Works) -> Parts:
     """Return what answers requests."""
-    config, spool, live = works.standing.config, works.spool, works.live
+    config, spool, live, tabs = works.standing.config, works.spool, works.live, Tabs()
     breaker, listening = Breaker(config.breaker), LiveSocket(live)
     live.watch_circuits(lambda: _circuits(breaker))
     metrics = Metrics(
@@ -92,6 +100,7 @@ def assembled(works: Works) -> Parts:
     def closed(record: LedgerRecord) -> None:
         live.ended(record, time.time())
         metrics.count(record)
+        tabs.closed(record)
         if access_log is not None:
             access_log.ended(record)
 
@@ -119,11 +128,30 @@ def assembled(works: Works) -> Parts:
     sources = Sources(lambda: _condition(works, forwarder), spool.backlog, _telemetry(works, metrics))
     monitor = Monitor(config, live, metrics, sources)
     worker = WorkerApi(works.session, config.worker)
+    crosstalk = _crosstalk(works, tabs, forwarder)
+    talks = CrosstalkApi(crosstalk, works.gate, works.store, lambda: forwarder.standing.config.proxy.api_token)
+    followers = CrosstalkSocket(talks.follow)
     api = (
         *keys_routes(KeysApi(works.key_watch, works.store)),
         *budget_routes(BudgetsApi(works.budgets, works.upkeep, works.store)),
+        *crosstalk_routes(talks, followers),
     )
-    return Parts(forwarder, monitor, listening, worker, WorkerSocket(works.session, worker), refused, api)
+    sockets = WorkerSocket(works.session, worker)
+    return Parts(forwarder, monitor, listening, worker, sockets, refused, crosstalk, followers, api)
+
+
+def _crosstalk(works: Works, tabs: Tabs, forwarder: Forwarder) -> Crosstalk:
+    return Crosstalk(
+        CrosstalkMeans(
+            http=works.session,
+            tasks=works.tasks,
+            tabs=tabs,
+            store=works.store,
+            most=lambda: forwarder.standing.config.proxy.crosstalk_sessions,
+            spools=works.standing.config.spool,
+            owner=owner_of(works.spool.folder),
+        )
+    )
 
 
 def _readings(works: Works, listening: LiveSocket) -> Readings:

@@ -163,7 +163,7 @@ class Attempts:
         """
         call, means, provider = self._call, self._means, step.candidate.provider
         key = provider.credentials[step.credential] if step.credential >= 0 else ""
-        secrets = secrets_of(call.request.headers, call.request.rel_url, key)
+        secrets = secrets_of(call.head.secrets, call.request.rel_url, key)
         start = scrubbed(call.start(step, self._journey.tried), secrets)
         marks = self._marks(start)
         sending = Sending(key, self._journey.is_strange(step), self._journey.more, marks)

@@ -76,6 +76,18 @@ class _Own(msgspec.Struct, frozen=True):
     tags: dict[str, str] = {}
 
 
+class Said(msgspec.Struct, frozen=True):
+    """What headers say of who calls; `key` is their credential's label (`key_label`)."""
+
+    own: _Own
+    key: str = ""
+    project: str = ""
+    session: str = ""
+    agent: str = ""
+    user_agent: str = ""
+    tags: dict[str, str] = {}
+
+
 _NOBODY = _Identity()
 _SILENT = _Own()
 _NOT_FORCED = Forced()
@@ -91,36 +103,50 @@ class _UserId(msgspec.Struct):
 _user_id_decoder = msgspec.json.Decoder(_UserId)
 
 
+def said_by(headers: Mapping[str, str]) -> Said:
+    """Return what a request's headers say."""
+    # one look at all names is cheaper than one for each of ours, which most calls have none of
+    own = _own(headers) if OWN_PREFIX in "\n".join(headers).lower() else _SILENT
+    session = _said(headers, "x-claude-code-session-id")
+    tags = own.tags
+    if session:
+        tags = {name: said for header, name in _HINTS if (said := _said(headers, header))} | tags
+    return Said(
+        own,
+        key=key_label(headers),
+        project=_said(headers, "openai-project"),
+        session=session,
+        agent=_said(headers, "x-claude-code-agent-id"),
+        user_agent=_said(headers, "user-agent"),
+        tags=tags,
+    )
+
+
 def attribute(
-    headers: Mapping[str, str],
+    said: Said,
     user_id: str = "",
     *,
     project: str = "",
     forced: Forced = _NOT_FORCED,
     url: URL | None = None,
 ) -> Attribution:
-    """Return who calls. `user_id`: see `RequestFacts`; `project`: the one in the path; `url`: may carry the key.
+    """Return who calls.
 
-    A sub-agent's call belongs to its parent's session; `agent` tells which one it was.
+    `said`: what the headers say; `user_id`: see `RequestFacts`; `project`: the one in the path; `url`: may carry the
+    key. A sub-agent's call belongs to its parent's session; `agent` tells which one it was.
     """
-    # one look at all names is cheaper than one for each of ours, which most calls have none of
-    own = _own(headers) if OWN_PREFIX in "\n".join(headers).lower() else _SILENT
-    identity = _identity(user_id) if user_id else _NOBODY
-    code_session = _said(headers, "x-claude-code-session-id")
+    own, identity = said.own, _identity(user_id) if user_id else _NOBODY
     # of a session that another one started, the body alone says so
-    session = identity.session if identity.agent else code_session or identity.session
-    tags = own.tags
-    if code_session:
-        tags = {name: said for header, name in _HINTS if (said := _said(headers, header))} | tags
+    session = identity.session if identity.agent else said.session or identity.session
     return Attribution(
-        key=forced.key or key_label(headers, url),
+        key=forced.key or said.key or (key_label({}, url) if url is not None else ""),
         user=forced.user or own.user or identity.user,
         team=forced.team or own.team,
-        project=forced.project or _label(project) or own.project or _said(headers, "openai-project"),
+        project=forced.project or (_label(project) if project else "") or own.project or said.project,
         session=own.session or session,
-        agent=_said(headers, "x-claude-code-agent-id") or identity.agent,
-        user_agent=_said(headers, "user-agent"),
-        tags=tags | forced.tags,
+        agent=said.agent or identity.agent,
+        user_agent=said.user_agent,
+        tags=said.tags | forced.tags if forced.tags else said.tags,
     )
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from data.model import Endpoint, Protocol, RequestStart
 from proxy.admission.keys import VirtualKey
 from proxy.attribution import Attribution, attribute
+from proxy.client_head import Head
 from proxy.decoding import Decoder, decoder_for
 from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone, UnreadableBody
@@ -39,6 +40,7 @@ class Call:
         "endpoint",
         "estimated_tokens",
         "facts",
+        "head",
         "protocol",
         "request",
         "request_id",
@@ -46,11 +48,14 @@ class Call:
         "who",
     )
 
-    def __init__(self, asked: Asked, request: web.Request, body: bytes, *, arrived: float, facts: RequestFacts) -> None:
+    def __init__(
+        self, asked: Asked, request: web.Request, head: Head, body: bytes, *, arrived: float, facts: RequestFacts
+    ) -> None:
         self.asked = asked
         self.endpoint: Endpoint = asked.endpoint
         self.protocol: Protocol = asked.protocol
         self.request = request
+        self.head = head
         self.body = body
         self.arrived = arrived
         self.facts = facts
@@ -63,12 +68,12 @@ class Call:
 
     def belongs_to(self, key: VirtualKey | None) -> None:
         """Note whose call it is: what the key says wins over what the call says of itself."""
-        request, project = self.request, self.asked.project
+        said, project = self.head.said, self.asked.project
         if key is None:
-            self.who = attribute(request.headers, self.facts.user_id, project=project, url=request.rel_url)
+            self.who = attribute(said, self.facts.user_id, project=project, url=self.request.rel_url)
             return
         self.virtual = True
-        self.who = attribute(request.headers, self.facts.user_id, project=project, forced=key.forced)
+        self.who = attribute(said, self.facts.user_id, project=project, forced=key.forced)
 
     def start(self, step: Step, number: int) -> RequestStart:
         """Return what the ledger is told before the request leaves on its attempt `number` (from 1)."""

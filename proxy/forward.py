@@ -12,9 +12,9 @@ from data.model import Protocol
 from proxy.admission.gate import Admitted, Caller, Refused, Wanted
 from proxy.attempts import Attempts, Means
 from proxy.call import Call, facts_of, read_body
+from proxy.client_head import Head, Heads
 from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone
-from proxy.headers import unsendable_header
 from proxy.logs import CALL
 from proxy.refusals import refusal, refused
 from proxy.standing import Standing
@@ -29,6 +29,7 @@ class Forwarder:
 
     def __init__(self, means: Means, standing: Standing) -> None:
         self._means = means
+        self._heads = Heads()
         self.standing = standing  # may be exchanged at any time; a call that has begun keeps its own
         self._stopping = False
         self._active: set[asyncio.Task[Any] | None] = set()
@@ -73,10 +74,11 @@ class Forwarder:
     async def handle(self, asked: Asked, request: web.Request) -> web.StreamResponse:
         """Answer one call: with the provider's answer, or with a refusal in the provider's shape."""
         standing = self.standing
-        caller = self._means.gate.caller(request.headers, _query(request))
+        head = self._heads.of(request)
+        caller = self._caller(head, request)
         if (turned_away := self._turned_away(asked, caller)) is not None:
             return turned_away
-        call = await _read(asked, request, standing)
+        call = await _read(asked, request, head, standing)
         if isinstance(call, web.Response):
             return call
         admitted = self._admit(call, caller)
@@ -97,6 +99,14 @@ class Forwarder:
         finally:
             CALL.reset(called)
 
+    def _caller(self, head: Head, request: web.Request) -> Caller:
+        gate = self._means.gate
+        if request.rel_url.raw_query_string:
+            return gate.caller(request.headers, request.query)
+        if head.caller is None or not gate.is_known(head.caller):
+            head.caller = gate.caller(request.headers, _NO_QUERY)
+        return head.caller
+
     def _turned_away(self, asked: Asked, caller: Caller) -> web.Response | None:
         """Refuse what need not be read."""
         if self._stopping:
@@ -107,7 +117,7 @@ class Forwarder:
     def _admit(self, call: Call, caller: Caller) -> Admitted | Refused:
         request, gate = call.request, self._means.gate
         if not gate.is_known(caller):  # the keys have changed while the body came
-            caller = gate.caller(request.headers, _query(request))
+            caller = self._caller(call.head, request)
         wanted = Wanted(call.protocol, call.endpoint, call.facts.model, call.estimated_tokens, request.method)
         admitted = gate.admit(wanted, caller, now_s=monotonic(), wall_s=time())
         if isinstance(admitted, Admitted):
@@ -136,15 +146,11 @@ class Forwarder:
             raise
 
 
-def _query(request: web.Request) -> MultiMapping[str]:
-    return request.query if request.rel_url.raw_query_string else _NO_QUERY
-
-
-async def _read(asked: Asked, request: web.Request, standing: Standing) -> Call | web.Response:
+async def _read(asked: Asked, request: web.Request, head: Head, standing: Standing) -> Call | web.Response:
     """Return the call, read in full, or why it is refused."""
     protocol = asked.protocol
-    if (refused := _unforwardable(request, protocol)) is not None:
-        return refused
+    if head.unsendable:
+        return _unforwardable(head.unsendable, protocol)
     try:
         body = await read_body(request, standing.config.proxy.max_body_bytes)
     except BodyTooLarge as error:
@@ -152,7 +158,7 @@ async def _read(asked: Asked, request: web.Request, standing: Standing) -> Call 
     except ClientGone as error:
         return refusal(protocol, 400, str(error), code="incomplete_request")
     arrived = perf_counter()
-    return Call(asked, request, body, arrived=arrived, facts=await facts_of(asked, request, body))
+    return Call(asked, request, head, body, arrived=arrived, facts=await facts_of(asked, request, body))
 
 
 def _nobody(call: Call, standing: Standing) -> str:
@@ -162,12 +168,10 @@ def _nobody(call: Call, standing: Standing) -> str:
     return f"No provider of this proxy can serve {what}. Configured: {listed or 'none'}."
 
 
-def _unforwardable(request: web.Request, protocol: Protocol) -> web.Response | None:
+def _unforwardable(name: str, protocol: Protocol) -> web.Response:
     """Refuse what would arrive as something else at the provider."""
-    if name := unsendable_header(request.raw_headers):
-        message = f"The value of the header {name[:100]} is not UTF-8; this proxy cannot send it on unchanged."
-        return refusal(protocol, 400, message, code="header_not_utf8")
-    return None
+    message = f"The value of the header {name[:100]} is not UTF-8; this proxy cannot send it on unchanged."
+    return refusal(protocol, 400, message, code="header_not_utf8")
 
 
 def _busy(protocol: Protocol, message: str, code: str) -> web.Response:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import unquote
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 
 from data.config import ProviderConfig
 from data.keys import PREFIX as KEY_PREFIX
@@ -33,22 +33,27 @@ _NAMES_KNOWN = 512  # header names are few, and always the same
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "expect"}
 
 
-def request_headers(headers: CIMultiDictProxy[str], provider: ProviderConfig, key: str) -> CIMultiDict[str]:
+def passed_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """Return what a provider may be sent of the caller's headers: all but the hop-by-hop ones and ours."""
+    return _passed(headers, _stays_before_provider)
+
+
+def request_headers(passed: CIMultiDict[str], provider: ProviderConfig, key: str) -> CIMultiDict[str]:
     """Return what the provider is sent: the caller's headers, with the provider's own `key` if there is one."""
-    sent = _passed(headers, _stays_before_provider)
+    sent = passed.copy()
     if key:
         _use_key(sent, provider, key)
     return sent
 
 
-def translated_headers(headers: CIMultiDictProxy[str], provider: ProviderConfig, key: str) -> CIMultiDict[str]:
+def translated_headers(passed: CIMultiDict[str], provider: ProviderConfig, key: str) -> CIMultiDict[str]:
     """Return what a provider of another protocol is sent: nothing that speaks of the caller's own protocol.
 
     Without a `key` of the provider's own, the caller's credential goes into the header where the provider looks.
     """
-    sent = CIMultiDict([field for field in _passed(headers, _stays_before_provider).items() if _is_neutral(field[0])])
-    _, _, bearer = headers.get("authorization", "").partition(" ")
-    if credential := key or headers.get("x-api-key", "") or bearer.strip():
+    sent = CIMultiDict([field for field in passed.items() if _is_neutral(field[0])])
+    _, _, bearer = passed.get("authorization", "").partition(" ")
+    if credential := key or passed.get("x-api-key", "") or bearer.strip():
         _use_key(sent, provider, credential)
     sent["Accept-Encoding"] = "identity"
     sent["Content-Type"] = "application/json"
@@ -64,11 +69,13 @@ def own_path(path: str, provider: ProviderConfig, key: str) -> str:
     return f"{plain}?{kept}" if kept else plain
 
 
-def without_virtual_keys(sent: CIMultiDict[str], path: str) -> str:
-    """Take this proxy's own keys off the headers, wherever they stand; return the path without any."""
-    for name in {name for name, value in sent.items() if KEY_PREFIX in value}:
-        kept = [value for value in sent.popall(name) if KEY_PREFIX not in value]
-        sent.extend((name, value) for value in kept)
+def without_virtual_keys(passed: CIMultiDict[str]) -> CIMultiDict[str]:
+    """Return the headers without this proxy's own keys, wherever they stand."""
+    return CIMultiDict([field for field in passed.items() if KEY_PREFIX not in field[1]])
+
+
+def path_without_virtual_keys(path: str) -> str:
+    """Return the path without this proxy's own keys."""
     plain, asks, query = path.partition("?")
     if not (asks and KEY_PREFIX in unquote(query)):
         return path

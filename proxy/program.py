@@ -15,10 +15,10 @@ from typing import Protocol as Shape
 from aiohttp import web
 
 from data.config import Config
+from data.encoded_records import encoded_table
 from data.http_server import PlainRunner
 from data.model import LedgerRecord, RequestStart, Tokens
 from data.pricing import PriceBook
-from data.records import record_table
 from data.tasks import Tasks
 from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
@@ -29,6 +29,7 @@ from proxy.assembly import ConfigurationStore, Works, assembled
 from proxy.budget.budgets import Budgets
 from proxy.budget.keeper import Keeper
 from proxy.budget.upkeep import Upkeep, now_us
+from proxy.crosstalk.opening import open_crosstalk
 from proxy.forward import Forwarder
 from proxy.guard import Access
 from proxy.lazy_store import LazyStore
@@ -140,6 +141,8 @@ async def running(
         if shared is not None:
             stack.push_async_callback(_leave, runner, parts)
         url = await _listen(runner, config, shared)
+        talks = open_crosstalk(parts.crosstalk, parts.followers, tasks, runner, url, shared=shared is not None)
+        await stack.enter_async_context(talks)
         tasks.start(shipper.run(), name="shipper")
         tasks.start(watch.run(), name="store watch")
         tasks.start(key_watch.follow_copy(), name="keys of siblings")
@@ -163,7 +166,7 @@ async def _keys(config: Config, store: LazyStore[LedgerStore], limits: SharedLim
 def _warm(prices: PriceBook) -> None:
     """Do what is slow the first time before calls come: load the price list, and what Arrow loads to make arrays."""
     prices.price(provider="anthropic", model="claude", tokens=Tokens(), at=datetime.now(UTC))
-    record_table(())
+    encoded_table(())
 
 
 def open_spool(config: Config, prices: PriceBook) -> Spool:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -68,6 +69,11 @@ def recover(folder: Path) -> Recovered:
         result.segments.append(segment)
         result.newest = number
     return result
+
+
+def decoded_records(payloads: Iterable[bytes]) -> list[LedgerRecord]:
+    """The ledger records that END frames of this process have as their payloads."""
+    return list(map(_ENDS.decode, payloads))
 
 
 def decode_record(frame: Frame) -> LedgerRecord | None:

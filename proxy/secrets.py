@@ -38,16 +38,24 @@ _ANY_DIGIT: Final = str.maketrans("123456789", "0" * 9)
 _LONG_TOKEN: Final = re.compile(r"(?=[a-z]*[0-9])[a-z0-9]{20,}")
 
 
-def secrets_of(headers: Mapping[str, str], url: URL, configured: str = "") -> tuple[str, ...]:
-    """Return the credentials a request came with, and the provider's configured one."""
+def presented_in(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the credentials in a request's headers."""
     said = [value for name in _KEY_HEADERS if (value := headers.get(name)) is not None]
     if (authorization := headers.get(_AUTHORIZATION)) is not None:
         said += [authorization, authorization.partition(" ")[2].strip()]
-    if configured:
-        said.append(configured)
+    return tuple(said)
+
+
+def secrets_of(presented: tuple[str, ...], url: URL, configured: str = "") -> tuple[str, ...]:
+    """Return the credentials a request came with, in its headers and its URL, and the provider's configured one."""
     if url.raw_query_string:
-        said += [url.query.get(name, "") for name in _QUERY_KEYS]
-    # the longer ones first: one may be part of another
+        presented += tuple(url.query.get(name, "") for name in _QUERY_KEYS)
+    return _longest_first((*presented, configured))
+
+
+@lru_cache
+def _longest_first(said: tuple[str, ...]) -> tuple[str, ...]:
+    """One may be part of another."""
     return tuple(sorted({secret for secret in said if len(secret) >= _MIN_SECRET}, key=len, reverse=True))
 
 
@@ -95,16 +103,13 @@ def _texts_of(
 
 
 def _is_clean(texts: tuple[str, ...], secrets: tuple[str, ...]) -> bool:
-    joined = "\n".join(texts)
-    if len(joined) > _MOST_SAID or any(secret in joined for secret in secrets):
-        return False
-    return not any(len(text) >= _MAY_BE_CUT and _suspect(text, secrets) for text in texts) and _look_clean(texts)
+    return sum(map(len, texts)) <= _MOST_SAID and _said_clean(texts, secrets)
 
 
-@lru_cache(4096)
-def _look_clean(texts: tuple[str, ...]) -> bool:
+@lru_cache(1024)
+def _said_clean(texts: tuple[str, ...], secrets: tuple[str, ...]) -> bool:
     """What callers say of themselves is the same with each of their calls."""
-    return not any(_looks_secret(text) for text in texts)
+    return not any(_suspect(text, secrets) for text in texts if text)
 
 
 def _suspect(text: str, secrets: Iterable[str]) -> bool:

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from data.model import LedgerRecord
 from proxy.recovery import decode_record
 from proxy.segments import Kind, Segment, frames
 
@@ -19,8 +18,8 @@ class SegmentReader:
     def __init__(self) -> None:
         self._place = _Place(-1, 0, 0)
 
-    def read(self, segments: list[Segment], after: int, limit: int, durable: int) -> tuple[int, list[LedgerRecord]]:
-        """Records behind `after` up to `durable`, at most `limit`, from the first segment that has any.
+    def read(self, segments: list[Segment], after: int, limit: int, durable: int) -> tuple[int, list[bytes]]:
+        """Records, encoded, behind `after` up to `durable`, at most `limit`, from the first segment that has any.
 
         They have no gap between them; the number is the first one's. Segments deleted meanwhile are passed over.
         """
@@ -31,20 +30,19 @@ class SegmentReader:
                     return first, records
         return after + 1, []
 
-    def _from(self, segment: Segment, after: int, limit: int, durable: int) -> tuple[int, list[LedgerRecord]]:
+    def _from(self, segment: Segment, after: int, limit: int, durable: int) -> tuple[int, list[bytes]]:
         place = self._place
         begin = place.byte if place[:2] == (after, segment.number) else 0
-        first, end, records = after + 1, begin, list[LedgerRecord]()
+        first, end, records = after + 1, begin, list[bytes]()
         for frame in frames(_bytes_of(segment, begin)):
             if frame.kind != Kind.END or frame.number <= after:
                 continue
             gap = frame.number != first + len(records)
             if frame.number > durable or len(records) == limit or (records and gap):
                 break
-            record = decode_record(frame)
-            if record is not None:
+            if decode_record(frame) is not None:
                 first = first if records else frame.number
-                records.append(record)
+                records.append(bytes(frame.payload))
                 end = begin + frame.end
         self._place = _Place(first + len(records) - 1, segment.number, end)
         return first, records

@@ -71,6 +71,11 @@ def encoded(kind: Kind, number: int, value: msgspec.Struct | None = None) -> byt
     return _UNCHECKED.pack(_MAGIC, zlib.crc32(payload, zlib.crc32(checked))) + checked + payload
 
 
+def payload_of(frame: bytes) -> bytes:
+    """The payload of one whole frame."""
+    return frame[_HEAD.size :]
+
+
 def segment_path(folder: Path, number: int) -> Path:
     """Where a segment lies."""
     return folder / f"segment-{number:08d}.log"

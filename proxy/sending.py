@@ -6,12 +6,13 @@ from time import time
 from typing import Final, TypeVar
 
 import msgspec
+from multidict import CIMultiDict
 
 from data.model import Endpoint, Protocol
 from proxy.call import Call
 from proxy.errors import UnreadableBody
 from proxy.exchange import Outgoing
-from proxy.headers import drop_credentials, own_path, request_headers, translated_headers, without_virtual_keys
+from proxy.headers import drop_credentials, own_path, path_without_virtual_keys, request_headers, translated_headers
 from proxy.journey import Step
 from proxy.renaming import renamed_body, renamed_path
 from proxy.rewriting import HiddenUsage, Relocating, Translating
@@ -46,10 +47,10 @@ async def outgoing(call: Call, step: Step, sending: Sending) -> Outgoing:
     if step.candidate.translates:
         return await _translated(call, step, sending)
     candidate, key = step.candidate, sending.key
-    headers = request_headers(call.request.headers, candidate.provider, key)
+    headers = request_headers(_passed(call), candidate.provider, key)
     body, path = call.body, own_path(call.asked.path, candidate.provider, key)
     if call.virtual:
-        path = without_virtual_keys(headers, path)
+        path = path_without_virtual_keys(path)
     if sending.strange and not key:
         drop_credentials(headers)
     if candidate.model:
@@ -81,9 +82,7 @@ async def _translated(call: Call, step: Step, sending: Sending) -> Outgoing:
     candidate = step.candidate
     _check_plain(call, "translated")
     translation = await _apart(call, lambda: _translation(call, step))
-    headers = translated_headers(call.request.headers, candidate.provider, sending.key)
-    if call.virtual:
-        without_virtual_keys(headers, "")
+    headers = translated_headers(_passed(call), candidate.provider, sending.key)
     if sending.strange and not sending.key:
         drop_credentials(headers)
     headers.update(translation.headers)
@@ -98,6 +97,10 @@ async def _translated(call: Call, step: Step, sending: Sending) -> Outgoing:
         may_fail=sending.may_fail,
         marks=sending.marks,
     )
+
+
+def _passed(call: Call) -> CIMultiDict[str]:
+    return call.head.passed_without_keys if call.virtual else call.head.passed
 
 
 def _translation(call: Call, step: Step) -> Translation:

@@ -9,6 +9,8 @@ from aiohttp import web
 from proxy import monitor_api
 from proxy.api_document import ApiDocument
 from proxy.api_route import ApiRoute, Handler
+from proxy.crosstalk.crosstalk import Crosstalk
+from proxy.crosstalk.socket import CrosstalkSocket
 from proxy.endpoints import ENDPOINTS, Unknown, read_line
 from proxy.forward import Forwarder
 from proxy.guard import Access, guarded
@@ -21,6 +23,9 @@ from proxy.worker_socket import WorkerSocket
 
 #: Whatever follows, an encoded line break too, which a dot would not match.
 _REST = r"{rest:[\s\S]*}"
+#: Calls of PagerDuty's, and how large one may be before it is known to be that.
+_SIGNED = r"/api/notifications/channels/{id:[\w\-]+}/pagerduty"
+_MOST_SIGNED = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Parts:
     worker_api: WorkerApi
     worker_socket: WorkerSocket
     refused: Callable[[str, int, str], object]  # is told of each call the proxy itself refuses: endpoint, status, code
+    crosstalk: Crosstalk
+    followers: CrosstalkSocket  # of its conversations
     api: tuple[ApiRoute, ...] = ()
 
 
@@ -48,8 +55,10 @@ def make_app(parts: Parts, client: Handler, access: Callable[[], Access]) -> web
         _add(app.router, route, access)
     for path in dict.fromkeys(route.path for route in document.routes):
         app.router.add_route("*", path, guarded(partial(_other_method, document.routes), access))
-    for owned in ("/api/system/", "/api/keys", "/api/budget/"):
+    for owned in ("/api/system/", "/api/keys", "/api/budget/", "/api/crosstalk/"):
         app.router.add_route("*", owned + _REST, guarded(not_found, access))
+    # who calls from outside here shows a signature, which the worker checks
+    app.router.add_post(_SIGNED, partial(parts.worker_api.handle, most=_MOST_SIGNED))
     app.router.add_route("*", "/api/" + _REST, guarded(parts.worker_api.handle, access))
     app.router.add_route("*", "/ws/" + _REST, not_found)
     app.router.add_route("*", "/" + _REST, client)

@@ -9,31 +9,15 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 
+from data.encoded_records import encoded_table
 from data.errors import StoreError
-from data.model import Endpoint, LedgerRecord, Outcome
-from data.model import Protocol as Wire
-from data.records import record_table
 from proxy.spool import Spool
-from proxy.storable import bare
 
 BATCH_RECORDS: Final = 5000
 INTERVAL_S: Final = 0.5  # a put costs the store some 35 ms of CPU, however small it is
 FIRST_BACKOFF_S: Final = 0.1
 LAST_BACKOFF_S: Final = 2.0
 _LOOKS: Final = 5  # how often in an interval the shipper looks whether a whole batch waits
-_BAD_VALUES: Final = (ValueError, TypeError, ArithmeticError)
-
-_ANY: Final = LedgerRecord(
-    id="",
-    request_id="",
-    started_at=0,
-    ended_at=0,
-    protocol=Wire.ANTHROPIC,
-    endpoint=Endpoint.MESSAGES,
-    provider="",
-    outcome=Outcome.OK,
-)
-
 _log = logging.getLogger(__name__)
 
 
@@ -80,8 +64,6 @@ class Shipper:
 
     async def run(self) -> None:
         """Ship what comes, until cancelled."""
-        # the first table of a process takes seconds (pyarrow imports pandas for it): no record should wait for that
-        await asyncio.to_thread(record_table, [_ANY])
         while True:
             shipped = await self._ship()
             if self._backoff_s:
@@ -133,14 +115,14 @@ class Shipper:
             return 0
         # first of all: while no store answers, nothing need be read from the disk again and again
         self._store = self._store or self._connect()
-        first, records = self._spool.read(self._spool.shipped, self._batch_records)
+        first, records = self._spool.read_encoded(self._spool.shipped, self._batch_records)
         if records:
             self._put(self._store, first, records)
         return len(records)
 
-    def _put(self, store: RecordStore, first: int, records: Sequence[LedgerRecord]) -> None:
+    def _put(self, store: RecordStore, first: int, records: Sequence[bytes]) -> None:
         last = first + len(records) - 1
-        offset = store.put(rows(records), spool_id=self._spool.spool_id, first=first, last=last)
+        offset = store.put(encoded_table(records), spool_id=self._spool.spool_id, first=first, last=last)
         if offset < last:
             raise StoreError(f"the store says it has record {offset} of a batch up to {last}")
         self._spool.acknowledged(offset)
@@ -152,20 +134,3 @@ class Shipper:
         self.last_error = f"{type(error).__name__}: {error}"
         self.close()
         self._backoff_s = min(self._backoff_s * 2 or FIRST_BACKOFF_S, LAST_BACKOFF_S)
-
-
-def rows(records: Sequence[LedgerRecord]) -> pa.Table:
-    """The records as rows of `requests`; one that cannot be one goes without the values that may be at fault."""
-    try:
-        return record_table(records)
-    except _BAD_VALUES:
-        return record_table([_fit(record) for record in records])
-
-
-def _fit(record: LedgerRecord) -> LedgerRecord:
-    try:
-        record_table([record])
-    except _BAD_VALUES:
-        _log.exception("record %s does not fit the ledger and is stored without its counts", record.id)
-        return bare(record)
-    return record

@@ -14,15 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
 from data.model import LedgerRecord, RequestStart
-from proxy.recovery import Recovered, recover
+from proxy.recovery import Recovered, decoded_records, recover
 from proxy.segment_log import SegmentLog, Write, remove
 from proxy.segment_reader import SegmentReader
-from proxy.segments import Kind, Segment, encoded
+from proxy.segments import Kind, Segment, encoded, payload_of
 from proxy.spool_errors import SpoolBusy, SpoolFull
 from proxy.spool_folder import identity, lock_folder
 from proxy.storable import storable
@@ -51,6 +51,14 @@ class SpoolBacklog:
     in_flight: int
 
 
+class _Written(NamedTuple):
+    """An END frame: its number, when the record's call ended, and its bytes."""
+
+    sequence: int
+    ended_us: int
+    frame: bytes
+
+
 class Spool:
     """One folder's spool, open in this process alone. Every method may be called from any thread."""
 
@@ -65,7 +73,7 @@ class Spool:
         self._shipped = recovered.shipped
         self._floor: Callable[[], int] | None = None
         self._flights: dict[str, Segment] = {}
-        self._tail: deque[tuple[int, LedgerRecord]] = deque()
+        self._tail: deque[_Written] = deque()
         self._waiting: deque[tuple[int, LedgerRecord]] = deque()  # ended, and not written yet
         self._reader = SegmentReader()
         self._trouble = ""
@@ -114,6 +122,11 @@ class Spool:
             raise
         spool._thread.start()
         return spool
+
+    @property
+    def folder(self) -> Path:
+        """Where it is; this process alone holds the folder."""
+        return self._folder
 
     @property
     def next_sequence(self) -> int:
@@ -172,6 +185,11 @@ class Spool:
         self._wake()
 
     def read(self, after: int, limit: int) -> tuple[int, list[LedgerRecord]]:
+        """Like `read_encoded`, decoded."""
+        first, records = self.read_encoded(after, limit)
+        return first, decoded_records(records)
+
+    def read_encoded(self, after: int, limit: int) -> tuple[int, list[bytes]]:
         """Durable records behind `after`, at most `limit`, without a gap: the first one's number, and they.
 
         The list is empty where there are none. The number is `after + 1` unless damage has eaten records.
@@ -180,9 +198,9 @@ class Spool:
             count = min(limit, self._durable - after)
             if count <= 0:
                 return after + 1, []
-            if self._tail and self._tail[0][0] <= after + 1:
-                begin = after + 1 - self._tail[0][0]
-                return after + 1, [record for _, record in islice(self._tail, begin, begin + count)]
+            if self._tail and self._tail[0].sequence <= after + 1:
+                begin = after + 1 - self._tail[0].sequence
+                return after + 1, [payload_of(written.frame) for written in islice(self._tail, begin, begin + count)]
             segments, durable = list(self._log.segments), self._durable
         return self._reader.read(segments, after, limit, durable)
 
@@ -196,7 +214,7 @@ class Spool:
             if offset <= self._shipped:
                 return
             self._shipped = min(offset, self._written)
-            while self._tail and self._tail[0][0] <= self._shipped:
+            while self._tail and self._tail[0].sequence <= self._shipped:
                 self._tail.popleft()
             try:
                 self._append(encoded(Kind.SHIPPED, self._shipped))
@@ -244,37 +262,37 @@ class Spool:
     def _write_waiting(self, start: RequestStart | None = None) -> Segment | None:
         """Write what waits, with `start` behind it where one write takes both; return where that one went, or None."""
         while self._waiting:
-            group = list(islice(self._waiting, _AT_ONCE))
+            group = [_encoded(*waiting) for waiting in islice(self._waiting, _AT_ONCE)]
             behind = start if len(group) == len(self._waiting) else None
             try:
-                segment = self._append(_frames(group, behind))
+                segment = self._append(_joined(group, behind))
             except OSError:
                 if len(group) == 1 and behind is None:
                     raise
                 group, behind = group[:1], None  # a disk without room for all may have some for one
-                segment = self._append(_frames(group, None))
-            for sequence, record in group:
-                self._waiting.popleft()
-                self._wrote(sequence, record, segment)
+                segment = self._append(_joined(group, None))
+            for written in group:
+                _, record = self._waiting.popleft()
+                self._wrote(written, record.id, segment)
             if behind is not None:
                 return segment
         return None
 
-    def _wrote(self, sequence: int, record: LedgerRecord, segment: Segment) -> None:
-        segment.ended(sequence, record.ended_at)
-        self._written = sequence
-        self._tail.append((sequence, record))
+    def _wrote(self, written: _Written, record_id: str, segment: Segment) -> None:
+        segment.ended(written.sequence, written.ended_us)
+        self._written = written.sequence
+        self._tail.append(written)
         if len(self._tail) > TAIL_RECORDS:
             self._tail.popleft()
-        if (started := self._flights.pop(record.id, None)) is not None:
+        if (started := self._flights.pop(record_id, None)) is not None:
             started.in_flight -= 1
 
     def _append(self, frames: bytes) -> Segment:
         return self._log.append(frames, next_sequence=self._written + 1)
 
     def _oldest_us(self, unshipped: list[Segment]) -> int | None:
-        if self._tail and self._tail[0][0] == self._shipped + 1:
-            return self._tail[0][1].ended_at
+        if self._tail and self._tail[0].sequence == self._shipped + 1:
+            return self._tail[0].ended_us
         if unshipped:
             return unshipped[0].first_us
         return self._waiting[0][1].ended_at if self._waiting else None
@@ -313,8 +331,12 @@ class Spool:
         return not waiting
 
 
-def _frames(records: Iterable[tuple[int, LedgerRecord]], start: RequestStart | None) -> bytes:
-    frames = [_frame(Kind.END, sequence, record) for sequence, record in records]
+def _encoded(sequence: int, record: LedgerRecord) -> _Written:
+    return _Written(sequence, record.ended_at, _frame(Kind.END, sequence, record))
+
+
+def _joined(ends: Iterable[_Written], start: RequestStart | None) -> bytes:
+    frames = [end.frame for end in ends]
     if start is not None:
         frames.append(_frame(Kind.START, 0, start))
     return b"".join(frames)

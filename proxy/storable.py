@@ -1,10 +1,8 @@
-"""The last resorts for a record that cannot be stored: the same record without what stands in the way."""
+"""The last resort for a record that cannot be encoded: the same record without what stands in the way."""
 
 from typing import Any, TypeVar
 
 import msgspec
-
-from data.model import CostStatus, LedgerRecord
 
 R = TypeVar("R", bound=msgspec.Struct)
 _LARGEST = 2**63 - 1
@@ -14,27 +12,6 @@ def storable(record: R) -> R:
     """The record with valid UTF-8, integers of 64 bits and tags of text: a row with faults beats a lost one."""
     changes: dict[str, Any] = {name: _storable(getattr(record, name)) for name in record.__struct_fields__}
     return msgspec.structs.replace(record, **changes)
-
-
-def bare(record: LedgerRecord) -> LedgerRecord:
-    """Who asked what and how it ended, without the counts and the cost; the note says so."""
-    kept = ("id", "request_id", "source", "key", "user", "team", "project", "session", "agent")
-    known = (
-        "protocol",
-        "endpoint",
-        "provider",
-        "model_requested",
-        "model",
-        "stream",
-        "outcome",
-        "started_at",
-        "ended_at",
-    )
-    return LedgerRecord(
-        **{name: getattr(record, name) for name in (*kept, *known)},
-        cost_status=CostStatus.UNPRICED,
-        cost_note="values of this record did not fit the ledger and were left out",
-    )
 
 
 def _storable(value: Any) -> Any:

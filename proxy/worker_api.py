@@ -35,12 +35,13 @@ class WorkerApi:
         """Return where the worker has what `request` asks for."""
         return URL(self._base + request.rel_url.raw_path_qs, encoded=True)
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the worker's answer."""
+    async def handle(self, request: web.Request, *, most: int | None = None) -> web.StreamResponse:
+        """Answer with the worker's answer; a body may have `most` bytes where that is less than any other may."""
+        most = _MAX_BODY_BYTES if most is None else most
         try:
-            body = await read_body(request, _MAX_BODY_BYTES)
+            body = await read_body(request, most)
         except BodyTooLarge:
-            return problem(413, "Content Too Large", f"A body may have {_MAX_BODY_BYTES} bytes.")
+            return problem(413, "Content Too Large", f"A body may have {most} bytes.")
         except ClientGone as error:
             return problem(400, "Bad Request", str(error))
         reply = Reply(request)

@@ -11,7 +11,7 @@ from sqlalchemy import Select, Table, case, func, or_, select, update
 
 from data import bulk
 from data.queries import rates
-from data.queries.notifications import BUNDLED, SILENT
+from data.queries.notifications import ASIDE, BUNDLED, SILENT
 from data.schema import alert_events, alert_instances, alerts, notifications, rule_health, rules
 from data.store import Statement, Store
 
@@ -88,7 +88,8 @@ def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame
     """What each channel was told, or not, about these rules, oldest first; since then, and all of open incidents.
 
     Columns: id, rule_id, alert_id, group_key, channel, reason, held, at, silent. What was held back and then told with
-    others counts with the reason it had at first, from when it was told. Stand-ins are left out.
+    others counts with the reason it had at first, from when it was told. Stand-ins are left out, and what only keeps
+    records in step.
     """
     still_open = select(alerts.c.id).where(alerts.c.rule_id.in_(rule_ids), alerts.c.status.in_(OPEN))
     n = notifications.c
@@ -98,9 +99,8 @@ def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame
     silent = (n.status == SILENT).label("silent")
     question = select(n.id, n.rule_id, n.alert_id, n.group_key, n.channel, reason, n.held, at.label("at"), silent)
     recent = or_(at >= since, n.alert_id.in_(still_open))
-    return store.frame(
-        question.where(n.rule_id.in_(rule_ids), n.fallback_of == "", n.alert_id != "", recent).order_by(n.id)
-    )
+    spoken = question.where(n.rule_id.in_(rule_ids), n.fallback_of == "", n.reason.not_in(ASIDE))
+    return store.frame(spoken.where(n.alert_id != "", recent).order_by(n.id))
 
 
 def inhibiting(store: Store) -> pl.DataFrame:
@@ -200,6 +200,13 @@ def touching(alert_id: str, version: int | None) -> Statement:
 def assigning(alert_id: str, assignee: str) -> Statement:
     """Give an incident to somebody, '' to nobody."""
     return Statement(update(alerts).where(alerts.c.id == alert_id).values(assignee=assignee), expect=1)
+
+
+def releasing(alert_id: str) -> Statement:
+    """Mark an acknowledged incident as taken on by nobody any more."""
+    values = {"status": FIRING, "acknowledged_at": None, "acknowledged_by": "", "acknowledged_until": None}
+    taken = (alerts.c.id == alert_id) & (alerts.c.status == ACKNOWLEDGED)
+    return Statement(update(alerts).where(taken).values(**values), expect=1)
 
 
 def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Select, and_, exists, func, insert, literal, or_, select, union_all, update
 
-from data.schema import audit_log, delivery_attempts, inbox, notifications
+from data.schema import audit_log, channels, delivery_attempts, inbox, notifications
 from data.store import Statement, Store
 
 PENDING, SENT, FAILED, SILENT = "pending", "sent", "failed", "silent"
@@ -15,6 +15,8 @@ PENDING, SENT, FAILED, SILENT = "pending", "sent", "failed", "silent"
 BUNDLED = "bundled"
 #: Results of an attempt; `sending` until the answer is known, `unknown` if it never will be.
 SENDING, UNKNOWN = "sending", "unknown"
+#: Reasons of notices about what people did, which say nothing of when a channel is told next.
+ASIDE = ("acknowledgement", "unacknowledged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,12 @@ def _waiting() -> Select[Any]:
 
 def _notifications(store: Store, question: Select[Any]) -> list[NotificationRow]:
     return [NotificationRow(**row) for row in store.frame(question).iter_rows(named=True)]
+
+
+def parts(store: Store, notification_id: str) -> list[NotificationRow]:
+    """What a bundle carries, incident by incident."""
+    wanted = select(notifications).where(notifications.c.bundle == notification_id).order_by(notifications.c.id)
+    return _notifications(store, wanted)
 
 
 def by_id(store: Store, notification_id: str) -> NotificationRow | None:
@@ -175,6 +183,81 @@ def attempts(store: Store, notification_ids: list[str]) -> pl.DataFrame:
     return store.frame(select(delivery_attempts).where(wanted).order_by(*order))
 
 
+def earlier(store: Store, alert_id: str, channel: str) -> str:
+    """The provider's id of the last message that reached a channel about an incident, '' for none."""
+    of, made = notifications.c, delivery_attempts.c
+    question = select(made.provider_id).join(notifications, of.id == made.notification_id)
+    told = question.where(of.alert_id == alert_id, of.channel == channel, made.result == SENT, made.provider_id != "")
+    found = store.frame(told.order_by(made.id.desc()).limit(1))["provider_id"].to_list()
+    return str(found[0]) if found else ""
+
+
+def last_results(store: Store, channel: str, limit: int) -> list[tuple[str, datetime]]:
+    """How the last sends through a channel ended, newest first, and when; without those asked for patience (429)."""
+    made = delivery_attempts.c
+    told = made.result.in_(("sent", "retry", "failed")) & or_(made.status.is_(None), made.status != 429)
+    question = select(made.result, made.finished_at).where(made.channel == channel, told)
+    return store.frame(question.order_by(made.id.desc()).limit(limit)).rows()
+
+
+def refused_since(store: Store, channel: str) -> tuple[datetime | None, int]:
+    """Since when a channel's receiver has refused everything, and how many notifications; (None, 0): it has not.
+
+    Counted from the last success, or from when the channel was last changed. No answer at all, or one that tells of
+    trouble over there (5xx), is no refusal.
+    """
+    made = delivery_attempts.c
+    changed = select(func.max(channels.c.updated_at)).where(channels.c.name == channel).scalar_subquery()
+    arrived = select(func.max(made.started_at)).where(made.channel == channel, made.result == SENT).scalar_subquery()
+    since = func.greatest(changed, arrived)
+    refused = (made.result == FAILED) & made.status.between(300, 499) & or_(since.is_(None), made.started_at > since)
+    question = select(func.min(made.started_at).label("since"), func.count(made.notification_id.distinct()).label("n"))
+    found = store.frame(question.where(made.channel == channel, refused)).row(0)
+    return found[0], int(found[1])
+
+
+def postponing(channel: str, *, now: datetime, until: datetime) -> Statement:
+    """Let what is due to a channel that rests, and has no other to go to, wait until then."""
+    n = notifications.c
+    waiting = (n.channel == channel) & (n.status == PENDING) & (n.due_at <= now) & (n.fallback == "[]")
+    free = or_(n.claimed_until.is_(None), n.claimed_until < now)
+    return Statement(update(notifications).where(waiting, free).values(due_at=until))
+
+
+def stood_in(store: Store, alert_id: str) -> list[NotificationRow]:
+    """What was sent, or is about to be, about an incident in place of a channel that failed, oldest first."""
+    n = notifications.c
+    wanted = (n.alert_id == alert_id) & (n.fallback_of != "") & n.status.in_((SENT, PENDING))
+    return _notifications(store, select(notifications).where(wanted).order_by(n.id))
+
+
+def adding_once(row: NotificationRow, *, status: str) -> Statement:
+    """Put a notification into the outbox unless its channel was told this `status` of the incident before."""
+    n = notifications.c
+    told = func.json_extract_string(n.notice, "$.status") == status
+    known = exists().where(n.alert_id == row.alert_id, n.channel == row.channel, n.status != SILENT, told)
+    literals = [literal(value, n[name].type) for name, value in _values(row).items()]
+    return Statement(insert(notifications).from_select(list(_values(row)), select(*literals).where(~known)))
+
+
+def reviving(row: NotificationRow, *, at: datetime) -> Statement:
+    """Make a failed notification pending again; fails when it is not as it was read."""
+    n = notifications.c
+    same = (n.id == row.id) & (n.status == FAILED) & (n.attempts == row.attempts)
+    values = {"status": PENDING, "due_at": at, "finished_at": None}
+    return Statement(update(notifications).where(same).values(**values), expect=1)
+
+
+def last_told(store: Store, alert_ids: list[str], channels: list[str]) -> list[NotificationRow]:
+    """The newest notification of each of these incidents to each of these channels, sent or about to be."""
+    n = notifications.c
+    place = func.row_number().over(partition_by=(n.alert_id, n.channel), order_by=n.id.desc()).label("place")
+    spoken = n.alert_id.in_(alert_ids) & n.channel.in_(channels) & n.status.in_((SENT, PENDING))
+    ranked = select(notifications, place).where(spoken).subquery("ranked")
+    columns = [ranked.c[column.name] for column in notifications.columns]
+    return _notifications(store, select(*columns).where(ranked.c.place == 1).order_by(ranked.c.id))
+
+
 def backlog(store: Store, now: datetime) -> dict[str, Any]:
     """How many notifications wait, and since when the oldest is overdue: `pending`, `oldest_due_at`."""
     question = select(func.count().label("pending"), func.min(notifications.c.due_at).label("oldest_due_at"))
@@ -205,6 +288,11 @@ def posting(row: InboxRow) -> Statement:
     values = select(*(literal(getattr(row, column.name), column.type) for column in columns))
     new = ~exists().where(inbox.c.id == row.id)
     return Statement(insert(inbox).from_select([column.name for column in columns], values.where(new)))
+
+
+def is_posted(store: Store, message_id: str) -> bool:
+    """Whether the inbox has a message of this id."""
+    return bool(store.frame(select(inbox.c.id).where(inbox.c.id == message_id)).height)
 
 
 def messages(store: Store, *, unread_only: bool = False, before: str = "", limit: int = 50) -> pl.DataFrame:

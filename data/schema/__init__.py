@@ -9,13 +9,15 @@ from data.schema.alerting import (
     delivery_attempts,
     inbox,
     notifications,
+    provider_events,
     rate_buckets,
     rule_health,
     rule_versions,
     rules,
     silences,
 )
-from data.schema.configuration import api_keys, audit_log, budgets, leases
+from data.schema.configuration import api_keys, audit_log, budgets, jobs, leases
+from data.schema.crosstalk import crosstalk_messages, crosstalk_sessions
 from data.schema.ledger import (
     METADATA,
     MONEY,
@@ -45,14 +47,18 @@ __all__ = [
     "audit_log",
     "budgets",
     "channels",
+    "crosstalk_messages",
+    "crosstalk_sessions",
     "delivery_attempts",
     "derived_ids",
     "inbox",
     "ingest_offsets",
+    "jobs",
     "latency_hour",
     "latency_minute",
     "leases",
     "notifications",
+    "provider_events",
     "rate_buckets",
     "requests",
     "rule_health",

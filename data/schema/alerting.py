@@ -219,3 +219,12 @@ delivery_attempts = Table(
     Column("error", String, nullable=False, default=""),
     Column("provider_id", String, nullable=False, default=""),
 )
+
+#: What providers told us that was obeyed: one row an event, so that a second copy changes nothing.
+provider_events = Table(
+    "provider_events",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("channel_id", String, nullable=False),
+    Column("at", DateTime, nullable=False),
+)

@@ -1,6 +1,6 @@
 """Keys and budgets, who changed what, and who may act. Times are naive UTC."""
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Integer, String, Table
 
 from data.schema.ledger import METADATA
 
@@ -47,4 +47,17 @@ leases = Table(
     Column("holder", String, nullable=False),
     Column("token", BigInteger, nullable=False),
     Column("expires_at", DateTime, nullable=False),
+)
+
+#: What the worker does regularly beside evaluating rules: one row a job, its last run.
+jobs = Table(
+    "jobs",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("started_at", DateTime, nullable=False),
+    Column("duration_ms", Double, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    Column("result", String, nullable=False),
+    Column("runs", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
 )

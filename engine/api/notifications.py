@@ -11,9 +11,10 @@ from data.queries import notifications as queries
 from data.store import Store
 from engine import incidents
 from engine.api import parameters
-from engine.api.reading import answer, listed, page, paged, posted
+from engine.api.reading import actor, answer, listed, page, paged, posted
 from engine.api.routes import DESK, LISTING, SOCKETS, Route
 from engine.audit import clock
+from engine.replay import replay
 
 HEARTBEAT_S = 20.0
 
@@ -41,6 +42,14 @@ async def history(request: web.Request) -> web.Response:
         rule_id=query.get("rule", ""),
     )
     return answer(paged(await asyncio.to_thread(incidents.with_attempts, store, found), limit))
+
+
+async def again(request: web.Request) -> web.Response:
+    """Send a failed notification once more and show what the receiver answered."""
+    desk, wanted = request.app[DESK], request.match_info["id"]
+    done = await replay(desk.store, desk.box, desk.hub, wanted, by=actor(request), public_url=desk.public_url)
+    desk.outbox.set()
+    return answer(done)
 
 
 async def inbox(request: web.Request) -> web.Response:
@@ -112,6 +121,7 @@ ROUTES = (
         query=(parameters.chosen("unread", "Only unread ones", "0", "1", "true", "false"), "limit", "cursor"),
         result=LISTING,
     ),
+    Route("POST", "/api/notifications/{id}/replay", again, "Send a failed notification once more, at once"),
     Route("POST", "/api/notifications/inbox/read", read, "Mark messages as read", ReadBody),
     Route("GET", "/ws/notifications", socket, "Messages as they arrive (WebSocket)", good=101),
 )

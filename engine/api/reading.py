@@ -46,13 +46,13 @@ def _keyed(value: Any) -> Any:
 
 async def body(request: web.Request) -> dict[str, Any]:
     """The JSON object that was posted; {} without a body. Raises BadRequest."""
-    raw = await _read(request)
-    if not raw:
+    sent = await raw(request)
+    if not sent:
         return {}
     if request.content_type not in {"application/json", "application/octet-stream"}:
         raise web.HTTPUnsupportedMediaType(text="post JSON, with Content-Type: application/json")
     try:
-        value = orjson.loads(raw)
+        value = orjson.loads(sent)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -60,7 +60,8 @@ async def body(request: web.Request) -> dict[str, Any]:
     return value
 
 
-async def _read(request: web.Request) -> bytes:
+async def raw(request: web.Request) -> bytes:
+    """The body as it came; raises BadRequest."""
     try:
         return await request.read()
     except (web.RequestPayloadError, HttpProcessingError, ClientError, ConnectionError) as error:

@@ -1,13 +1,17 @@
 """What a channel is: a name, a form to fill in, which of its fields are secret, and `notify`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import structs
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from engine import templates
 from engine.bucket import Limit
+from engine.channels.values import check_words, values_of
+from engine.errors import TemplateFault
 from engine.notice import Notice
 
 #: How much of a receiver's answer is kept.
@@ -17,12 +21,14 @@ ANSWER_CHARS = 500
 class ChannelConfig(BaseModel):
     """Base of the channels' forms. `allow_private` lifts the guard against internal addresses.
 
+    `message` is a template over the notice that stands for the rule's own words in this channel.
     At most `burst` notices are sent at once and `per_minute` on average; those over it are told in one digest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     allow_private: bool = False
+    message: Annotated[str, Field(max_length=4000), AfterValidator(check_words)] = ""
     per_minute: float = Field(Limit().per_minute, gt=0, le=6000, allow_inf_nan=False)
     burst: int = Field(Limit().burst, ge=1, le=10_000)
 
@@ -38,11 +44,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One attempt: `id` is the notification's and the same for every attempt, `at` is this attempt's time."""
+    """One attempt: `id` is the notification's and the same for every attempt, `at` is this attempt's time.
+
+    `earlier` is the provider's id of the last message about the same incident, for kinds that change it in place.
+    """
 
     id: str
     at: datetime
     attempt: int = 1
+    earlier: str = ""
 
 
 class Wire(Protocol):
@@ -58,17 +68,39 @@ class Wire(Protocol):
 Notify = Callable[[Any, Notice, Delivery, Wire], Awaitable[Receipt]]
 
 
+def nobody(fields: Mapping[str, Any]) -> bool:
+    """For kinds of channel that are not told of acknowledgements."""
+    del fields
+    return False
+
+
+def worded(config: ChannelConfig, notice: Notice) -> Notice:
+    """The notice in this channel's own words; where these cannot be made, as it was, flagged."""
+    if not config.message:
+        return notice
+    try:
+        return structs.replace(notice, message=templates.render(config.message, values_of(notice)))
+    except TemplateFault as fault:
+        return structs.replace(notice, flaw=f"the channel's message: {fault}")
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelKind:
-    """One kind of channel: `notify(config, notice, delivery, wire)` returns a receipt or raises DeliveryError."""
+    """One kind of channel: `notify(config, notice, delivery, wire)` returns a receipt or raises DeliveryError.
+
+    `preview(config, notice, delivery)` is what would be sent, as JSON.
+    """
 
     name: str
     label: str
     config: type[ChannelConfig]
     notify: Notify
+    preview: Callable[[Any, Notice, Delivery], Any]
     #: fields of `config` that are encrypted at rest and never shown again
     secrets: frozenset[str] = frozenset()
     #: fills in what the person left out when a channel is made (a generated signing secret)
     complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
-    #: takes many incidents in one notice; not where the receiver keeps one thing an incident, opened and closed by id
-    bundles: bool = False
+    #: seconds between two sends that its provider asks for
+    pause_s: float = 0.0
+    #: whether a channel with these fields (secrets left out) is also told when somebody takes an incident on
+    follows: Callable[[Mapping[str, Any]], bool] = nobody

@@ -14,12 +14,11 @@ from pydantic import AfterValidator, Field
 
 from engine.channels.channel import ANSWER_CHARS, ChannelConfig, ChannelKind, Delivery, Receipt, Wire
 from engine.channels.guard import BlockedAddress, connect
+from engine.channels.plain import colour, lines, links, text_of
 from engine.errors import DeliveryError
-from engine.notice import Notice, NoticeStatus, facts
+from engine.notice import Notice, facts
 
 TIMEOUT_S = 15.0
-_COLOURS = {"critical": "#b91c1c", "high": "#dc2626", "medium": "#d97706", "low": "#2563eb", "info": "#64748b"}
-_RESOLVED = "#15803d"
 
 
 def _address(text: str) -> str:
@@ -136,44 +135,35 @@ def _one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def _lines(notice: Notice) -> list[str]:
-    mark = ["This is a test of the channel; nothing is wrong."] if notice.test else []
-    flaw = [f"The message could not be made as configured: {notice.flaw}"] if notice.flaw else []
-    return [line for line in (*mark, notice.summary, notice.message, *flaw) if line]
-
-
-def _links(notice: Notice) -> list[tuple[str, str]]:
-    named = (("Acknowledge or resolve", notice.alert_url), ("Rule", notice.rule_url), ("Runbook", notice.runbook))
-    return [(name, url) for name, url in named if url]
-
-
-def text_of(notice: Notice) -> str:
-    """The plain part."""
-    width = max(len(name) for name, _ in facts(notice))
-    table = "\n".join(f"{name:<{width}}  {value}" for name, value in facts(notice))
-    urls = "\n".join(f"{name}: {url}" for name, url in _links(notice))
-    return "\n\n".join(part for part in (notice.headline, *_lines(notice), table, urls) if part) + "\n"
-
-
 def html_of(notice: Notice) -> str:
     """The HTML part: the same facts with the severity's colour; every value is escaped."""
-    resolved = notice.status is NoticeStatus.RESOLVED
-    colour = _RESOLVED if resolved else _COLOURS.get(notice.severity, _COLOURS["info"])
-    words = "".join(f'<p style="margin:0 0 12px;white-space:pre-line">{escape(line)}</p>' for line in _lines(notice))
+    words = "".join(f'<p style="margin:0 0 12px;white-space:pre-line">{escape(line)}</p>' for line in lines(notice))
     rows = "".join(
         f'<tr><td style="padding:2px 16px 2px 0;color:#64748b">{escape(name)}</td>'
         f'<td style="padding:2px 0"><strong>{escape(value)}</strong></td></tr>'
         for name, value in facts(notice)
     )
-    urls = " &middot; ".join(f'<a href="{escape(url)}">{escape(name)}</a>' for name, url in _links(notice))
+    urls = " &middot; ".join(f'<a href="{escape(url)}">{escape(name)}</a>' for name, url in links(notice))
     return (
         '<div style="font-family:system-ui,sans-serif;font-size:14px;color:#0f172a">'
-        f'<div style="border-left:4px solid {colour};padding:4px 0 4px 16px">'
+        f'<div style="border-left:4px solid {colour(notice)};padding:4px 0 4px 16px">'
         f'<h2 style="font-size:16px;margin:0 0 12px">{escape(notice.headline)}</h2>'
         f'{words}<table style="border-collapse:collapse;margin:0 0 12px">{rows}</table>{urls}</div></div>'
     )
 
 
+def preview(config: EmailConfig, notice: Notice, delivery: Delivery) -> dict[str, str]:
+    """The mail's parts."""
+    made = compose(config, notice, delivery)
+    heads = {name.lower(): str(made[name]) for name in ("From", "To", "Subject")}
+    return {**heads, "text": text_of(notice), "html": html_of(notice)}
+
+
 EMAIL = ChannelKind(
-    name="email", label="Email", config=EmailConfig, notify=notify, secrets=frozenset({"password"}), bundles=True
+    name="email",
+    label="Email",
+    config=EmailConfig,
+    notify=notify,
+    preview=preview,
+    secrets=frozenset({"password"}),
 )

@@ -7,6 +7,11 @@ resolves differently the second time.
 import asyncio
 import ipaddress
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -20,6 +25,10 @@ _NOT_PUBLIC = tuple(
 
 class BlockedAddress(Exception):
     """The address is loopback, link-local, private or otherwise not public."""
+
+
+class BlockedConnection(BlockedAddress, OSError):
+    """The same to code that clears up after an OSError of its socket."""
 
 
 def is_public(text: str) -> bool:
@@ -78,3 +87,43 @@ async def connect(host: str, port: int, *, allow_private: bool) -> socket.socket
         else:
             return made
     raise fault
+
+
+_refusals: ContextVar[list[str] | None] = ContextVar("refusals", default=None)
+_SENDING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+
+
+@contextmanager
+def guarding() -> Iterator[list[str]]:
+    """For code that makes its own sockets: in this context none of them reaches an internal address.
+
+    Gives the list that the refusals are added to: such code tends to swallow the BlockedConnection that it runs into.
+    """
+    _watch()
+    refusals: list[str] = []
+    token = _refusals.set(refusals)
+    try:
+        yield refusals
+    finally:
+        _refusals.reset(token)
+
+
+@cache
+def _watch() -> None:
+    """Look at every connection of this process from now on; a hook cannot be taken off again (PEP 578)."""
+    sys.addaudithook(_seen)
+
+
+def _seen(event: str, arguments: tuple[object, ...]) -> None:
+    if event not in _SENDING:
+        return
+    refusals = _refusals.get()
+    if refusals is None:
+        return
+    address = arguments[1]
+    host = str(address[0]) if isinstance(address, tuple) else ""
+    try:
+        require_public(host)
+    except (BlockedAddress, ValueError) as error:
+        refusals.append(str(error) if host else "only addresses of the public internet are sent to")
+        raise BlockedConnection(refusals[-1]) from error

@@ -1,5 +1,7 @@
 """The one place where channels speak HTTP: guard, time limit, and which answers are worth another try."""
 
+import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -7,11 +9,13 @@ from typing import Self
 
 import aiohttp
 
-from engine.channels.channel import ANSWER_CHARS, Receipt
+from engine.channels.channel import Receipt
 from engine.channels.guard import BlockedAddress, guarded_socket
 from engine.errors import DeliveryError
 
 TIMEOUT_S = 15.0
+#: How long, and how far, an answer's text is read; it says how things went only to a reader of JSON.
+BODY_TIMEOUT_S, MOST_READ = 3.0, 64 * 1024
 _USER_AGENT = "claude-proxy-analytics"
 
 
@@ -67,9 +71,16 @@ class HttpSender:
 
 
 async def _beginning(answer: aiohttp.ClientResponse) -> str:
-    """More than is kept: a secret in it is only recognised whole."""
-    raw = await answer.content.read(4 * ANSWER_CHARS)
-    return raw.decode("utf-8", errors="replace")
+    """More than is kept: a secret in it is only recognised whole.
+
+    The status has decided by now: an answer that drips, breaks off or never ends is kept as far as it came.
+    """
+    kept = bytearray()
+    with suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            while len(kept) < MOST_READ and (piece := await answer.content.read(MOST_READ - len(kept))):
+                kept += piece
+    return kept.decode("utf-8", errors="replace")
 
 
 def _refusal(answer: aiohttp.ClientResponse, text: str, now: datetime) -> DeliveryError:

@@ -1,6 +1,7 @@
 """The app's own inbox: a row that stays unread until somebody reads it."""
 
 from engine.channels.channel import ChannelConfig, ChannelKind, Delivery, Receipt, Wire
+from engine.channels.plain import lines
 from engine.notice import Notice
 
 
@@ -15,4 +16,10 @@ async def notify(config: InAppConfig, notice: Notice, delivery: Delivery, wire: 
     return Receipt(answer="stored", provider_id=delivery.id)
 
 
-IN_APP = ChannelKind(name="in_app", label="In the app", config=InAppConfig, notify=notify, bundles=True)
+def preview(config: InAppConfig, notice: Notice, delivery: Delivery) -> dict[str, str]:
+    """What the inbox shows."""
+    del config, delivery
+    return {"title": notice.headline, "body": "\n".join(lines(notice))}
+
+
+IN_APP = ChannelKind(name="in_app", label="In the app", config=InAppConfig, notify=notify, preview=preview)

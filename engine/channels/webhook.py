@@ -1,5 +1,6 @@
 """Webhooks as Standard Webhooks 1.0 has them: signed, with an id that stays the same over retries."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -9,6 +10,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
+import orjson
 from pydantic import AfterValidator, Field, HttpUrl, model_validator
 
 from engine.channels.bodies import Body, check_template, render
@@ -94,7 +96,8 @@ def signatures(message_id: str, timestamp: int, body: bytes, keys: Iterable[str]
 
 async def notify(config: WebhookConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:
     """Post the signed notice; raises DeliveryError."""
-    body = render(config.body, config.template, notice)
+    # a template may take its time, which is not the event loop's
+    body = await asyncio.to_thread(render, config.body, config.template, notice)
     timestamp = int(delivery.at.timestamp())
     headers = {
         **config.headers,
@@ -106,6 +109,12 @@ async def notify(config: WebhookConfig, notice: Notice, delivery: Delivery, wire
     return await wire.post(str(config.url), body=body, headers=headers, allow_private=config.allow_private)
 
 
+def preview(config: WebhookConfig, notice: Notice, delivery: Delivery) -> Any:
+    """The body."""
+    del delivery
+    return orjson.loads(render(config.body, config.template, notice))
+
+
 def _complete(fields: dict[str, Any]) -> dict[str, Any]:
     return fields if fields.get("secret") else {**fields, "secret": new_secret()}
 
@@ -115,7 +124,7 @@ WEBHOOK = ChannelKind(
     label="Webhook",
     config=WebhookConfig,
     notify=notify,
+    preview=preview,
     secrets=frozenset({"secret", "previous_secret", "headers"}),
     complete=_complete,
-    bundles=True,
 )

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer, unused_port
 
 from app.traffic import Person, drive
 from data.demo_team import MEMBERS, OPUS_BEFORE, TEAM
-from proxy.attribution import attribute
+from proxy.attribution import attribute, said_by
 from proxy.simulated.server import BOOKS, make_app
 from proxy.simulated.settings import SimulatedSettings
 
@@ -77,7 +77,7 @@ async def test_a_proxy_that_is_away_is_tried_again_and_the_end_comes_when_asked(
 @pytest.mark.parametrize("member", TEAM, ids=lambda member: member.user)
 def test_a_call_says_whose_it_is_as_the_history_does(member):
     call = Person(member, Random(1)).next_call()
-    who = attribute(call.headers)
+    who = attribute(said_by(call.headers))
     assert (who.key, who.user, who.team) == (member.key, member.user, member.team)
     assert who.project in member.projects
     assert bool(who.session) is member.traits.has_sessions

@@ -45,6 +45,7 @@ WITH drawn AS (
     FROM drawn
 )
 SELECT '{number}-' || i AS id, '{number}-' || i AS request_id, CASE WHEN e < 0.01 THEN 2 ELSE 1 END AS attempt,
+    CASE WHEN e < 0.01 THEN 'retry' ELSE 'first' END AS cause, '' AS credential,
     moment - INTERVAL 5 SECOND AS started_at, moment AS ended_at, 'demo' AS source,
     'key-' || k AS "key", 'user-' || k AS "user", 'team-' || (k % 5) AS team,
     'project-' || ((k + (i % 2)) % 12) AS project,

@@ -2,6 +2,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from data.encoded_records import encoded_table
 from data.errors import QueryRejected
 from data.records import record_table
 from tests.data.ledger import record
@@ -75,3 +76,13 @@ def test_a_missing_value_undoes_the_whole_batch(store):
         store.put(rows, spool_id="s", first=1, last=2)
     assert ids(store) == []
     assert store.sql("SELECT count(*) FROM usage_minute").item() == 0
+
+
+def test_records_come_encoded_too(store):
+    records = [record(number) for number in range(1, 4)]
+    encoded = encoded_table([msgspec.msgpack.encode(each) for each in records])
+    assert store.put(encoded, spool_id="s", first=1, last=3) == 3
+    assert store.put(encoded, spool_id="s", first=1, last=3) == 3
+    assert store.sql("SELECT id FROM requests ORDER BY id").get_column("id").to_list() == [each.id for each in records]
+    with pytest.raises(QueryRejected, match="a record cannot be read"):
+        store.put(encoded_table([b"no"]), spool_id="s", first=4, last=4)

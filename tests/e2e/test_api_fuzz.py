@@ -17,7 +17,7 @@ from openapi_spec_validator import validate
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, until
 
 load_all_checks()
 _EXAMPLES = {GenerationMode.POSITIVE: 12, GenerationMode.NEGATIVE: 8}
@@ -60,7 +60,10 @@ def document(stack: Stack) -> dict:
 def test_the_description_is_valid_openapi_and_whole(document: dict):
     validate(document)
     assert "x-note" not in document
-    for path in ("/health", "/metrics", "/ws/live", "/api/system/limits", "/api/metrics/cache", "/api/alerts/rules"):
+    for path in (
+        *("/health", "/metrics", "/ws/live", "/api/system/limits", "/api/metrics/cache", "/api/alerts/rules"),
+        *("/api/crosstalk/sessions/{id}", "/api/system/crosstalk-stats", "/ws/crosstalk/{id}"),
+    ):
         assert path in document["paths"]
 
 
@@ -93,6 +96,26 @@ def test_no_answer_is_an_error_of_ours_or_not_described(stack: Stack, document: 
             faults.append(f"{operation.label}: {_told(fault)}")
     assert not faults, "\n\n".join(faults)
     assert _USUAL[mode] <= statuses.keys(), statuses
+
+
+def test_a_conversation_that_there_is_is_answered_for_as_described(stack: Stack, document: dict):
+    """Chance does not find its id."""
+    people = [{"name": name, "model": "claude-haiku-4-5"} for name in ("Ann", "Bob")]
+    body = {"topic": "Is water wet?", "participants": people, "max_turns": 3}
+    begun = stack.post("/api/crosstalk/sessions", body).json()
+    path = f"/api/crosstalk/sessions/{begun['id']}"
+    until(lambda: not stack.get(path).json()["unstored"] and stack.get(path).json()["ended_at"], what="its end")
+    described = schemathesis.openapi.from_dict(document)
+    for template, method in (
+        *(("/api/crosstalk/sessions/{id}", "GET"), ("/api/crosstalk/sessions/{id}/messages", "GET")),
+        *(("/api/crosstalk/sessions/{id}/stop", "POST"), ("/api/crosstalk/sessions", "GET")),
+        ("/api/system/crosstalk-stats", "GET"),
+    ):
+        names = {"id": begun["id"]} if "{id}" in template else {}
+        case = described[template][method].Case(path_parameters=names)
+        answer = case.call(base_url=stack.proxy, timeout=60)
+        assert answer.status_code == 200, answer.text
+        case.validate_response(answer, checks=_CHECKS)
 
 
 def test_a_parameter_that_is_not_described_is_refused(stack: Stack, document: dict):

@@ -44,11 +44,15 @@ FIRING = Notice(
 class Received:
     headers: dict[str, str]
     body: bytes
+    path: str = ""
 
 
 @dataclass
 class Receiver:
-    """Answers in order of `plan`, the last one for ever; `None` closes the connection, "hang" never answers."""
+    """Answers in order of `plan`, the last one for ever; `None` closes the connection, "hang" never answers.
+
+    A function of the request answers itself.
+    """
 
     plan: list[Any]
     url: str = ""
@@ -57,7 +61,7 @@ class Receiver:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.got.append(Received(headers, await request.read()))
+        self.got.append(Received(headers, await request.read(), request.path))
         step = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
         if step is None:
             assert request.transport
@@ -66,6 +70,8 @@ class Receiver:
         if step == "hang":
             await self.released.wait()
             return web.Response()
+        if callable(step):
+            return await step(request)
         status, headers, text = step if isinstance(step, tuple) else (step, {}, f"said {step}")
         return web.Response(status=status, headers=headers, text=text)
 

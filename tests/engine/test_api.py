@@ -6,10 +6,13 @@ from decimal import Decimal
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from data.maintenance import maintain
 from data.records import record_table
 from engine import ledger, rules
 from engine.api.server import ROUTES, make_app
 from engine.desk import Desk
+from engine.housekeeping.dropping import dropping
+from engine.housekeeping.housekeeper import Housekeeper
 from engine.secrets import MASK, SecretBox
 from engine.tick import tick
 from tests.data.ledger import record
@@ -117,6 +120,9 @@ async def test_a_channel_that_does_not_exist_is_a_fault_of_its_place(api):
         ("GET", "/api/notifications/channels/nobody", {}, 404),
         ("POST", "/api/notifications/channels/nobody/test", {"json": {}}, 404),
         ("DELETE", "/api/notifications/channels/in-app", {}, 409),
+        ("POST", "/api/notifications/channels/nobody/pagerduty", {"json": {}}, 404),
+        ("POST", "/api/notifications/nobody/replay", {}, 404),
+        ("POST", "/api/notifications/preview", {"json": {}}, 422),
         ("GET", "/api/analytics/aggregate", {}, 400),
         ("GET", "/api/analytics/aggregate?metrics=nope", {}, 422),
         ("GET", "/api/analytics/aggregate?metrics=cost&by=nope", {}, 422),
@@ -239,6 +245,19 @@ async def test_statistics_count_what_happened(api, store):
     assert [rule["rule_name"] for rule in stats["never_fired"]] == ["Never"]
     empty = await ask(api, "GET", "/api/alerts/stats?from=2020-01-01&to=2020-01-02")
     assert (empty["incidents"], empty["mtta_s"], empty["by_rule"]) == (0, None, [])
+
+
+async def test_a_failed_notification_is_sent_again_through_the_api(api, store):
+    async with receiving(500, (200, {}, "thanks")) as receiver:
+        form = {"url": receiver.url, "allow_private": True}
+        document = {"name": "h", "kind": "webhook", "config": form}
+        made = await ask(api, "POST", "/api/notifications/channels", 201, json=document)
+        tried = await ask(api, "POST", f"/api/notifications/channels/{made['id']}/test", json={})
+        path = f"/api/notifications/{tried['notification_id']}/replay"
+        done = await ask(api, "POST", path, headers={"X-Actor": "grace"})
+        assert (done["delivered"], done["answer"]) == (True, "thanks")
+        await ask(api, "POST", path, 409)
+    assert rows(store, "audit_log", "actor", "action")[-1] == ("grace", "replay")
 
 
 async def test_channels_live_through_the_api_and_keep_their_secrets(api, store):
@@ -447,3 +466,26 @@ async def test_the_description_says_what_parameters_and_answers_are(api):
     making = document["paths"]["/api/alerts/rules"]["post"]
     assert making["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Rule"}
     assert {"201", "409", "413", "415", "422"} <= set(making["responses"])
+
+
+async def test_jobs_are_shown_rehearsed_and_run(api, store):
+    await ask(api, "GET", "/api/jobs", 503)
+    api.desk.housekeeper = Housekeeper(store, [dropping(api.desk)], lambda: True)
+    shown = {job["name"]: job for job in (await ask(api, "GET", "/api/jobs"))["items"]}
+    assert shown["retention"]["last"] is None
+    path = "/api/jobs/retention/run"
+    assert (await ask(api, "POST", path, json={"dry_run": True}))["result"] == "everything is kept for ever"
+    done = await ask(api, "POST", path, headers={"X-Actor": "ada"})
+    assert (done["ok"], done["dry_run"]) == (True, False)
+    (job,) = [job for job in (await ask(api, "GET", "/api/jobs"))["items"] if job["name"] == "retention"]
+    assert (job["runs"], job["failures"], job["last"]["ok"]) == (1, 0, True)
+    assert store.sql("SELECT actor FROM audit_log WHERE object_kind = 'job'")["actor"].to_list() == ["ada"]
+    await ask(api, "POST", "/api/jobs/nonsense/run", 404)
+    await ask(api, "POST", path, 422, json={"dry": True})
+
+
+async def test_what_the_store_does_by_itself_is_shown_too(api, store, running):
+    api.desk.housekeeper = Housekeeper(store, [], lambda: True)
+    maintain(running.database, running.service, NOON)
+    (job,) = (await ask(api, "GET", "/api/jobs"))["items"]
+    assert (job["program"], job["name"], job["last"]["result"]) == ("store", "compaction", "0 rows fewer")

@@ -7,9 +7,11 @@ import pytest
 from data.queries import notifications
 from data.store import Statement
 from engine import channel_store, incidents, notice, outbox
+from engine.aftermath import consequences
 from engine.audit import new_id
 from engine.bundle import LISTED, NAMED, carried
 from engine.channels.bodies import Body, render
+from engine.errors import DeliveryError
 from engine.notice import NoticeStatus, decode
 from engine.secrets import SecretBox
 from engine.tick import tick
@@ -152,3 +154,27 @@ def test_many_pending_notifications_are_looked_through_quickly(store):
     found = notifications.due(store, NOON + timedelta(seconds=1))
     assert len(found) == 3 * 8
     assert {row.alert_id for row in found if row.channel == "c0"} <= {f"a{n}" for n in range(50)}
+
+
+async def test_a_fallback_that_keeps_one_thing_an_incident_gets_each_group_and_each_end(store, home):
+    box = SecretBox(home)
+    pager = {"name": "pager", "kind": "pagerduty", "config": {"routing_key": "0123456789abcdef0123456789abcdef"}}
+    channel_store.create(store, box, pager, by="ada")
+    rule = watch(store, group_by=["model"], fallback=["pager"])
+    burst(store, models=MODELS[:3])
+    tick(store, [rule], NOON)
+    ((bundle,),) = store.sql("SELECT id FROM notifications WHERE status = 'pending'").rows()
+    row = notifications.by_id(store, bundle)
+    failure = DeliveryError("answered 400", permanent=True)
+
+    store.transact(consequences(store, row, outbox.verdict(row, 1, failure, NOON, 0.5), failure, NOON))
+
+    told = "SELECT reason, alert_id FROM notifications WHERE channel = 'pager' ORDER BY id"
+    alerts = [alert for (alert,) in rows(store, "alerts", "id")]
+    assert store.sql(told).rows() == [("fallback", alert) for alert in alerts]
+    store.transact([Statement("UPDATE notifications SET status = 'sent' WHERE status = 'pending'")])
+    incidents.resolve(store, alerts, by="ada", at=NOON + SECOND)
+    ((bundle,),) = store.sql("SELECT id FROM notifications WHERE status = 'pending'").rows()
+    row = notifications.by_id(store, bundle)
+    store.transact(consequences(store, row, outbox.verdict(row, 1, None, NOON, 0.5), None, NOON))
+    assert sorted(alert for _, alert in store.sql(told).rows()[3:]) == sorted(alerts)

@@ -1,4 +1,5 @@
 import json
+import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,6 +12,7 @@ from engine.channels.bodies import MAX_BODY_BYTES, Body, render
 from engine.channels.http import HttpSender, retry_after
 from engine.channels.webhook import WebhookConfig, new_secret, notify, signatures
 from engine.errors import DeliveryError
+from engine.templates import MOST_SECONDS
 from tests.engine.receivers import FIRING, NOON, receiving
 
 
@@ -189,6 +191,15 @@ def test_a_broken_template_is_refused_when_saved_and_sends_the_plain_message_fla
     sent = json.loads(render(Body.TEMPLATE, template, FIRING))
     assert sent["type"] == "alert.firing"
     assert "template is broken" in sent["data"]["flaw"]
+
+
+def test_a_template_of_many_slow_texts_is_stopped_as_a_whole():
+    slow = "{% for a in message %}" + "{{ message | replace('x', 'y') | truncate(1) }}" * 6 + "{% endfor %}"
+    long = msgspec.structs.replace(FIRING, message="x" * 4000)
+    begun = time.monotonic()
+    sent = json.loads(render(Body.TEMPLATE, json.dumps([slow] * 25), long))
+    assert "template is broken" in sent["data"]["flaw"]
+    assert time.monotonic() - begun < 4 * MOST_SECONDS
 
 
 def test_alertmanagers_body_has_its_fields():

@@ -24,8 +24,8 @@ from tests.engine.traffic import one, rows
 class Clock:
     """The present, set forward by hand."""
 
-    def __init__(self) -> None:
-        self.ahead = timedelta(0)
+    def __init__(self, ahead: timedelta = timedelta(0)) -> None:
+        self.ahead = ahead
 
     def __call__(self) -> datetime:
         return datetime.now(UTC) + self.ahead

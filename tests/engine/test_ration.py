@@ -103,7 +103,7 @@ def test_a_bundle_takes_one_from_the_bucket_and_held_back_leaves_its_parts(store
 
 
 def test_a_channel_of_single_incidents_gets_each_by_itself_as_it_takes_them(store, hook, monkeypatch):
-    monkeypatch.setattr("engine.post._bundles", lambda _: False)
+    monkeypatch.setattr("engine.post.takes_bundles", lambda _: False)
     rules = watching(store, "a", "b", "c", "d")
     spend(store, NOON - SECOND, "2")
     tick(store, rules, NOON)

@@ -118,7 +118,7 @@ class NoStore:
     def rows(self, sql: str, params: Sequence[object] = (), *, deadline_s: float = 30.0) -> list[dict[str, Any]]:  # noqa: ARG002
         raise StoreUnavailable("no store in this test")
 
-    def transact(self, changes: Sequence[Any]) -> list[int]:  # noqa: ARG002
+    def transact(self, changes: Sequence[Any], *, deadline_s: float = 60.0) -> list[int]:  # noqa: ARG002
         raise StoreUnavailable("no store in this test")
 
     def close(self) -> None:

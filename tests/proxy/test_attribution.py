@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.attribution import Attribution, Forced, attribute, key_label
+from proxy.attribution import Attribution, Forced, attribute, key_label, said_by
 
 SESSION = "0f8fad5b-d9cb-469f-a165-70867728950e"
 ACCOUNT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -38,7 +38,7 @@ ACCOUNT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
     ],
 )
 def test_the_user_and_the_session_of_a_user_id(user_id: str, user: str, session: str):
-    found = attribute(CIMultiDict(), user_id)
+    found = attribute(said_by(CIMultiDict()), user_id)
     assert (found.user, found.session) == (user, session)
 
 
@@ -53,21 +53,21 @@ def test_headers_win_over_the_body():
             "User-Agent": "claude-cli/2.0",
         }
     )
-    assert attribute(headers, f"user_x_account__session_{SESSION}") == Attribution(
+    assert attribute(said_by(headers), f"user_x_account__session_{SESSION}") == Attribution(
         user="ann", team="blue", project="apollo", session="s-header", agent="a1", user_agent="claude-cli/2.0"
     )
 
 
 def test_an_explicit_session_wins_over_claude_codes():
     headers = CIMultiDict({"x-claude-proxy-session": "mine", "x-claude-code-session-id": "theirs"})
-    assert attribute(headers).session == "mine"
+    assert attribute(said_by(headers)).session == "mine"
 
 
 def test_a_sub_agents_calls_belong_to_its_session():
     main = {"X-Claude-Code-Session-Id": SESSION}
     agent = main | {"X-Claude-Code-Agent-Id": "a1"}
     nested = main | {"X-Claude-Code-Agent-Id": "a2", "X-Claude-Code-Parent-Agent-Id": "a1"}
-    found = [attribute(CIMultiDict(headers)) for headers in (main, agent, nested)]
+    found = [attribute(said_by(CIMultiDict(headers))) for headers in (main, agent, nested)]
     assert {who.session for who in found} == {SESSION}
     assert [who.agent for who in found] == ["", "a1", "a2"]
     assert found[2].tags == {"parent_agent": "a1"}
@@ -85,7 +85,7 @@ def test_a_sub_agents_calls_belong_to_its_session():
 )
 def test_a_session_that_another_one_started_belongs_to_it(headers, session, agent):
     user_id = '{"device_id":"d","session_id":"child","parent_session_id":"parent"}'
-    found = attribute(CIMultiDict(headers), user_id)
+    found = attribute(said_by(CIMultiDict(headers)), user_id)
     assert (found.session, found.agent, found.user) == (session, agent, "d")
 
 
@@ -96,7 +96,7 @@ def test_claude_codes_hints_become_tags():
         "x-claude-code-agent-type": "Explore",
         "x-claude-code-prev-tool-durations": "Bash=742;Read=9",
     }
-    assert attribute(CIMultiDict(headers)).tags == {"request_class": "subagent", "agent_type": "Explore"}
+    assert attribute(said_by(CIMultiDict(headers))).tags == {"request_class": "subagent", "agent_type": "Explore"}
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ def test_claude_codes_hints_become_tags():
     ids=["path", "header", "openai"],
 )
 def test_the_project_of_a_path(headers, project):
-    assert attribute(CIMultiDict(headers), project="path").project == project
+    assert attribute(said_by(CIMultiDict(headers)), project="path").project == project
 
 
 def test_an_openai_project_stands_in_where_nothing_else_is_said():
     headers = CIMultiDict({"OpenAI-Project": "proj_1", "OpenAI-Organization": "org_1"})
-    found = attribute(headers)
+    found = attribute(said_by(headers))
     assert (found.project, found.team) == ("proj_1", "")
 
 
@@ -122,14 +122,14 @@ def test_what_a_virtual_key_says_wins():
     said = {f"x-claude-proxy-{name}": "said" for name in ("user", "team", "project", "session")}
     headers = CIMultiDict(said | {"x-claude-proxy-tags": "env=said,kept=1", "x-api-key": "secret"})
     forced = Forced(key="ci", user="ann", team="blue", project="apollo", tags={"env": "prod"})
-    assert attribute(headers, "someone", project="path", forced=forced) == Attribution(
+    assert attribute(said_by(headers), "someone", project="path", forced=forced) == Attribution(
         key="ci", user="ann", team="blue", project="apollo", session="said", tags={"env": "prod", "kept": "1"}
     )
 
 
 def test_what_a_virtual_key_does_not_say_is_left_to_the_call():
     headers = CIMultiDict({"x-claude-proxy-user": "ann", "x-claude-proxy-project": "apollo"})
-    found = attribute(headers, forced=Forced(key="ci", team="blue"))
+    found = attribute(said_by(headers), forced=Forced(key="ci", team="blue"))
     assert (found.user, found.team, found.project) == ("ann", "blue", "apollo")
 
 
@@ -141,18 +141,18 @@ def test_a_tag_may_have_a_header_of_its_own():
         "x-claude-proxy-tag-": "nameless",
         "x-claude-proxy-tag-empty": "",
     }
-    found = attribute(CIMultiDict(headers)).tags
+    found = attribute(said_by(CIMultiDict(headers))).tags
     assert found == {"env": "prod", "team": "a", "cost-center": "42", "empty": ""}
 
 
 def test_tags_are_bounded():
     many = {f"x-claude-proxy-tag-{'n' * 80}{n}": "v" * 1000 for n in range(40)}
-    found = attribute(CIMultiDict(many | {"x-claude-proxy-tags": "a=1"})).tags
+    found = attribute(said_by(CIMultiDict(many | {"x-claude-proxy-tags": "a=1"}))).tags
     assert found == {"a": "1", "n" * 64: "v" * 200}
     many = {f"x-claude-proxy-tag-{n}": "v" for n in range(40)}
-    assert len(attribute(CIMultiDict(many)).tags) == 16
+    assert len(attribute(said_by(CIMultiDict(many))).tags) == 16
     forced = {f"forced-{n}": "v" for n in range(20)}
-    assert len(attribute(CIMultiDict(many), forced=Forced(tags=forced)).tags) == 36
+    assert len(attribute(said_by(CIMultiDict(many)), forced=Forced(tags=forced)).tags) == 36
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_tags_are_bounded():
     ids=["pairs", "spaces", "odd", "too many"],
 )
 def test_tags(text: str, tags: dict[str, str]):
-    assert attribute(CIMultiDict({"x-claude-proxy-tags": text})).tags == tags
+    assert attribute(said_by(CIMultiDict({"x-claude-proxy-tags": text}))).tags == tags
 
 
 def test_a_key_has_one_label_whatever_header_carries_it_and_shows_nothing_of_it():
@@ -193,6 +193,6 @@ def test_a_header_wins_over_the_querys_key():
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_whatever_is_said_can_be_stored(user_id: str, said: str):
     names = ("x-claude-proxy-tags", "user-agent", "x-api-key", "x-claude-proxy-tag-a", "x-claude-code-session-id")
-    found = attribute(CIMultiDict(dict.fromkeys(names, said)), user_id)
+    found = attribute(said_by(CIMultiDict(dict.fromkeys(names, said))), user_id)
     for text in (found.user, found.session, found.agent, found.user_agent, *found.tags, *found.tags.values()):
         text.encode("utf-8")

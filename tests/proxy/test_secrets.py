@@ -8,7 +8,7 @@ from yarl import URL
 
 from proxy.metrics import MAX_ERRORS, Metrics
 from proxy.readings import Readings
-from proxy.secrets import MASK, error_class, masked, scrubbed, secrets_of
+from proxy.secrets import MASK, error_class, masked, presented_in, scrubbed, secrets_of
 from tests.proxy.gateway import answer, chunked, client, gateway, provider
 from tests.proxy.samples import EVENTS, MESSAGES, STREAMED
 from tests.proxy.spool_samples import ended
@@ -35,7 +35,7 @@ def test_what_is_masked(text: str, left: str):
 
 def test_a_requests_credentials():
     headers = {"x-api-key": "one1", "authorization": "Bearer two2", "x-goog-api-key": "five5", "api-key": "six66"}
-    found = secrets_of(headers, URL("/v1/messages?key=three3&a=b"), "four4")
+    found = secrets_of(presented_in(headers), URL("/v1/messages?key=three3&a=b"), "four4")
     assert set(found) == {"one1", "two2", "Bearer two2", "three3", "four4", "five5", "six66"}
 
 

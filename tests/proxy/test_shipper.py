@@ -1,17 +1,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from functools import partial
 
 import pyarrow as pa
 import pytest
 
 from data.config import Config
+from data.encoded_records import decoded_table, encoded_table
 from data.errors import StoreUnavailable
+from data.records import record_table
 from data.store import connect
 from data.tasks import Tasks
-from proxy.shipper import Shipper, rows
+from proxy.shipper import Shipper
 from proxy.spool import Spool
 from tests.conftest import store_process
 from tests.proxy.spool_samples import durable, ended, opened
@@ -32,7 +33,7 @@ class MemoryStore:
         assert spool_id
         if self.trouble and not self.answer_lost:
             raise self.trouble
-        names = rows["id"].to_pylist()
+        names = decoded_table(rows)["id"].to_pylist()
         assert last - first + 1 == len(names)
         self.rows += names[max(0, self.offset - first + 1) :]
         self.offset = max(self.offset, last)
@@ -100,7 +101,7 @@ async def test_a_backlog_goes_in_batches_from_the_disk(tmp_path):
 
 async def test_a_whole_batch_does_not_wait_for_the_interval(tmp_path):
     store = MemoryStore()
-    rows([ended("first")])  # a process's first table takes seconds
+    encoded_table([b""])  # a process's first table takes long
     with opened(tmp_path) as spool:
         shipper = Shipper(spool, lambda: store, interval_s=4, batch_records=10)
         async with shipping(shipper):
@@ -193,15 +194,6 @@ async def test_a_flush_and_the_loop_do_not_double_anything(tmp_path):
     assert store.rows == names
 
 
-def test_a_record_that_fits_no_row_goes_without_its_counts():
-    odd = ended("odd", cost_usd=Decimal(10) ** 30, output_tokens=2**62, status=99_999, user="ann")
-    table = rows([ended("a"), odd, ended("b")])
-    assert table["id"].to_pylist() == ["a", "odd", "b"]
-    assert table["user"].to_pylist() == ["", "ann", ""]
-    assert table["cost_usd"].to_pylist()[1] is None
-    assert table["output_tokens"].to_pylist() == [12, 0, 12]
-
-
 def stored(config: Config) -> list[str]:
     client = connect(config)
     try:
@@ -235,7 +227,7 @@ async def test_a_spool_that_forgot_its_acknowledgement_doubles_nothing(tmp_path,
         names = fill(spool, 1, 30)
         first, records = 1, durable(spool)
         # stored, and killed before the answer came
-        store.put(rows(records[:20]), spool_id=spool.spool_id, first=first, last=20)
+        store.put(record_table(records[:20]), spool_id=spool.spool_id, first=first, last=20)
     with opened(tmp_path) as spool:
         shipper = Shipper(spool, lambda: connect(config), batch_records=7)
         assert await shipper.flush(60)

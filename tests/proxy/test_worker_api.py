@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from data.config import Config, ProviderConfig, ProxyConfig, WorkerConfig
 from data.model import Protocol
@@ -99,3 +100,23 @@ async def test_a_worker_that_hangs_is_waited_for_in_vain(tmp_path: Path, monkeyp
 
 async def test_the_wait_for_a_worker_is_short():
     assert worker_api.HANGS_S <= 15
+
+
+async def test_pagerduty_needs_no_token_of_ours_and_everything_else_does(tmp_path: Path, worker: TestServer):
+    at = config(tmp_path, worker.port or 0)
+    from_elsewhere = {"X-Forwarded-For": "203.0.113.9", "Host": "alerts.example.com", "X-PagerDuty-Signature": "v1=0"}
+    channel = "/api/notifications/channels/c-1"
+    async with running(at, TakingStore()) as proxy, client() as c:
+        got = await c.post(f"{proxy.url}{channel}/pagerduty", data=b" {}", headers=from_elsewhere)
+        said = json.loads(await got.read())
+        assert (got.status, said["body"], said["path"]) == (201, " {}", f"{channel}/pagerduty")
+        large = await c.post(f"{proxy.url}{channel}/pagerduty", data=io.BytesIO(b" " * 1048577), headers=from_elsewhere)
+        assert large.status == 413
+        for method, path in (
+            ("GET", f"{channel}/pagerduty"),
+            ("POST", f"{channel}/test"),
+            ("POST", f"{channel}%2Ftest/pagerduty"),
+            ("POST", f"{channel}/../x/pagerduty"),
+        ):
+            refused = await c.request(method, URL(f"{proxy.url}{path}", encoded=True), headers=from_elsewhere)
+            assert refused.status == 401, path

@@ -1,0 +1,88 @@
+"""/api/jobs: what is done regularly, by the worker and by the store."""
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from data.errors import StoreUnavailable
+from data.protocol import Work
+from engine.api.reading import actor, answer, posted
+from engine.api.routes import DESK, LISTING, Route
+from engine.housekeeping.housekeeper import Housekeeper
+from engine.housekeeping.job import Job
+
+
+class RunBody(BaseModel):
+    """`dry_run`: say what would be done, and do nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = False
+
+
+async def listing(request: web.Request) -> web.Response:
+    """Every job with its last run."""
+    keeper = _keeper(request)
+    status = await asyncio.to_thread(request.app[DESK].store.ping)
+    mine = [_shown(keeper, job) for job in keeper.jobs.values()]
+    return answer({"items": [*mine, *map(_of_store, status.work)], "next": None})
+
+
+async def run(request: web.Request) -> web.Response:
+    """Do a job now, or say what it would do."""
+    keeper, name = _keeper(request), request.match_info["name"]
+    asked = await posted(request, RunBody)
+    if asked.dry_run:
+        return answer({"name": name, "dry_run": True, "ok": True, "result": await keeper.rehearse(name)})
+    done = await keeper.do(name, by=actor(request))
+    return answer({"name": name, "dry_run": False, "ok": done.ok, "result": done.result})
+
+
+def _keeper(request: web.Request) -> Housekeeper:
+    keeper = request.app[DESK].housekeeper
+    if keeper is None:
+        raise StoreUnavailable("the store has not answered yet; the worker keeps trying")
+    return keeper
+
+
+def _shown(keeper: Housekeeper, job: Job) -> dict[str, Any]:
+    last = keeper.last(job.name)
+    return {
+        "name": job.name,
+        "title": job.title,
+        "program": "worker",
+        "every_s": job.every.total_seconds(),
+        "next_at": keeper.next_at(job.name),
+        "can_rehearse": job.rehearse is not None,
+        "last": None if last is None else _last(last.started_at, last.duration_ms, ok=last.ok, result=last.result),
+        "runs": last.runs if last else 0,
+        "failures": last.failures if last else 0,
+    }
+
+
+def _of_store(work: Work) -> dict[str, Any]:
+    return {
+        "name": work.name,
+        "title": work.title,
+        "program": "store",
+        "every_s": work.every_s,
+        "next_at": None,
+        "can_rehearse": False,
+        "last": None
+        if work.started_at is None
+        else _last(work.started_at, work.duration_ms, ok=work.ok, result=work.result),
+        "runs": work.runs,
+        "failures": work.failures,
+    }
+
+
+def _last(started_at: Any, duration_ms: float, *, ok: bool, result: str) -> dict[str, Any]:
+    return {"started_at": started_at, "duration_ms": round(duration_ms, 3), "ok": ok, "result": result}
+
+
+ROUTES = (
+    Route("GET", "/api/jobs", listing, "What is done regularly, and how it last went", result=LISTING),
+    Route("POST", "/api/jobs/{name}/run", run, "Do a job now, or say what it would do", RunBody),
+)

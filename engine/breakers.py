@@ -1,0 +1,71 @@
+"""Every channel's breaker and pace, as the sender keeps them: learned from the rows, then from each send."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from data.queries import notifications as rows
+from data.queries.notifications import AttemptRow, NotificationRow
+from data.store import Store
+from engine import channel_store
+from engine.breaker import OPENS_AFTER, Breaker, counts, of_attempts
+from engine.channels import CHANNELS
+from engine.outbox import Result
+
+
+class Plan(StrEnum):
+    """What to do with a due notification."""
+
+    SEND = "send"
+    GIVE_ON = "give_on"  # its channel rests, its fallback does not
+    WAIT = "wait"
+
+
+class Breakers:
+    """For one event loop's thread; a restart learns them again from the rows."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+        self._store, self._now = store, now
+        self._known: dict[str, Breaker] = {}
+        self._pauses: dict[str, timedelta] = {}
+        self._started: dict[str, datetime] = {}
+
+    async def learn(self, channels: Iterable[str]) -> None:
+        """Look up how the last sends of channels went that are not known yet, and how much pause each wants."""
+        for channel in set(channels) - self._known.keys():
+            made, pause = await asyncio.to_thread(self._looked_up, channel)
+            self._pauses[channel] = pause
+            self._known.setdefault(channel, of_attempts((result != rows.SENT, at) for result, at in made))
+
+    def _looked_up(self, channel: str) -> tuple[list[tuple[str, datetime]], timedelta]:
+        found = channel_store.by_name(self._store, channel)
+        kind = CHANNELS.get(found.kind) if found else None
+        return rows.last_results(self._store, channel, OPENS_AFTER), timedelta(seconds=kind.pause_s if kind else 0)
+
+    def plan(self, row: NotificationRow, busy: int) -> Plan:
+        """What to do with a notification while `busy` others are on their way to its channel."""
+        breaker = self._known.get(row.channel, Breaker())
+        if breaker.is_open(self._now()):
+            return Plan.GIVE_ON if row.fallback != "[]" else Plan.WAIT
+        return Plan.WAIT if (breaker.tripped and busy) or self._pauses_still(row.channel) else Plan.SEND
+
+    def _pauses_still(self, channel: str) -> bool:
+        pause, started = self._pauses.get(channel, timedelta(0)), self._started.get(channel)
+        return started is not None and abs(self._now() - started) < pause
+
+    def started(self, channel: str) -> None:
+        """A send has begun."""
+        self._started[channel] = self._now()
+
+    def rests_until(self, channel: str) -> datetime | None:
+        """When a send may try whether a channel that rests is back, None for one that does not rest."""
+        breaker = self._known.get(channel, Breaker())
+        return breaker.rests_until if breaker.is_open(self._now()) else None
+
+    def note(self, attempt: AttemptRow) -> None:
+        """Learn from an attempt's result."""
+        failed = attempt.result in (Result.RETRY, Result.FAILED)
+        if attempt.result == Result.SENT or (failed and counts(attempt.status)):
+            known = self._known.get(attempt.channel, Breaker())
+            self._known[attempt.channel] = known.after(failed=failed, at=attempt.finished_at or self._now())

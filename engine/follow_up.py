@@ -1,0 +1,55 @@
+"""Tells the channels that keep a record of their own that an incident was taken on, or let go again."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from msgspec import structs
+
+from data.queries import channels as channel_rows
+from data.queries import notifications as rows
+from data.store import Statement, Store
+from engine import notice, outbox
+from engine.audit import new_id
+from engine.channels import CHANNELS
+from engine.notice import ACKNOWLEDGEMENT, UNACKNOWLEDGED, Notice, NoticeStatus
+
+
+def taken_on(
+    store: Store, alert_ids: Sequence[str], *, by: str, comment: str, at: datetime, besides: str = ""
+) -> list[Statement]:
+    """Rows of the outbox for every channel that was told of these incidents and follows; `besides` knows already."""
+    words = f"Acknowledged by {by}: {comment}" if comment else f"Acknowledged by {by}."
+    changes = {"status": NoticeStatus.ACKNOWLEDGED, "reason": ACKNOWLEDGEMENT, "summary": words, "at": at}
+    return _queued(store, alert_ids, changes, besides)
+
+
+def let_go(store: Store, alert_ids: Sequence[str], *, by: str, at: datetime, besides: str = "") -> list[Statement]:
+    """The same when nobody is on them any more."""
+    words = f"Let go again by {by}: nobody has taken it on."
+    changes = {"status": NoticeStatus.FIRING, "reason": UNACKNOWLEDGED, "summary": words, "at": at}
+    return _queued(store, alert_ids, changes, besides)
+
+
+def _queued(store: Store, alert_ids: Sequence[str], changes: dict[str, Any], besides: str) -> list[Statement]:
+    following = {channel.name for channel in channel_rows.every(store) if channel.enabled and _follows(channel)}
+    following.discard(besides)
+    if not following:
+        return []
+    told = rows.last_told(store, list(alert_ids), sorted(following))
+    spoken = [(row, notice.decode(row.notice)) for row in told]
+    return [
+        rows.adding(_row(structs.replace(said, **changes), row.channel, row.group_key, changes["at"]))
+        for row, said in spoken
+        if said.status is not NoticeStatus.RESOLVED
+    ]
+
+
+def _row(said: Notice, channel: str, group_key: str, at: datetime) -> rows.NotificationRow:
+    return outbox.queued(new_id(), said, channel=channel, at=at, group_key=group_key)
+
+
+def _follows(channel: channel_rows.ChannelRow) -> bool:
+    kind = CHANNELS.get(channel.kind)
+    return kind is not None and kind.follows(orjson.loads(channel.config))

@@ -1,0 +1,1 @@
+"""What the worker does regularly beside evaluating rules."""

@@ -1,0 +1,44 @@
+"""A dead man's switch: a service elsewhere is told that all is well, and raises the alarm when it no longer is."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from engine.channels.http import HttpSender
+from engine.desk import Desk
+from engine.errors import Unwell
+from engine.housekeeping.job import Job
+
+#: An evaluation that is this many cadences late stands still.
+_LATE = 3
+_GRACE = timedelta(seconds=30)
+
+
+def heartbeat(desk: Desk, http: HttpSender) -> Job:
+    """The job. It fails, and tells nobody, while something is wrong: the silence is the alarm."""
+    worker = desk.config.worker
+
+    async def run(at: datetime) -> str:
+        if why := trouble(desk, at):
+            raise Unwell(f"not sent: {why}")
+        body = msgspec.json.encode({"status": "ok", "time": at, "worker": desk.status.holder})
+        headers = {"content-type": "application/json"}
+        receipt = await http.post(worker.heartbeat_url, body=body, headers=headers, allow_private=True)
+        return f"sent, answered {receipt.status}"
+
+    return Job("heartbeat", "Tell a service elsewhere that all is well", timedelta(seconds=worker.heartbeat_s), run)
+
+
+def trouble(desk: Desk, at: datetime) -> str:
+    """Why nobody may rely on alerts now; '' while they may."""
+    status = desk.status
+    if status.store_error:
+        return f"the store is away ({status.store_error})"
+    if status.last_error:
+        return f"the last evaluation failed ({status.last_error})"
+    if not status.rules or not status.cadences_s:
+        return ""
+    allowed = timedelta(seconds=min(status.cadences_s)) * _LATE + _GRACE
+    if status.last_tick_at is not None and at - status.last_tick_at > allowed:
+        return f"no rule was evaluated since {status.last_tick_at:%Y-%m-%d %H:%M:%S} UTC"
+    return ""

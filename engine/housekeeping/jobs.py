@@ -1,0 +1,15 @@
+"""Which jobs there are."""
+
+from engine.channels.http import HttpSender
+from engine.desk import Desk
+from engine.housekeeping.budget_news import budget_news
+from engine.housekeeping.dropping import dropping
+from engine.housekeeping.heartbeat import heartbeat
+from engine.housekeeping.job import Job
+from engine.housekeeping.watch import Watch
+
+
+def regular_jobs(desk: Desk, http: HttpSender) -> list[Job]:
+    """The jobs of a worker, as it is configured."""
+    jobs = [dropping(desk), budget_news(desk), Watch(desk).job()]
+    return [*jobs, heartbeat(desk, http)] if desk.config.worker.heartbeat_url else jobs

@@ -1,0 +1,122 @@
+"""The alert engine over ten million requests: `python -m tests.benchmarks.bench_alerts [ROWS]`.
+
+Uses the store that `bench_query` builds, in a copy. A process of its own is the worker's part: it evaluates 1,000 rules
+of three conditions each, half of them grouped by 20 keys, again and again, and says how long a tick took and how much
+memory it has. Then a rule of three conditions is replayed over 30 days at every minute, and one grouped by 20 keys over
+90 days. Targets: 2 s a tick, 300 MB, 0.5 s, 3 s.
+"""
+# ruff: noqa: T201 - it prints its table
+
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from data.config import Config
+from data.serving import RunningStore
+from data.store import connect
+from engine import rules
+from engine.episode import Watched
+from engine.ledger import simulate
+from engine.rule import parse
+from engine.rules import watched
+from engine.tick import tick
+from tests.benchmarks.bench_query import END, MINUTE, ROUNDS, build, settle
+
+RULES, GROUPS = 1000, 20
+NOW = END.replace(second=0, microsecond=0)
+_METRICS = ("cost", "error_rate", "latency_p95", "requests", "cache_hit_rate", "ttft_p95", "output_tokens", "errors")
+_WINDOWS = ("5m", "15m", "1h", "1d", "7d")
+
+
+def document(number: int) -> dict[str, Any]:
+    """A rule of three conditions with scopes and windows of its own; every second one is grouped."""
+    conditions = [
+        {
+            "metric": _METRICS[(number + place) % len(_METRICS)],
+            "window": _WINDOWS[(number // 3 + place) % len(_WINDOWS)],
+            "op": ">",
+            "value": 10 + number % 50,
+            **({"where": {"model": f"model-{number % 12}"}} if place == 2 else {}),
+        }
+        for place in range(3)
+    ]
+    keys = [f"key-{key}" for key in range(GROUPS)]
+    scope = {"key": keys} if number % 2 else {"team": f"team-{number % 5}"}
+    grouped = {"group_by": ["key"]} if number % 2 else {}
+    return {"name": f"rule {number}", "where": scope, "when": {"any": conditions}, "for": "5m", **grouped}
+
+
+def ticks(home: Path) -> None:
+    """Be the worker: evaluate all rules, a minute later each time."""
+    store = connect(Config(home=home))
+    watching = [watched(row) for row in rules.every(store)]
+    taken = [_tick(store, watching, NOW + number * MINUTE) for number in range(ROUNDS + 1)]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{'first tick':40} {taken[0]:9.0f} ms")
+    print(f"{'a tick of 1,000 rules':40} {statistics.median(taken[1:]):9.0f} ms   (aim: 2,000)")
+    print(f"{'memory at most':40} {memory:9.0f} MB   (aim: 300)")
+    store.close()
+
+
+def _tick(store: Any, watching: Sequence[Watched], at: Any) -> float:
+    begun = time.perf_counter()
+    done = tick(store, watching, at)
+    assert done.rules == len(watching), done
+    return (time.perf_counter() - begun) * 1000
+
+
+def simulations(store: Any) -> None:
+    """Replays of one rule."""
+    three = [
+        {"metric": metric, "window": window, "op": ">", "value": value}
+        for metric, window, value in (("cost", "1d", 500), ("error_rate", "5m", 10), ("latency_p95", "5m", 8000))
+    ]
+    plain = parse({"name": "plain", "when": {"all": three}, "for": "5m", "notify": ["mail"]})
+    keys = [f"key-{key}" for key in range(GROUPS)]
+    grouped = parse({"name": "grouped", "where": {"key": keys}, "when": {"any": three}, "group_by": ["key"]})
+    for name, rule, days, aim in (("30 days, 3 conditions", plain, 30, 500), ("90 days, 20 groups", grouped, 90, 3000)):
+        taken = []
+        for _ in range(ROUNDS):
+            begun = time.perf_counter()
+            simulate(store, rule, NOW - timedelta(days=days), NOW)
+            taken.append((time.perf_counter() - begun) * 1000)
+        print(f"{'simulated: ' + name:40} {statistics.median(taken):9.0f} ms   (aim: {aim:,})")
+
+
+def main(rows: int = 10_000_000) -> None:
+    """Build, evaluate, simulate, print."""
+    built = Path(tempfile.gettempdir()) / f"bench-query-{rows}"
+    if not built.exists():
+        unfinished = built.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        build(unfinished, rows)
+        unfinished.rename(built)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        home = Path(folder) / "home"
+        shutil.copytree(built, home, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
+        running = RunningStore(Config(home=home))
+        store = connect(Config(home=home))
+        try:
+            for number in range(RULES):
+                rules.save(store, document(number), by="bench")
+            settle()
+            simulations(store)
+            subprocess.run([sys.executable, "-m", "tests.benchmarks.bench_alerts", "--ticks", str(home)], check=True)
+        finally:
+            store.close()
+            running.stop()
+
+
+if __name__ == "__main__":
+    if "--ticks" in sys.argv:
+        ticks(Path(sys.argv[-1]))
+    else:
+        main(*(int(argument) for argument in sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""Budgets' thresholds are told once, the worker's own troubles too, and the heartbeat stops with them."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from data.budget_periods import to_us
+from data.budgets import Budget, Enforcement, Period, Scope, ScopeKind
+from data.config import Config, WorkerConfig
+from data.counters import books, reports
+from data.counters.file import CounterFile
+from data.counters.rows import Crossing, Document
+from engine.channels.http import HttpSender
+from engine.desk import Desk
+from engine.errors import DeliveryError, Unwell
+from engine.housekeeping.budget_news import budget_news
+from engine.housekeeping.heartbeat import heartbeat, trouble
+from engine.housekeeping.watch import Watch
+from engine.secrets import SecretBox
+from tests.engine.receivers import receiving
+from tests.engine.traffic import MINUTE, NOON, rows
+
+CORE = Budget(name="core", amount_usd=Decimal(100), period=Period.MONTH, notify=("mail", "in-app", "mail"))
+DOLLAR = 10**9
+
+
+@pytest.fixture
+def desk(store, config) -> Desk:
+    return Desk(config, SecretBox(config.home), connected=store)
+
+
+def reach(config: Config, budget: Budget, name: str, used: int, *, value: str = "", at=NOON) -> None:
+    """As the proxy notes it that a threshold was reached."""
+    file = CounterFile.open(config.home / "budgets.sqlite")
+    try:
+        books.learn(file, [(Document("b-1", 1, budget.model_dump_json()), budget.shape)], to_us(at))
+        number = books.install(file, ("b-1", budget.shape), [], books.folded(file))
+        number = number or books.known(file).counted["b-1", budget.shape]
+        crossing = Crossing(number, value, name, to_us(at), used, 100 * DOLLAR)
+        assert reports.cross(file, crossing, to_us(at))
+    finally:
+        file.close()
+
+
+async def test_a_threshold_is_told_once_in_the_app_and_to_the_budgets_channels(store, config, desk):
+    job = budget_news(desk)
+    assert await job.run(NOON) == "0 of 0 thresholds were news"
+    reach(config, CORE, "80%", 84 * DOLLAR)
+    with desk.hub.listening() as heard:
+        assert await job.run(NOON + MINUTE) == "1 of 1 thresholds were news"
+        assert heard.get_nowait()["title"] == "[MESSAGE] [MEDIUM] Budget core has reached 80 % (budget=core)"
+    assert await budget_news(desk).run(NOON + 2 * MINUTE) == "0 of 1 thresholds were news"
+    assert rows(store, "inbox", "body") == [("$84.00 of $100.00 is spent this month.",)]
+    assert rows(store, "notifications", "channel", "status", "reason") == [("mail", "pending", "budget")]
+    assert desk.outbox.is_set()
+
+
+async def test_a_hard_budget_that_is_used_up_says_what_that_means(store, config, desk):
+    reach(config, CORE, "100%", 100 * DOLLAR)
+    await budget_news(desk).run(NOON)
+    assert rows(store, "inbox", "severity", "body") == [
+        ("high", "$100.00 of $100.00 is spent this month. Calls that it counts are refused.")
+    ]
+
+
+async def test_a_soft_one_refuses_nothing_and_a_forecast_says_where_it_leads(store, config, desk):
+    soft = CORE.model_copy(update={"enforcement": Enforcement.SOFT})
+    reach(config, soft, "100%", 120 * DOLLAR)
+    reach(config, soft, "forecast", 40 * DOLLAR, at=NOON + MINUTE)
+    await budget_news(desk).run(NOON + MINUTE)
+    assert {body for (body,) in rows(store, "inbox", "body")} == {
+        "$120.00 of $100.00 is spent this month.",
+        "$40.00 of $100.00 is spent this month; going on like this it will be more than $100.00 by the end.",
+    }
+
+
+async def test_of_a_budget_for_each_it_says_whose(store, config, desk):
+    each = CORE.model_copy(update={"scope": Scope(kind=ScopeKind.TEAM, value="*")})
+    reach(config, each, "50%", 50 * DOLLAR, value="blue")
+    await budget_news(desk).run(NOON)
+    assert "Budget core (blue) has reached 50 %" in rows(store, "inbox", "title")[0][0]
+
+
+async def test_the_next_period_is_news_again_and_what_is_long_past_is_none(store, config, desk):
+    reach(config, CORE, "80%", 84 * DOLLAR)
+    await budget_news(desk).run(NOON + timedelta(days=8))
+    assert rows(store, "inbox", "id") == []
+    await budget_news(desk).run(NOON)
+    reach(config, CORE, "80%", 81 * DOLLAR, at=NOON + timedelta(days=31))
+    await budget_news(desk).run(NOON + timedelta(days=31))
+    assert len(rows(store, "inbox", "id")) == 2
+
+
+def well(desk: Desk) -> None:
+    desk.status.rules, desk.status.cadences_s, desk.status.last_tick_at = 1, (60,), NOON
+
+
+async def test_the_heart_beats_while_all_is_well(config, desk):
+    well(desk)
+    async with receiving(200) as receiver, HttpSender() as http:
+        beating = Desk(Config(home=config.home, worker=WorkerConfig(heartbeat_url=receiver.url)), desk.box)
+        beating.status = desk.status
+        job = heartbeat(beating, http)
+        assert await job.run(NOON + MINUTE) == "sent, answered 200"
+        assert json.loads(receiver.got[0].body)["status"] == "ok"
+        desk.status.last_error = "boom"
+        with pytest.raises(Unwell, match=r"not sent: the last evaluation failed \(boom\)"):
+            await job.run(NOON + MINUTE)
+        assert len(receiver.got) == 1
+
+
+async def test_a_heartbeat_that_nobody_takes_is_a_failure(config, desk):
+    async with receiving(500) as receiver, HttpSender() as http:
+        beating = Desk(Config(home=config.home, worker=WorkerConfig(heartbeat_url=receiver.url)), desk.box)
+        with pytest.raises(DeliveryError, match="answered 500"):
+            await heartbeat(beating, http).run(NOON)
+
+
+def test_what_makes_alerts_unreliable(desk):
+    assert trouble(desk, NOON) == ""
+    well(desk)
+    assert trouble(desk, NOON + 3 * MINUTE) == ""
+    assert "no rule was evaluated since 2026-03-01 12:00:00" in trouble(desk, NOON + 4 * MINUTE)
+    desk.status.store_error = "gone"
+    assert "the store is away (gone)" in trouble(desk, NOON)
+
+
+async def test_missed_evaluations_are_told_once_an_hour(store, desk):
+    well(desk)
+    watch = Watch(desk).job()
+    assert await watch.run(NOON) == "all is well"
+    desk.status.missed_ticks += 2
+    assert "2 evaluations did not happen in time" in await watch.run(NOON)
+    assert [title for (title,) in rows(store, "inbox", "title")] == [
+        "[MESSAGE] [HIGH] Rules are not evaluated as they should be"
+    ]
+    desk.status.missed_ticks += 1
+    assert "1 evaluation did not" in await watch.run(NOON + MINUTE)
+    assert len(rows(store, "inbox", "id")) == 1
+    assert await watch.run(NOON + MINUTE) == "all is well"
+    desk.status.missed_ticks += 1
+    await watch.run(NOON + 2 * MINUTE)
+    assert len(rows(store, "inbox", "id")) == 2
