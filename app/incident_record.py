@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from data.queries.notifications import SENT
+from data.queries.notifications import BUNDLED, SENT
 from engine.incidents import Detail
 from engine.simulate import Band
 from engine.state import State
@@ -33,12 +33,13 @@ def record(detail: Detail, now: datetime) -> Record:
     opened, labels = detail.alert["opened_at"], detail.alert["labels"]
     until = max(detail.alert["resolved_at"] or now, opened)
     bands = tuple(Band(labels, state, start, end) for state, start, end in _states(detail.events, opened, until))
-    marks = [_mark(row) for row in detail.notifications if row["status"] == SENT]
+    marks = [_mark(row) for row in detail.notifications if row["status"] in {SENT, BUNDLED}]
     return Record(bands, tuple(sorted(marks, key=lambda mark: mark.at)))
 
 
 def _mark(row: Mapping[str, Any]) -> Mark:
-    return Mark(row["finished_at"] or row["created_at"], f"{row['channel']}: {row['reason'].replace('_', ' ')}")
+    why = (row.get("held") or row["reason"]).replace("_", " ")
+    return Mark(row["finished_at"] or row["created_at"], f"{row['channel']}: {why}")
 
 
 def _states(

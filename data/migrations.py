@@ -17,6 +17,7 @@ from data.dialect import DIALECT
 from data.protocol import naive_utc
 from data.schema import (
     METADATA,
+    alert_comments,
     api_keys,
     budgets,
     crosstalk_messages,
@@ -24,6 +25,7 @@ from data.schema import (
     derived_ids,
     jobs,
     provider_events,
+    rate_buckets,
     schema_migrations,
     unmerged,
 )
@@ -78,6 +80,26 @@ def _add_provisioned_from(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute("ALTER TABLE rules ADD COLUMN IF NOT EXISTS provisioned_from VARCHAR DEFAULT ''")
 
 
+def _add_bundles(cursor: duckdb.DuckDBPyConnection) -> None:
+    for column in ("bundle VARCHAR DEFAULT ''", "held VARCHAR DEFAULT ''"):
+        cursor.execute(f"ALTER TABLE notifications ADD COLUMN IF NOT EXISTS {column}")
+
+
+def _add_rate_buckets(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(rate_buckets, if_not_exists=True).compile(dialect=DIALECT)))
+
+
+def _add_flapping(cursor: duckdb.DuckDBPyConnection) -> None:
+    for column in ("openings INTEGER DEFAULT 1", "flapping BOOLEAN DEFAULT false"):
+        cursor.execute(f"ALTER TABLE alerts ADD COLUMN IF NOT EXISTS {column}")
+
+
+def _add_handling(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(alert_comments, if_not_exists=True).compile(dialect=DIALECT)))
+    for column in ("assignee VARCHAR DEFAULT ''", "version INTEGER DEFAULT 1"):
+        cursor.execute(f"ALTER TABLE alerts ADD COLUMN IF NOT EXISTS {column}")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -89,6 +111,10 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0008_add_crosstalk", _add_crosstalk),
     ("0009_add_provider_events", _add_provider_events),
     ("0010_add_provisioned_from", _add_provisioned_from),
+    ("0011_add_bundles", _add_bundles),
+    ("0012_add_rate_buckets", _add_rate_buckets),
+    ("0013_add_flapping", _add_flapping),
+    ("0014_add_handling", _add_handling),
 )
 
 

@@ -8,7 +8,7 @@ from data.queries import channels as channel_rows
 from data.queries import notifications as rows
 from data.queries.notifications import NotificationRow
 from data.store import Statement, Store
-from engine import breaker, channel_store, notice, outbox
+from engine import breaker, channel_store, notice, outbox, post
 from engine.audit import new_id
 from engine.errors import DeliveryError
 from engine.inbox import message
@@ -27,9 +27,24 @@ def consequences(
         return []
     said = notice.decode(row.notice)
     statements = _of_failure(store, row, then, failure, said, at) if failure else []
-    if said.status is NoticeStatus.RESOLVED and said.alert_id and not row.fallback_of:
-        statements += _closing(store, row, said, at)
+    if said.status is NoticeStatus.RESOLVED and not row.fallback_of:
+        for part, words in _single(store, row, said):
+            statements += _closing(store, part, words, at)
     return statements
+
+
+def _single(store: Store, row: NotificationRow, said: Notice) -> list[tuple[NotificationRow, Notice]]:
+    """What a notification tells, incident by incident: itself, or the parts of a bundle."""
+    if said.alert_id or not said.groups:
+        return [(row, said)] if said.alert_id else []
+    return [(part, notice.decode(part.notice)) for part in rows.parts(store, row.id)]
+
+
+def _instead(store: Store, row: NotificationRow, said: Notice, fallback: str) -> list[tuple[NotificationRow, Notice]]:
+    """What a fallback channel is told in place of a notification; single incidents where it takes no bundle."""
+    channel = channel_store.by_name(store, fallback)
+    whole = said.alert_id or channel is None or post.takes_bundles(channel)
+    return ([] if whole else _single(store, row, said)) or [(row, said)]
 
 
 def _of_failure(  # noqa: PLR0917 - all of it counts
@@ -41,11 +56,12 @@ def _of_failure(  # noqa: PLR0917 - all of it counts
         statements.append(_told(f"Channel {row.channel} was disabled", f"The receiver is gone: {dead}.", said, at))
     if then.fallback:
         first, *rest = then.fallback
-        instead = structs.replace(said, reason="fallback")
-        queued = outbox.queued(
-            new_id(), instead, channel=first, at=at, group_key=row.group_key, fallback=rest, fallback_of=row.id
-        )
-        statements.append(rows.adding(queued))
+        for part, words in _instead(store, row, said, first):
+            instead = structs.replace(words, reason="fallback")
+            queued = outbox.queued(
+                new_id(), instead, channel=first, at=at, group_key=part.group_key, fallback=rest, fallback_of=part.id
+            )
+            statements.append(rows.adding(queued))
     elif not said.test and row.channel != channel_store.IN_APP_NAME:
         text = f"{said.headline} could not be delivered to {row.channel}: {failure}."
         statements.append(_told("A notification was not delivered", text, said, at))

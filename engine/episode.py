@@ -3,6 +3,7 @@
 Everything here is decided from what was read; `data.queries.alerts.committing` writes it, all or nothing.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,12 +14,16 @@ from msgspec import structs
 
 from data.queries.alerts import ACKNOWLEDGED, FIRING, RESOLVED, Changes
 from data.queries.notifications import PENDING, SILENT, NotificationRow
-from engine import instances, notify, outbox, wording
+from engine import flapping, instances, notify, outbox, wording
 from engine.audit import new_id
+from engine.bundle import Line, bundled
+from engine.inhibition import Inhibitors, Subject
 from engine.notice import Notice, NoticeStatus, links
 from engine.rule import Rule
 from engine.silences import RULE, RULE_ID, SEVERITY, Silence
 from engine.state import Instance, Reason, State, Step, Transition
+from engine.telling import Told, Verdict, verdicts
+from engine.terms import Terms
 from engine.truth import GroupTruth
 
 #: Reasons a stored notification may have besides those of `engine.notify`.
@@ -50,24 +55,15 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One line of what a channel was told of a rule, or of what it was not (`silent`)."""
-
-    alert_id: str
-    group_key: str
-    channel: str
-    reason: str
-    at: datetime
-    silent: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Situation:
     """Everything besides the steps that their consequences depend on, as read just before."""
 
     incidents: Mapping[str, Incident] = field(default_factory=dict)  # by id
     told: Sequence[Told] = ()  # oldest first
+    opens: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)  # of late, by group key
     silences: tuple[Silence, ...] = ()
+    inhibitors: Inhibitors = field(default_factory=Inhibitors)
+    terms: Terms = field(default_factory=Terms)
     public_url: str = ""
     #: who ended it by hand, '' for nobody
     by: str = ""
@@ -86,7 +82,9 @@ class Move:
 
 def changes(watched: Watched, moves: Sequence[Move], situation: Situation, at: datetime) -> Changes:
     """The rows that the moves leave behind, with the notices that are due at `at`, sent or kept silent."""
-    parts = [_one(watched, move, situation, at) for move in moves]
+    told = _by_group(situation.told)
+    made = [_one(watched, move, situation, told.get(move.key, ()), at) for move in moves]
+    parts, lines = [part for part, _ in made], [line for _, some in made for line in some]
     return Changes(
         appeared=tuple(row for part in parts for row in part.appeared),
         moved=tuple(row for part in parts for row in part.moved),
@@ -94,26 +92,35 @@ def changes(watched: Watched, moves: Sequence[Move], situation: Situation, at: d
         opened=tuple(row for part in parts for row in part.opened),
         resolved=tuple(row for part in parts for row in part.resolved),
         events=tuple(row for part in parts for row in part.events),
-        notices=tuple(row for part in parts for row in part.notices),
+        notices=tuple(_values(row) for row in bundled(watched.rule, lines, situation.terms.bundling)),
     )
 
 
-def _one(watched: Watched, move: Move, situation: Situation, at: datetime) -> Changes:
+def _by_group(told: Sequence[Told]) -> dict[str, list[Told]]:
+    found: dict[str, list[Told]] = defaultdict(list)
+    for line in told:
+        found[line.group_key].append(line)
+    return found
+
+
+def _one(
+    watched: Watched, move: Move, situation: Situation, told: Sequence[Told], at: datetime
+) -> tuple[Changes, list[Line]]:
     transition = move.step.transition
     opens, resolves = (transition.opens, transition.resolves) if transition else (False, False)
     stored_id = move.stored.alert_id if move.stored else ""
     alert_id = new_id() if opens else stored_id
     incident = Incident(alert_id, FIRING, at) if opens else situation.incidents.get(alert_id)
     appeared, moved, gone = _instance_rows(watched.id, move, alert_id)
-    return Changes(
+    part = Changes(
         appeared=appeared,
         moved=moved,
         gone=gone,
-        opened=(_opened(watched, move, alert_id, at),) if opens else (),
+        opened=(_opened(watched, move, alert_id, situation, at),) if opens else (),
         resolved=(_resolved(incident, situation, at),) if resolves and incident else (),
         events=(_event(watched.id, move.key, transition, alert_id, situation),) if transition else (),
-        notices=tuple(_notices(watched, move, incident, situation, at)) if incident else (),
     )
+    return part, list(_lines(watched, move, incident, situation, told, at)) if incident else []
 
 
 def _instance_rows(rule_id: str, move: Move, alert_id: str) -> tuple[Any, Any, Any]:
@@ -126,8 +133,9 @@ def _instance_rows(rule_id: str, move: Move, alert_id: str) -> tuple[Any, Any, A
     return (), ({**row, **instances.as_read(rule_id, stored)},), ()
 
 
-def _opened(watched: Watched, move: Move, alert_id: str, at: datetime) -> dict[str, Any]:
+def _opened(watched: Watched, move: Move, alert_id: str, situation: Situation, at: datetime) -> dict[str, Any]:
     seen = wording.measured(watched.rule, move.truth)
+    times = _opens(move, situation, at)
     return {
         "id": alert_id,
         "rule_id": watched.id,
@@ -146,7 +154,15 @@ def _opened(watched: Watched, move: Move, alert_id: str, at: datetime) -> dict[s
         "resolved_by": "",
         "comment": "",
         "acknowledged_until": None,
+        "openings": max(flapping.recent(watched.rule, times, at), 1),
+        "flapping": flapping.flaps(watched.rule, times, at),
     }
+
+
+def _opens(move: Move, situation: Situation, at: datetime) -> tuple[datetime, ...]:
+    """When the group began to fire of late, now too if it does."""
+    transition = move.step.transition
+    return situation.opens.get(move.key, ()) + ((at,) if transition and transition.opens else ())
 
 
 def _labels(rule: Rule, move: Move) -> dict[str, str]:
@@ -180,54 +196,50 @@ def _event(rule_id: str, key: str, transition: Transition, alert_id: str, situat
     }
 
 
-def _notices(
-    watched: Watched, move: Move, incident: Incident, situation: Situation, at: datetime
-) -> Iterator[dict[str, Any]]:
-    """One row a channel that is told now, or that is newly kept quiet, with the reason."""
+def _lines(  # noqa: PLR0917 - what a decision depends on
+    watched: Watched, move: Move, incident: Incident, situation: Situation, told: Sequence[Told], at: datetime
+) -> Iterator[Line]:
+    """One line a channel that is told now, or that is newly kept quiet, with the reason."""
     after = move.step.instance
     firing = frozenset({move.key}) if after is not None and after.alerting else frozenset()
+    subject = Subject(watched.id, move.key, known_by(watched, _labels(watched.rule, move)))
     alert = notify.Alert(
         incident.id,
         firing,
         acknowledged=incident.acknowledged,
         acknowledged_until=incident.acknowledged_until,
-        silenced=_silenced(watched, move, situation),
+        silenced=any(silence.covers(subject.labels) for silence in situation.silences),
+        inhibited=situation.inhibitors.of(subject) is not None,
+        opens=_opens(move, situation, at),
     )
-    for channel in watched.rule.notify:
-        lines = [line for line in situation.told if line.channel == channel]
-        reason = notify.decide(watched.rule, [_sent(line) for line in lines if not line.silent], alert, at)
-        if not (reason.notifies or _news(reason, lines, incident.id)):
-            continue
-        notice = _notice(watched, move, incident, reason.value, situation, at)
-        fallback = [name for name in watched.rule.fallback if name != channel]
-        queued = outbox.queued(
-            new_id(),
-            notice,
-            channel=channel,
-            at=at,
-            group_key=move.key,
-            fallback=fallback if reason.notifies else (),
-            status=PENDING if reason.notifies else SILENT,
-        )
-        yield _values(queued)
+    for verdict in verdicts(watched.rule, alert, told, at):
+        yield _line(watched, move, incident, situation, verdict, at)
 
 
-def _silenced(watched: Watched, move: Move, situation: Situation) -> bool:
+def _line(  # noqa: PLR0917 - as above
+    watched: Watched, move: Move, incident: Incident, situation: Situation, verdict: Verdict, at: datetime
+) -> Line:
+    speaks = verdict.reason.notifies
+    notice = _notice(watched, move, incident, verdict.reason.value, situation, at)
+    if verdict.reason is notify.Reason.FLAPPING:
+        count = flapping.recent(watched.rule, _opens(move, situation, at), at)
+        notice = structs.replace(notice, summary=wording.flapping(notice.summary, watched.rule, count))
+    row = outbox.queued(
+        new_id(),
+        notice,
+        channel=verdict.channel,
+        at=at,
+        group_key=move.key,
+        fallback=[n for n in watched.rule.fallback if n != verdict.channel] if speaks or verdict.held else (),
+        status=PENDING if speaks else SILENT,
+    )
+    return Line(replace(row, held=verdict.held, due_at=verdict.due_at or at), notice)
+
+
+def known_by(watched: Watched, labels: Mapping[str, str]) -> dict[str, str]:
+    """What matchers can name of an incident: its labels, and rule, rule_id and severity."""
     rule = watched.rule
-    known = {**_labels(rule, move), RULE: rule.name, RULE_ID: watched.id, SEVERITY: rule.severity.value}
-    return any(silence.covers(known) for silence in situation.silences)
-
-
-def _sent(line: Told) -> notify.Sent:
-    reason = notify.Reason(line.reason)
-    firing: frozenset[str] = frozenset() if reason.closes else frozenset({line.group_key})
-    return notify.Sent(line.at, line.alert_id, reason, firing)
-
-
-def _news(reason: notify.Reason, lines: Sequence[Told], alert_id: str) -> bool:
-    """Whether a silence is worth a line: another one than the last about this incident."""
-    last = next((line for line in reversed(lines) if line.alert_id == alert_id), None)
-    return reason is not notify.Reason.NOTHING_NEW and (last is None or last.reason != reason.value)
+    return {**rule.labels, **labels, RULE: rule.name, RULE_ID: watched.id, SEVERITY: rule.severity.value}
 
 
 def _values(row: NotificationRow) -> dict[str, Any]:
@@ -270,9 +282,8 @@ def _notice(  # noqa: PLR0917 - all of it is said
 
 
 def memory(rules: Sequence[Rule]) -> timedelta:
-    """How far back the log of notices matters to these rules: their longest cooldown or repeat, and a little more."""
-    spans = [span for rule in rules for span in (rule.cooldown, rule.repeat)]
-    return max(spans, default=timedelta(0)) + timedelta(minutes=5)
+    """How far back the log of notices matters to these rules, and a little more."""
+    return max(map(notify.memory, rules), default=timedelta(0)) + timedelta(minutes=5)
 
 
 def sample(watched: Watched, truth: GroupTruth | None, at: datetime, public_url: str = "") -> Notice:

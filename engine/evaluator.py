@@ -23,6 +23,7 @@ from engine.episode import Watched
 from engine.errors import RuleError
 from engine.history import EPOCH
 from engine.rules import watched
+from engine.sweep import sweep
 from engine.tick import Fenced, fault, tick
 
 LEASE = "evaluator"
@@ -30,6 +31,8 @@ LEASE = "evaluator"
 LEASE_FOR = timedelta(seconds=10)
 #: How often rules are looked through for changes, and the lease is prolonged or asked for.
 LOOK_S = 1.0
+#: How often it is seen whether something that was held back can be told.
+SWEEP_EVERY = timedelta(seconds=5)
 #: Rows may take this long from the end of a request to the store; ticks look at the ledger as it was then.
 LEDGER_DELAY = timedelta(seconds=1)
 _log = logging.getLogger(__name__)
@@ -72,7 +75,7 @@ class Evaluator:
         self._status = desk.status
         self._status.holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
         self._token = 0
-        self._renew_at = now()
+        self._renew_at = self._sweep_at = now()
         self._rules: dict[str, Watched] = {}
         self._unreadable: dict[str, int] = {}
         self._fresh: set[str] = set()
@@ -113,7 +116,17 @@ class Evaluator:
         self._fresh.clear()
         if fresh:
             await self._evaluate(fresh)
+        await self._sweep()
         self._status.store_error = ""
+
+    async def _sweep(self) -> None:
+        """Tell what was held back, where it can be told by now."""
+        now = self._now()
+        if now < self._sweep_at:
+            return
+        self._sweep_at, url = now + SWEEP_EVERY, self._desk.public_url
+        if await asyncio.to_thread(sweep, self._desk.store, instant(now), fence=self._fence(), public_url=url):
+            self._desk.outbox.set()
 
     async def _lead(self) -> bool:
         """Prolong the lease, or ask for it; whether it is ours."""

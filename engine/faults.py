@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from engine.errors import Fault
 
 #: Fields that are thought of but do nothing yet; writing one is refused instead of being ignored.
-PLANNED_FIELDS = frozenset({"escalation", "escalate", "digest", "rate_limit", "group_wait", "depends_on", "inhibit"})
+PLANNED_FIELDS = frozenset({"group_wait", "depends_on"})
 
 #: Messages quote what was written, which may be long.
 _LONGEST = 300

@@ -1,7 +1,7 @@
 """What people do with incidents: take them on, resolve them, read their history."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -11,14 +11,15 @@ import polars as pl
 
 from data.errors import ConflictError
 from data.queries import alerts as queries
-from data.queries import notifications
+from data.queries import comments, notifications
 from data.queries import rules as rule_rows
 from data.queries.alerts import OPEN, RESOLVED, HistoryFilter, committing
 from data.store import Statement, Store
 from engine import follow_up, instances, state
-from engine.audit import clock, entry
+from engine.audit import clock, entry, new_id
 from engine.episode import Move, Watched, changes
 from engine.errors import NotFound, Refused, RuleError, StaleVersion
+from engine.ration import rationed
 from engine.rules import watched
 from engine.situation import situations
 from engine.state import Instance, Reason
@@ -31,7 +32,10 @@ class Action(StrEnum):
     """What can be done to many incidents at once."""
 
     ACKNOWLEDGE = "acknowledge"
+    SNOOZE = "snooze"
     RESOLVE = "resolve"
+    COMMENT = "comment"
+    ASSIGN = "assign"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +54,38 @@ def acknowledge(
     by: str,
     comment: str = "",
     until: datetime | None = None,
+    versions: Mapping[str, int] | None = None,
     at: datetime | None = None,
+    action: Action = Action.ACKNOWLEDGE,
     told_by: str = "",
     also: Sequence[Statement] = (),
 ) -> list[Done]:
-    """Take open incidents on, all or none; repeats stop until `until` (None: until they resolve).
+    """Take open incidents on, all or none; repeats and escalation stop until `until` (None: until they resolve).
 
-    Channels that keep a record of their own are told, but for the one it was `told_by`; `also` is committed with it.
-    Raises NotFound for an unknown id, Refused for a resolved incident.
+    `versions` are those that the person saw, by id. Channels that keep a record of their own are told, but for the one
+    it was `told_by`; `also` is committed with it. Raises NotFound for an unknown id, Refused for a resolved incident,
+    StaleVersion where somebody else has acted since.
     """
     now = at or clock()
     if until is not None and until <= now:
         raise Refused("an acknowledgement must end in the future")
-    found = _found(store, alert_ids)
-    over = [row["id"] for row in found if row["status"] == RESOLVED]
+    rows = found(store, alert_ids, versions)
+    over = [row["id"] for row in rows if row["status"] == RESOLVED]
     if over:
         raise Refused(f"already resolved: {', '.join(over)}")
-    statements: list[Statement] = []
-    for row in found:
+    statements = [*touching(rows, versions), *remarks(rows, action, by=by, comment=comment, at=now)]
+    for row in rows:
         words = comment or row["comment"]
         statements.append(queries.acknowledging(row["id"], by=by, at=now, comment=words, until=until))
-        statements.append(entry(by, "acknowledge", "alert", row["id"], at=now, detail={"comment": comment}))
-    ids = [row["id"] for row in found]
+        detail = {"comment": comment, "until": until}
+        statements.append(entry(by, action.value, "alert", row["id"], at=now, detail=detail))
+    ids = [row["id"] for row in rows]
     statements += follow_up.taken_on(store, ids, by=by, comment=comment, at=now, besides=told_by)
     try:
         store.transact([*statements, *also])
     except ConflictError as error:
-        raise StaleVersion("one of the incidents was resolved meanwhile; nothing was changed") from error
-    return [Done(row["id"], queries.ACKNOWLEDGED, changed=True) for row in found]
+        raise StaleVersion("one of the incidents was changed meanwhile; nothing was done, read them again") from error
+    return [Done(row["id"], queries.ACKNOWLEDGED, changed=True) for row in rows]
 
 
 def resolve(
@@ -86,6 +94,7 @@ def resolve(
     *,
     by: str,
     comment: str = "",
+    versions: Mapping[str, int] | None = None,
     at: datetime | None = None,
     public_url: str = "",
     also: Sequence[Statement] = (),
@@ -94,31 +103,55 @@ def resolve(
 
     Their instances begin anew: where the condition still holds, a new incident opens after the rule's `for`, and its
     notices obey the rule's cooldown. Channels that were told of the incident are told that it is over. `also` is
-    committed with it.
-    Raises NotFound for an unknown id, StaleVersion when evaluations keep changing them.
+    committed with it, `versions` as in `acknowledge`. Raises NotFound for an unknown id, StaleVersion where somebody
+    else has acted since or evaluations keep changing them.
     """
     now = at or clock()
     for _ in range(_TRIES):
-        found = _found(store, alert_ids)
-        live = [row for row in found if row["status"] in OPEN]
+        rows = found(store, alert_ids, versions)
+        live = [row for row in rows if row["status"] in OPEN]
         statements = _resolving(store, live, by=by or "somebody", comment=comment, now=now, public_url=public_url)
+        words = remarks(live, Action.RESOLVE, by=by or "somebody", comment=comment, at=now)
         try:
-            store.transact([*statements, *also])
+            store.transact([*touching(live, versions), *statements, *words, *also])
         except ConflictError:
             continue
         ended = {row["id"] for row in live}
-        return [Done(row["id"], RESOLVED, changed=row["id"] in ended) for row in found]
+        return [Done(row["id"], RESOLVED, changed=row["id"] in ended) for row in rows]
     raise StaleVersion("the incidents keep changing; try again")
 
 
-def _found(store: Store, alert_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The incidents in the order asked for; raises NotFound naming the ids that do not exist."""
+def found(store: Store, alert_ids: Sequence[str], versions: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
+    """The incidents in the order asked for, each once.
+
+    Raises NotFound naming the ids that do not exist, StaleVersion naming those that are not as in `versions`.
+    """
     wanted = list(dict.fromkeys(alert_ids))
     rows = {row["id"]: row for row in queries.by_ids(store, wanted).iter_rows(named=True)} if wanted else {}
     unknown = [alert_id for alert_id in wanted if alert_id not in rows]
     if unknown:
         raise NotFound(f"there is no incident {', '.join(unknown)}")
+    stale = [each for each in wanted if versions and versions.get(each, rows[each]["version"]) != rows[each]["version"]]
+    if stale:
+        raise StaleVersion(f"somebody has acted on {', '.join(stale)} meanwhile; read it again")
     return [rows[alert_id] for alert_id in wanted]
+
+
+def touching(rows: Sequence[Mapping[str, Any]], versions: Mapping[str, int] | None) -> list[Statement]:
+    """Count that somebody acts on these; fails the whole where one is not at its version of `versions` any more."""
+    return [queries.touching(row["id"], (versions or {}).get(row["id"])) for row in rows]
+
+
+def remarks(
+    rows: Sequence[Mapping[str, Any]], action: Action, *, by: str, comment: str, at: datetime
+) -> list[Statement]:
+    """The words that came with an act, in each incident's thread; none without words."""
+    words = comment.strip()
+    return [
+        comments.adding(new_id(), alert_id=row["id"], at=at, author=by, action=action.value, text=words)
+        for row in rows
+        if words
+    ]
 
 
 def _resolving(
@@ -128,11 +161,13 @@ def _resolving(
     known = instances.from_rows(queries.instances(store, rule_ids)) if rule_ids else {}
     rules = _rules(store, rule_ids)
     told = situations(store, list(rules.values()), now, public_url=public_url, by=by, comment=comment)
-    parts = []
+    due = []
     for rule_id, rule in rules.items():
         mine = [row for row in live if row["rule_id"] == rule_id]
         moves = [_move(known.get(rule_id, {}), row, now) for row in mine]
-        parts.append(changes(rule, [move for move in moves if move], told[rule_id], now))
+        part = changes(rule, [move for move in moves if move], told[rule_id], now)
+        due.append((rule.rule.severity, part))
+    parts = rationed(due, told[next(iter(rules))].terms, now) if rules else []
     covered = {row["id"] for part in parts for row in part.resolved}
     parts += [_alone(row, by, comment, now) for row in live if row["id"] not in covered]
     lines = [entry(by, "resolve", "alert", row["id"], at=now, detail={"comment": comment}) for row in live]
@@ -165,29 +200,37 @@ def _alone(row: Mapping[str, Any], by: str, comment: str, now: datetime) -> quer
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One incident with its transitions, its notifications and their attempts, as plain rows."""
+    """One incident with its transitions, its notifications and their attempts, and its comments, as plain rows."""
 
     alert: Mapping[str, Any]
     events: list[dict[str, Any]]
     notifications: list[dict[str, Any]]
+    comments: list[dict[str, Any]] = field(default_factory=list)
 
 
 def detail(store: Store, alert_id: str) -> Detail:
     """Everything about one incident; raises NotFound."""
-    (alert,) = _found(store, [alert_id])
+    (alert,) = found(store, [alert_id])
     told = notifications.history(store, alert_id=alert_id, limit=500)
-    return Detail(_plain(alert), queries.events(store, alert_id).to_dicts(), with_attempts(store, told))
+    thread = comments.of(store, alert_id).to_dicts()
+    return Detail(_plain(alert), queries.events(store, alert_id).to_dicts(), with_attempts(store, told), thread)
 
 
 def with_attempts(store: Store, told: pl.DataFrame) -> list[dict[str, Any]]:
-    """Notifications as plain rows, each with its `attempts_made`; `notice` and `fallback` are unpacked."""
-    ids = told["id"].to_list()
+    """Notifications as plain rows, each with its `attempts_made`; `notice` and `fallback` are unpacked.
+
+    The attempts at one that was told with others are those at its bundle.
+    """
+    ids = [bundle or own for own, bundle in told.select("id", "bundle").iter_rows()]
     made = notifications.attempts(store, ids).to_dicts() if ids else []
     rows = [
         {**row, "notice": orjson.loads(row["notice"]), "fallback": orjson.loads(row["fallback"])}
         for row in told.to_dicts()
     ]
-    return [{**row, "attempts_made": [a for a in made if a["notification_id"] == row["id"]]} for row in rows]
+    return [
+        {**row, "attempts_made": [a for a in made if a["notification_id"] == (row["bundle"] or row["id"])]}
+        for row in rows
+    ]
 
 
 def active(store: Store) -> list[dict[str, Any]]:

@@ -20,6 +20,23 @@ class NoticeStatus(StrEnum):
     MESSAGE = "message"  # about the system itself, not about an incident
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One incident among several that one notice tells of."""
+
+    alert_id: str
+    labels: Mapping[str, str] = {}
+    summary: str = ""
+    value: float | None = None
+    threshold: float | None = None
+    opened_at: datetime | None = None
+    alert_url: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its labels on one line: `model=opus, team=a`."""
+        return ", ".join(f"{name}={value}" for name, value in sorted(self.labels.items()) if value) or "all"
+
+
 class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One notification's content. Times are aware UTC; `value` and `threshold` are in `unit`.
 
@@ -48,6 +65,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rule_url: str = ""
     test: bool = False
     flaw: str = ""  # what went wrong while the message was made; shown, so that it gets mended
+    groups: tuple[Member, ...] = ()  # what a notice of many incidents tells of, the worst first
+    group_count: int = 0  # of all of them, the ones that are not in `groups` too
 
     @property
     def headline(self) -> str:

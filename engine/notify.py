@@ -1,8 +1,8 @@
 """Whether a channel is told about an incident now, and why: one decision, with a named reason also for silence.
 
-The reasons to speak are tried in order. What could be said is then held back for the first cause of silence that
-applies. The end of something a channel was told about is held back by nothing but a rate limit: whoever was woken is
-also told that it is over.
+The reasons to speak are tried in order; each is held back for the first cause of silence that applies, and the first
+that nothing holds back wins. The end of something a channel was told about is held back by nothing but a rate limit,
+and by flapping until it is steady: whoever was woken is also told that it is over.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,21 +10,29 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from engine.flapping import flaps, steady_at
 from engine.rule import Rule
+
+#: What flaps for longer than this is told of again.
+FLAPPING_AGAIN = timedelta(days=1)
 
 
 class Reason(StrEnum):
     """Why a channel is told, or why not."""
 
     FIRST = "first"
+    FLAPPING = "flapping"
     NEW_GROUPS = "new_groups"
     RESOLVED = "resolved"
     SOME_RESOLVED = "some_resolved"
     REPEAT = "repeat"
+    ESCALATION = "escalation"
     COOLDOWN = "cooldown"
     SILENCED = "silenced"
+    INHIBITED = "inhibited"
     INACTIVE_HOURS = "inactive_hours"
     ACKNOWLEDGED = "acknowledged"
+    STILL_FLAPPING = "still_flapping"
     RATE_LIMITED = "rate_limited"
     NOTHING_NEW = "nothing_new"
 
@@ -42,11 +50,15 @@ class Reason(StrEnum):
 #: The reasons to send, in the order they are tried.
 SPOKEN: tuple[Reason, ...] = (
     Reason.FIRST,
+    Reason.FLAPPING,
     Reason.NEW_GROUPS,
     Reason.RESOLVED,
     Reason.SOME_RESOLVED,
     Reason.REPEAT,
+    Reason.ESCALATION,
 )
+
+_BEGINS = frozenset({Reason.FIRST, Reason.NEW_GROUPS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +66,9 @@ class Alert:
     """An incident as a decision sees it: which of its groups (keys) fire now.
 
     An incident of one group has `firing` with its key while it is open and empty once it is resolved.
-    `acknowledged_until` without an end means until it resolves. `silenced`: a silence matches it now.
+    `acknowledged_until` without an end means until it resolves. `silenced`: a silence matches it now, `inhibited`: so
+    does an incident that keeps others quiet. `told_at` is when the first of all channels heard of it, `opens` are when
+    its group began to fire of late, this time too.
     """
 
     id: str
@@ -62,6 +76,9 @@ class Alert:
     acknowledged: bool = False
     acknowledged_until: datetime | None = None
     silenced: bool = False
+    inhibited: bool = False
+    told_at: datetime | None = None
+    opens: tuple[datetime, ...] = ()
 
     def acknowledged_at(self, now: datetime) -> bool:
         """Whether somebody has taken it on, and that still holds."""
@@ -80,10 +97,16 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """What of a channel matters to a decision: does it want partial ends, and is its rate limit used up now."""
+    """What of a channel matters to a decision.
+
+    Does it want partial ends, and is its rate limit used up now; is it told from the first (`named`), and how long
+    after the first notice do the steps of the escalation that name it come.
+    """
 
     wants_some_resolved: bool = False
     limited: bool = False
+    named: bool = True
+    steps: tuple[timedelta, ...] = ()
 
 
 _PLAIN = Listener()
@@ -96,27 +119,66 @@ def decide(rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listene
     `log` holds what this channel was sent about this rule, of this and earlier incidents, oldest first.
     """
     mine = [sent for sent in log if sent.alert_id == alert.id]
-    reason = next(_occasions(rule, mine, alert, now, listener), None)
-    if reason is None:
-        return Reason.NOTHING_NEW
-    return next(_silences(rule, log, mine, alert, now, limited=listener.limited, reason=reason), reason)
+    outcomes = [
+        next(_silences(rule, log, mine, alert, now, limited=listener.limited, reason=reason), reason)
+        for reason in _occasions(rule, mine, alert, now, listener)
+    ]
+    return next((reason for reason in outcomes if reason.notifies), outcomes[0] if outcomes else Reason.NOTHING_NEW)
 
 
-def next_look(rule: Rule, log: Sequence[Sent], decided: Reason, now: datetime) -> datetime | None:
+def occasion(
+    rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listener: Listener = _PLAIN
+) -> Reason | None:
+    """What there is to tell now, whether or not it may be told; None: nothing."""
+    mine = [sent for sent in log if sent.alert_id == alert.id]
+    return next(_occasions(rule, mine, alert, now, listener), None)
+
+
+def memory(rule: Rule) -> timedelta:
+    """How far back what was sent of earlier incidents matters to a decision."""
+    return max(rule.cooldown, rule.repeat, FLAPPING_AGAIN if rule.flapping else _NEVER)
+
+
+def quiet_until(rule: Rule, log: Sequence[Sent]) -> datetime | None:
+    """When the quiet time after the last notice of something that fires is over; None without such a notice."""
+    return max((sent.at + rule.cooldown for sent in log if not sent.reason.closes), default=None)
+
+
+def listeners(rule: Rule) -> dict[str, Listener]:
+    """Every channel that the rule may tell, with what the rule says of it."""
+    steps: dict[str, tuple[timedelta, ...]] = dict.fromkeys(rule.notify, ())
+    for step in rule.escalate:
+        steps |= {channel: (*steps.get(channel, ()), step.after) for channel in step.notify}
+    return {channel: Listener(named=channel in rule.notify, steps=after) for channel, after in steps.items()}
+
+
+def next_look(  # noqa: PLR0917 - as in `decide`
+    rule: Rule,
+    log: Sequence[Sent],
+    decided: Reason,
+    now: datetime,
+    alert: Alert | None = None,
+    listener: Listener = _PLAIN,
+) -> datetime | None:
     """When a decision can next come out otherwise although the incident has not changed; None: never.
 
-    The earliest instant that may matter, and `now` itself where a look at every evaluation is needed.
+    The earliest instant that may matter, and `now` itself where a look at every evaluation is needed. `alert` with
+    `told_at` as it is after the decision.
     """
-    if decided in (Reason.INACTIVE_HOURS, Reason.SILENCED, Reason.RATE_LIMITED, Reason.ACKNOWLEDGED):
+    if decided in (Reason.INACTIVE_HOURS, Reason.SILENCED, Reason.INHIBITED, Reason.RATE_LIMITED, Reason.ACKNOWLEDGED):
         return now
     spans = [span for span in (rule.repeat, rule.cooldown) if span > _NEVER]
-    return min((sent.at + span for sent in log for span in spans if sent.at + span > now), default=None)
+    told_at = alert.told_at if alert else None
+    steps = [told_at + after for after in listener.steps] if told_at else []
+    steady = steady_at(rule, alert.opens, now) if alert else None
+    steps += [steady] if steady else []
+    return min((at for at in (*steps, *(sent.at + span for sent in log for span in spans)) if at > now), default=None)
 
 
 def _occasions(rule: Rule, mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener) -> Iterator[Reason]:
     told = mine[-1].firing if mine else frozenset()
-    if not mine and alert.firing:
-        yield Reason.FIRST
+    if not mine and alert.firing and listener.named:
+        yield Reason.FLAPPING if flaps(rule, alert.opens, now) else Reason.FIRST
     if mine and alert.firing - told:
         yield Reason.NEW_GROUPS
     if told and not alert.firing:
@@ -125,6 +187,15 @@ def _occasions(rule: Rule, mine: Sequence[Sent], alert: Alert, now: datetime, li
         yield Reason.SOME_RESOLVED
     if mine and alert.firing and rule.repeat > _NEVER and now - mine[-1].at >= rule.repeat:
         yield Reason.REPEAT
+    if alert.firing and _escalates(mine, alert, now, listener):
+        yield Reason.ESCALATION
+
+
+def _escalates(mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener) -> bool:
+    """Whether a step is due that the channel has not been told for; of several, the last stands for all."""
+    due = [alert.told_at + after for after in listener.steps] if alert.told_at else []
+    last = max((at for at in due if at <= now), default=None)
+    return last is not None and not any(sent.reason is Reason.ESCALATION and sent.at >= last for sent in mine)
 
 
 def _silences(
@@ -138,16 +209,42 @@ def _silences(
     reason: Reason,
 ) -> Iterator[Reason]:
     if not reason.closes:
-        if _cooling(rule, log, _spoken_of(mine, alert, reason), now):
+        if reason is not Reason.ESCALATION and _cooling(rule, log, _spoken_of(mine, alert, reason), now):
             yield Reason.COOLDOWN
         if alert.silenced:
             yield Reason.SILENCED
+        if alert.inhibited:
+            yield Reason.INHIBITED
         if rule.active is not None and not rule.active.covers(now):
             yield Reason.INACTIVE_HOURS
-        if reason is Reason.REPEAT and alert.acknowledged_at(now):
+        if reason in {Reason.REPEAT, Reason.ESCALATION} and alert.acknowledged_at(now):
             yield Reason.ACKNOWLEDGED
+    if _still_flapping(rule, log, mine, alert, now, reason):
+        yield Reason.STILL_FLAPPING
     if limited:
         yield Reason.RATE_LIMITED
+
+
+def _still_flapping(  # noqa: PLR0917 - as in `decide`
+    rule: Rule, log: Sequence[Sent], mine: Sequence[Sent], alert: Alert, now: datetime, reason: Reason
+) -> bool:
+    """Whether the channel knows already that it flaps: then neither this end nor another beginning is news."""
+    if reason is Reason.FLAPPING:
+        return _knows_it_flaps(log, alert, now)
+    ends_what_flaps = reason is Reason.RESOLVED and any(sent.reason is Reason.FLAPPING for sent in mine)
+    return ends_what_flaps and flaps(rule, alert.opens, now)
+
+
+def _knows_it_flaps(log: Sequence[Sent], alert: Alert, now: datetime) -> bool:
+    """Whether the last that was told of these groups was that they flap; after a day it is told again."""
+    flapping = ""
+    for sent in log:
+        about = bool(sent.firing & alert.firing)
+        if about and sent.reason is Reason.FLAPPING:
+            flapping = sent.alert_id if now - sent.at < FLAPPING_AGAIN else ""
+        elif (about and sent.reason in _BEGINS) or (sent.alert_id == flapping and sent.reason.closes):
+            flapping = ""
+    return bool(flapping)
 
 
 def _spoken_of(mine: Sequence[Sent], alert: Alert, reason: Reason) -> frozenset[str]:

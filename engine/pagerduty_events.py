@@ -110,7 +110,7 @@ def _done(  # noqa: PLR0917 - all of it is needed
     else:
         told = follow_up.let_go(store, ids, by=by, at=at, besides=channel.name)
         line = entry(by, "unacknowledge", "alert", alert_id, at=at)
-        store.transact([alerts.releasing(alert_id), line, *told, *once])
+        store.transact([alerts.touching(alert_id, None), alerts.releasing(alert_id), line, *told, *once])
     return meant
 
 

@@ -32,6 +32,7 @@ from engine.condition import (
 from engine.durations import Duration, PositiveDuration
 from engine.errors import Fault, RuleError
 from engine.faults import faults
+from engine.policies import Flapping, Inhibition, Name, Names, Step, escalation_faults, listed
 
 _ZERO = timedelta(0)
 #: As many as two bits each leave room for in one word (`engine.history.composed`).
@@ -78,12 +79,6 @@ def _is_map(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
 Labels = Annotated[dict[Name, str], BeforeValidator(_texts)]
 
 
@@ -94,7 +89,7 @@ class Rule(Document):
     severity: Severity = Severity.MEDIUM
     where: Where = {}  # noqa: RUF012 - pydantic copies defaults
     when: Node
-    group_by: Annotated[tuple[DimensionName, ...], BeforeValidator(_listed)] = ()
+    group_by: Annotated[tuple[DimensionName, ...], BeforeValidator(listed)] = ()
     every: PositiveDuration = timedelta(seconds=60)
     for_: Duration = Field(_ZERO, alias="for")
     keep_firing_for: Duration = _ZERO
@@ -106,6 +101,10 @@ class Rule(Document):
     active: Active | None = None
     notify: Names = ()
     fallback: Names = ()
+    escalate: tuple[Step, ...] = ()
+    flapping: Flapping | None = Flapping()
+    inhibits: tuple[Inhibition, ...] = ()
+    grouping: bool = True
     labels: Labels = {}  # noqa: RUF012 - as above
     message: Annotated[str, Field(max_length=4000)] = ""
     runbook: Annotated[str, Field(max_length=2000)] = ""
@@ -132,7 +131,7 @@ class Rule(Document):
         return tuple(n for n, condition in enumerate(self.conditions) if condition.recovery is not None)
 
 
-_MODELS = (Rule, Active, AllOf, AnyOf, Not, Condition, Compare)
+_MODELS = (Rule, Active, Step, Flapping, Inhibition, AllOf, AnyOf, Not, Condition, Compare)
 #: What can change the result of an evaluation. `for` and the other timers are obeyed by the next step as they are.
 _RESULT_FIELDS = ("where", "when", "group_by", "delay", "no_data", "on_error", "tz")
 
@@ -207,6 +206,7 @@ def _contradictions(rule: Rule) -> Iterator[Fault]:
     if rule.fallback and not rule.notify:
         yield Fault("fallback", "has no effect without notify")
     yield from _budget_faults(rule)
+    yield from escalation_faults(rule.escalate, rule.notify)
     for path, condition in rule.placed:
         for dimension, values in scope(rule, condition).items():
             if not values:

@@ -94,7 +94,8 @@ def unknown_channels(store: Store, rule: Rule) -> Iterator[Fault]:
     if not rule.notify:  # and therefore no fallback
         return
     known = channel_store.names(store)
-    for field, named in (("notify", rule.notify), ("fallback", rule.fallback)):
+    steps = [(f"escalate[{n}].notify", step.notify) for n, step in enumerate(rule.escalate)]
+    for field, named in (("notify", rule.notify), ("fallback", rule.fallback), *steps):
         for n, name in enumerate(named):
             if name not in known:
                 yield Fault(f"{field}[{n}]", f"there is no channel {name!r}; known are {', '.join(known)}")

@@ -10,6 +10,7 @@ from data.store import Statement, Store
 from engine import instances, state
 from engine.episode import Move, Watched, changes
 from engine.errors import RuleError
+from engine.ration import rationed
 from engine.rule import Rule, parse, same_result
 from engine.situation import situations
 from engine.state import Instance, Reason, Step
@@ -65,7 +66,8 @@ def end(store: Store, row: RuleRow, ending: Ending, now: datetime) -> list[State
         rule = Watched(row.id, row.version, _nameless(row))
     situation = situations(store, [rule], now)[row.id]
     moves = [Move(key, instance, ending(instance, now)) for key, instance in known.items()]
-    return committing([changes(rule, moves, situation, now)])
+    part = changes(rule, moves, situation, now)
+    return committing(rationed([(rule.rule.severity, part)], situation.terms, now))
 
 
 def _nameless(row: RuleRow) -> Rule:

@@ -6,6 +6,7 @@ from data.metrics import metric
 from engine.active import written_days, written_hours
 from engine.condition import WITHOUT_WINDOW, AllOf, CompareAs, Condition, Node, Not, Op
 from engine.durations import every_spoken, spoken
+from engine.policies import Flapping, Inhibition
 from engine.rule import NoData, OnError, Rule
 from engine.window import spoken_window
 
@@ -30,7 +31,8 @@ _ON_ERROR: Mapping[OnError, str] = {
 
 def sentence(rule: Rule) -> str:
     """What the rule does, in a few short sentences."""
-    parts = [_fires(rule), _checked(rule), *_policies(rule), _tells(rule)]
+    told = [_tells(rule), _escalates(rule), _flaps(rule), *_inhibits(rule)]
+    parts = [_fires(rule), _checked(rule), *_policies(rule), *told]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts if part)
 
 
@@ -138,3 +140,31 @@ def _tells(rule: Rule) -> str:
     if rule.repeat:
         text += f", again {every_spoken(rule.repeat)} until acknowledged"
     return text + (f", at most once in {spoken(rule.cooldown)} for the same group" if rule.cooldown else "")
+
+
+def _inhibits(rule: Rule) -> list[str]:
+    return [_inhibits_one(inhibition) for inhibition in rule.inhibits]
+
+
+def _inhibits_one(inhibition: Inhibition) -> str:
+    same = f" and the same {_joined(inhibition.equal, 'and')}" if inhibition.equal else ""
+    own = f" (those with {_patterns(inhibition.source)})" if inhibition.source else ""
+    return f"while it fires{own}, incidents with {_patterns(inhibition.match)}{same} notify nobody"
+
+
+def _patterns(matchers: Mapping[str, Sequence[str]]) -> str:
+    return " and ".join(f"{name} {_or(patterns)}" for name, patterns in matchers.items())
+
+
+def _flaps(rule: Rule) -> str:
+    """Only where it is not as usual."""
+    if rule.flapping is None:
+        return "it is told however often it comes and goes" if rule.notify else ""
+    if rule.flapping == Flapping():
+        return ""
+    return f"that it comes and goes is told once after {rule.flapping.count} times in {spoken(rule.flapping.within)}"
+
+
+def _escalates(rule: Rule) -> str:
+    steps = [f"{_joined(step.notify, 'and')} after {spoken(step.after)}" for step in rule.escalate]
+    return f"unless acknowledged, it tells {_joined(steps, 'and')}" if steps else ""

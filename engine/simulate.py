@@ -44,7 +44,10 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How many, how long, how noisy. `sent` is by channel, `silent` by reason, `seconds` by state over all groups."""
+    """How many, how long, how noisy. `sent` is by channel, `silent` by reason, `seconds` by state over all groups.
+
+    What is told of several groups at once is one notification, where the rule groups.
+    """
 
     evaluations: int
     groups: int
@@ -90,7 +93,7 @@ def replay(rule: Rule, history: History) -> Simulation:
         transitions=tuple(sorted((t for one in played for t in one.walk), key=lambda t: t.at)),
         bands=tuple(band for one in played for band in one.bands),
         notices=tuple(sorted((n for one in played for n in one.notices), key=lambda n: n.time)),
-        totals=_totals(history.grid, played),
+        totals=_totals(rule, history.grid, played),
     )
 
 
@@ -226,19 +229,25 @@ def _values(rule: Rule, history: History, groups: Sequence[Group]) -> pl.DataFra
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict(_VALUES))
 
 
-def _totals(grid: Grid, played: Sequence[_Played]) -> Totals:
+def _totals(rule: Rule, grid: Grid, played: Sequence[_Played]) -> Totals:
     seconds: Counter[State] = Counter()
     for band in (band for one in played for band in one.bands):
         seconds[band.state] += int((band.end - band.start).total_seconds())
     lasted = [((i.resolved or grid.end) - i.opened).total_seconds() for one in played for i in incidents(one.walk)]
     told = [notice for one in played for notice in one.notices]
+    sent = Counter(channel for channel, *_ in _messages(rule, told))
     return Totals(
         evaluations=len(grid),
         groups=sum(1 for one in played if one.bands),
         incidents=len(lasted),
         longest_incident_s=max(lasted, default=0.0),
-        notifications=sum(n.reason.notifies for n in told),
-        sent=Counter(n.channel for n in told if n.reason.notifies),
+        notifications=sent.total(),
+        sent=sent,
         silent=Counter(n.reason.value for n in told if not n.reason.notifies),
         seconds=dict(seconds),
     )
+
+
+def _messages(rule: Rule, told: Sequence[Notice]) -> list[tuple[str, datetime, str]]:
+    spoken = [(n.channel, n.time, n.reason.value) for n in told if n.reason.notifies]
+    return list(dict.fromkeys(spoken)) if rule.grouping else spoken

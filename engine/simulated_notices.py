@@ -1,11 +1,12 @@
 """Who would have been told what of simulated incidents: `engine.notify.decide` at every evaluation that can matter."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from engine.history import Grid
-from engine.notify import Alert, Reason, Sent, decide, next_look
+from engine.notify import Alert, Reason, Sent, decide, listeners, memory, next_look
 from engine.rule import Rule
 from engine.state import Transition
 from engine.truth import group_key
@@ -30,12 +31,15 @@ class Incident:
     number: int
     opened: datetime
     resolved: datetime | None
+    opens: tuple[datetime, ...] = ()  # of the group of late, this one too
 
-    def alert(self, at: datetime) -> Alert:
-        """The incident as a decision at `at` sees it."""
+    def alert(self, at: datetime, told_at: datetime | None = None) -> Alert:
+        """The incident as a decision at `at` sees it; `told_at` is when the first channel heard of it."""
         key = group_key(self.labels)
         over = self.resolved is not None and at >= self.resolved
-        return Alert(f"{key}#{self.number}", frozenset() if over else frozenset({key}))
+        return Alert(
+            f"{key}#{self.number}", frozenset() if over else frozenset({key}), told_at=told_at, opens=self.opens
+        )
 
 
 def incidents(walk: Sequence[Transition]) -> list[Incident]:
@@ -46,24 +50,37 @@ def incidents(walk: Sequence[Transition]) -> list[Incident]:
 
 
 def notices(rule: Rule, grid: Grid, walk: Sequence[Transition]) -> Iterator[Notice]:
-    """What every channel would have been told about one group; a silence once for as long as its reason stays."""
-    for channel in rule.notify:
-        log: list[Sent] = []
-        for incident in incidents(walk):
-            yield from _told(rule, grid, channel, log, incident)
+    """What every channel would have been told about one group; a silence once for as long as its reason stays.
+
+    What depends on other rules is left out: silences, inhibition, rate limits and the digests that follow them.
+    """
+    logs: dict[str, list[Sent]] = {channel: [] for channel in listeners(rule)}
+    found = incidents(walk)
+    times, span = [incident.opened for incident in found], rule.flapping.within if rule.flapping else timedelta(0)
+    for n, incident in enumerate(found):
+        since = incident.opened - memory(rule)
+        logs = {channel: [sent for sent in log if sent.at > since] for channel, log in logs.items()}
+        opens = tuple(times[bisect_right(times, incident.opened - span) : n + 1])
+        yield from _told(rule, grid, logs, replace(incident, opens=opens))
 
 
-def _told(rule: Rule, grid: Grid, channel: str, log: list[Sent], incident: Incident) -> Iterator[Notice]:
-    last = Reason.NOTHING_NEW
+def _told(rule: Rule, grid: Grid, logs: Mapping[str, list[Sent]], incident: Incident) -> Iterator[Notice]:
+    last = dict.fromkeys(logs, Reason.NOTHING_NEW)
+    told_at: datetime | None = None
     at: datetime | None = incident.opened
     while at is not None:
-        alert = incident.alert(at)
-        decided = decide(rule, log, alert, at)
-        if decided.notifies:
-            log.append(Sent(at, alert.id, decided, alert.firing))
-        if decided is not Reason.NOTHING_NEW and (decided.notifies or decided is not last):
-            yield Notice(at, incident.labels, incident.number, channel, decided)
-        last, at = decided, _after(grid, incident, at, next_look(rule, log, decided, at))
+        for channel, listener in listeners(rule).items():
+            log, alert = logs[channel], incident.alert(at, told_at)
+            decided = decide(rule, log, alert, at, listener)
+            if decided.notifies:
+                log.append(Sent(at, alert.id, decided, alert.firing))
+                told_at = told_at or at
+            if decided is not Reason.NOTHING_NEW and (decided.notifies or decided is not last[channel]):
+                yield Notice(at, incident.labels, incident.number, channel, decided)
+            last[channel] = decided
+        alert = incident.alert(at, told_at)
+        looks = [next_look(rule, logs[name], last[name], at, alert, each) for name, each in listeners(rule).items()]
+        at = _after(grid, incident, at, min((look for look in looks if look), default=None))
 
 
 def _after(grid: Grid, incident: Incident, at: datetime, look: datetime | None) -> datetime | None:

@@ -1,32 +1,107 @@
 """Reads what the consequences of a step depend on: open incidents and what channels were told."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+
+import orjson
 
 from data.queries import alerts
 from data.store import Store
 from engine import silences
-from engine.episode import Incident, Situation, Told, Watched, memory
+from engine.episode import Incident, Move, Situation, Watched, known_by, memory
+from engine.errors import RuleError
+from engine.inhibition import Inhibitors, Source, Subject
+from engine.post import terms
+from engine.rule import parse
+from engine.telling import Told
 
 
 def situations(
-    store: Store, watched: Sequence[Watched], at: datetime, *, public_url: str = "", by: str = "", comment: str = ""
+    store: Store,
+    watched: Sequence[Watched],
+    at: datetime,
+    *,
+    public_url: str = "",
+    by: str = "",
+    comment: str = "",
+    moves: Mapping[str, Sequence[Move]] | None = None,
 ) -> dict[str, Situation]:
-    """By rule id, everything its steps at `at` depend on; `by` and `comment` are of a person who acts by hand."""
+    """By rule id, everything its steps at `at` depend on; `by` and `comment` are of a person who acts by hand.
+
+    `moves` are the steps of rules, by id, that are taken at the same instant: who begins to fire with them inhibits.
+    """
     ids = [one.id for one in watched]
     if not ids:
         return {}
-    base = Situation(public_url=public_url, by=by, comment=comment, silences=silences.at(store, at))
+    base = Situation(
+        public_url=public_url,
+        by=by,
+        comment=comment,
+        silences=silences.at(store, at),
+        inhibitors=Inhibitors(sources(store, watched, moves or {})),
+        terms=terms(store, at),
+    )
     incidents: dict[str, dict[str, Incident]] = defaultdict(dict)
     for row in alerts.open_alerts(store, ids).iter_rows(named=True):
         made = Incident(row["id"], row["status"], row["opened_at"], row["acknowledged_until"])
         incidents[row["rule_id"]][row["id"]] = made
+    opens = _opens(store, watched, at)
     told: dict[str, list[Told]] = defaultdict(list)
     for row in alerts.told(store, ids, at - memory([one.rule for one in watched])).iter_rows(named=True):
         line = Told(
-            row["alert_id"], row["group_key"], row["channel"], row["reason"], row["created_at"], bool(row["silent"])
+            alert_id=row["alert_id"],
+            group_key=row["group_key"],
+            channel=row["channel"],
+            reason=row["reason"],
+            at=row["at"],
+            silent=bool(row["silent"]),
+            held=row["held"],
         )
         told[row["rule_id"]].append(line)
-    return {one: replace(base, incidents=incidents.get(one, {}), told=tuple(told.get(one, ()))) for one in ids}
+    return {
+        one: replace(base, incidents=incidents.get(one, {}), told=tuple(told.get(one, ())), opens=opens.get(one, {}))
+        for one in ids
+    }
+
+
+def sources(store: Store, watched: Sequence[Watched], moves: Mapping[str, Sequence[Move]]) -> list[Source]:
+    """The incidents that inhibit others once `moves` are made: stored ones that stay open, and those that open."""
+    after = {(rule_id, move.key): move for rule_id, some in moves.items() for move in some}
+    return [*_stored_sources(store, after), *_new_sources(watched, after)]
+
+
+def _stored_sources(store: Store, after: Mapping[tuple[str, str], Move]) -> Iterator[Source]:
+    rules: dict[str, Watched] = {}
+    for row in alerts.inhibiting(store).iter_rows(named=True):
+        rule_id, key = row["rule_id"], row["group_key"]
+        if (rule_id, key) in after:
+            continue
+        try:
+            rule = rules.setdefault(rule_id, Watched(rule_id, row["version"], parse(row["document"])))
+        except RuleError:
+            continue  # a rule that cannot be read keeps nobody quiet
+        subject = Subject(rule_id, key, known_by(rule, orjson.loads(row["labels"])))
+        yield Source(subject, rule.rule.inhibits)
+
+
+def _new_sources(watched: Sequence[Watched], after: Mapping[tuple[str, str], Move]) -> Iterator[Source]:
+    inhibiting = {one.id: one for one in watched if one.rule.inhibits}
+    for (rule_id, key), move in after.items():
+        instance = move.step.instance
+        if rule_id in inhibiting and instance is not None and instance.alerting:
+            one = inhibiting[rule_id]
+            yield Source(Subject(rule_id, key, known_by(one, instance.labels)), one.rule.inhibits)
+
+
+def _opens(store: Store, watched: Sequence[Watched], at: datetime) -> dict[str, dict[str, tuple[datetime, ...]]]:
+    """By rule id and group key, when they began to fire for as long as any of the rules looks back."""
+    spans = [one.rule.flapping.within for one in watched if one.rule.flapping]
+    found: dict[str, dict[str, tuple[datetime, ...]]] = defaultdict(dict)
+    if not spans:
+        return found
+    for row in alerts.openings(store, [one.id for one in watched], at - max(spans)).iter_rows(named=True):
+        groups = found[row["rule_id"]]
+        groups[row["group_key"]] = (*groups.get(row["group_key"], ()), row["opened_at"])
+    return found

@@ -8,6 +8,7 @@ import polars as pl
 
 from data.queries import alerts
 from data.queries import rules as rule_rows
+from data.queries.notifications import BUNDLED, SILENT
 from data.store import Store
 
 #: An incident of the same rule and group this soon after the last one ended counts as a flap.
@@ -25,6 +26,7 @@ class Statistics:
     mtta_s: float | None
     mttr_s: float | None
     flaps: int
+    flapping: int  # incidents that opened while their group flapped
     by_severity: list[dict[str, Any]]
     by_rule: list[dict[str, Any]]  # noisiest first
     by_day: list[dict[str, Any]]
@@ -40,7 +42,7 @@ def statistics(store: Store, start: datetime, end: datetime) -> Statistics:
         end_s=(pl.col("resolved_at") - pl.col("opened_at")).dt.total_milliseconds() / 1000,
     )
     counts = alerts.notification_counts(store, start, end)
-    quiet = pl.col("status") == "silent"
+    quiet, carried = pl.col("status") == SILENT, pl.col("status") == BUNDLED
     fired = set(spans["rule_id"].to_list())
     return Statistics(
         start=start,
@@ -50,12 +52,13 @@ def statistics(store: Store, start: datetime, end: datetime) -> Statistics:
         mtta_s=_mean(spans, "ack_s"),
         mttr_s=_mean(spans, "end_s"),
         flaps=_flaps(spans),
+        flapping=int(spans["flapping"].sum()),
         by_severity=_split(spans, ["severity"]),
         by_rule=_split(spans, ["rule_id", "rule_name"]),
         by_day=_split(spans.with_columns(day=pl.col("opened_at").dt.strftime("%Y-%m-%d")), ["day"], order="day"),
         never_fired=[{"rule_id": r.id, "rule_name": r.name} for r in rule_rows.every(store) if r.id not in fired],
         suppressed=counts.filter(quiet).group_by("reason").agg(pl.col("n").sum()).sort("reason").to_dicts(),
-        deliveries=counts.filter(~quiet)
+        deliveries=counts.filter(~quiet & ~carried)
         .group_by("channel", "status")
         .agg(*_delivered())
         .sort("channel", "status")

@@ -26,9 +26,11 @@ from data.store import Statement, Store
 from engine import instances, state
 from engine.episode import Move, Situation, Watched, changes
 from engine.evaluate import Answer, Failure, evaluate, questions
+from engine.ration import rationed
 from engine.rule import Rule
 from engine.situation import situations
 from engine.state import Instance
+from engine.terms import Terms
 from engine.truth import GroupTruth, Truth
 
 #: A rule whose evaluation takes more than this share of its cadence is called slow.
@@ -179,7 +181,8 @@ def _consequences(
 ) -> dict[str, Changes]:
     """By rule id, what each evaluation leaves behind."""
     concerned = [one.watched for one in evaluated if any(_alerting(move) for move in one.moves)]
-    known = situations(store, concerned, at, public_url=public_url)
+    moves = {one.watched.id: one.moves for one in evaluated}
+    known = situations(store, concerned, at, public_url=public_url, moves=moves)
     made: dict[str, Changes] = {}
     for one in evaluated:
         try:
@@ -187,7 +190,10 @@ def _consequences(
         except Exception as error:  # noqa: BLE001 - as in `_step`
             one, part = _broken(one.watched, error), Changes()  # noqa: PLW2901 - its health is told either way
         made[one.watched.id] = replace(part, health=(_health(one, at, begun),))
-    return made
+    severities = [one.watched.rule.severity for one in evaluated]
+    terms = next((situation.terms for situation in known.values()), Terms())
+    served = rationed(list(zip(severities, made.values(), strict=True)), terms, at)
+    return dict(zip(made, served, strict=True))
 
 
 def _alerting(move: Move) -> bool:

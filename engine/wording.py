@@ -8,6 +8,7 @@ from data.errors import UnknownMetric
 from data.metrics import metric
 from engine import templates
 from engine.condition import CompareAs, Condition, placed_conditions
+from engine.durations import spoken
 from engine.errors import TemplateFault
 from engine.notice import Notice
 from engine.rule import Rule
@@ -66,6 +67,14 @@ def summary(seen: Measured, *, ended: str = "", by: str = "") -> str:
         tail = f": {told}" if seen.value is not None else ""
         return f"{_ENDED.get(ended, 'The incident is over')}{tail}."
     return f"{told}."
+
+
+def flapping(told: str, rule: Rule, count: int) -> str:
+    """The summary of a notice that a group flaps."""
+    if rule.flapping is None:
+        return told
+    within = spoken(rule.flapping.within)
+    return f"It comes and goes, {count} times in {within}; nothing more is told until it is steady. Now {told}"
 
 
 def _shown(value: float | None, unit: str) -> str:

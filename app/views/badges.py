@@ -32,12 +32,14 @@ STATES = {
     "no_data": Sign("signal_disconnected", "gray"),
     "error": Sign("error", "red"),
     "not_evaluated": Sign("hourglass_empty", "gray"),
+    "flapping": Sign("swap_vert", "orange"),
     "paused": Sign("pause_circle", "gray"),
     "open": Sign("local_fire_department", "red"),
     "acknowledged": Sign("visibility", "violet"),
     "resolved": Sign("check_circle", "green"),
     "sent": Sign("check_circle", "green"),
     "failed": Sign("error", "red"),
+    "bundled": Sign("stacks", "green"),
     "silent": Sign("notifications_off", "gray"),
 }
 

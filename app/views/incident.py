@@ -12,25 +12,9 @@ from app.views import badges, chart, simulation
 from app.views.alert_grid import elapsed
 from app.views.format import moment, quantity
 from app.views.incidents import plain
+from engine.decisions import WORDS
 from engine.incidents import Detail
 
-REASONS = {
-    "first": "first notice of the incident",
-    "new_groups": "more groups began to fire",
-    "resolved": "the incident is over",
-    "some_resolved": "some groups recovered",
-    "repeat": "reminder, nobody had acknowledged it",
-    "escalation": "escalation",
-    "fallback": "stands in for a channel that failed",
-    "cooldown": "quiet time after the last notice",
-    "silenced": "a silence covers it",
-    "inactive_hours": "outside the rule's active hours",
-    "acknowledgement": "somebody has taken it on",
-    "unacknowledged": "nobody is on it any more",
-    "acknowledged": "somebody had taken it on",
-    "rate_limited": "too many notices",
-    "nothing_new": "nothing new to say",
-}
 MOVES = {
     "condition": "",
     "missing_group": "its group is gone",
@@ -48,9 +32,7 @@ def story(detail: Detail, around: Course | None, *, now: datetime, tz: str) -> N
     """One incident from top to bottom; `around` is what its rule watched, None: the rule is gone."""
     alert = detail.alert
     labels = " ".join(f":gray-badge[{plain(f'{name}: {value}')}]" for name, value in alert["labels"].items())
-    st.markdown(
-        f"**{plain(alert['rule_name'])}** {badges.text(alert['severity'])} {badges.text(alert['status'])} {labels}"
-    )
+    st.markdown(f"**{plain(alert['rule_name'])}** {_badges(alert)} {labels}")
     st.markdown(plain(alert["summary"]))
     st.caption(_length(alert, now, tz))
     _course(around, detail, now, tz)
@@ -67,9 +49,15 @@ def story(detail: Detail, around: Course | None, *, now: datetime, tz: str) -> N
             st.markdown(_notice(notice, tz))
 
 
+def _badges(alert: Mapping[str, Any]) -> str:
+    words = [alert["severity"], alert["status"], *(["flapping"] if alert["flapping"] else [])]
+    return " ".join(badges.text(word) for word in words)
+
+
 def _length(alert: Mapping[str, Any], now: datetime, tz: str) -> str:
     opened, resolved = alert["opened_at"], alert["resolved_at"]
-    began = f"Opened {moment(opened, tz)}"
+    given = f"Assigned to {plain(alert['assignee'])}. " if alert["assignee"] else ""
+    began = f"{given}Opened {moment(opened, tz)}"
     if not resolved:
         return f"{began}, has lasted {elapsed(max(now, opened) - opened)} so far."
     by = f" by {plain(alert['resolved_by'])}" if alert["resolved_by"] else ""
@@ -92,21 +80,29 @@ def _course(around: Course | None, detail: Detail, now: datetime, tz: str) -> No
 
 
 def _happenings(detail: Detail, around: Course | None, tz: str) -> list[str]:
-    """Transitions and what people did, in order of time.
+    """Transitions and what people did and said, in order of time.
 
-    The record keeps one comment. Where two people acted it may be either's, so it stands by itself.
+    An incident of before there were threads keeps one comment. Where two people acted it may be either's, so it stands
+    by itself.
     """
     alert = detail.alert
     acts = [what for what in ("acknowledged", "resolved") if alert[f"{what}_at"] and alert[f"{what}_by"]]
     own = len({alert[f"{what}_by"] for what in acts}) == 1
+    last = "" if detail.comments else plain(alert["comment"])
     lines = [(event["at"], _event(event, around, tz)) for event in detail.events]
+    lines += [(each["at"], _comment(each, tz)) for each in detail.comments]
     for what in acts:
-        words = plain(alert["comment"]) if alert["comment"] and own and what == acts[-1] else ""
+        words = last if own and what == acts[-1] else ""
         at = moment(alert[f"{what}_at"], tz, seconds=True)
         said = f"{badges.text(what)} by {plain(alert[f'{what}_by'])}" + (f": {words}" if words else "")
         lines.append((alert[f"{what}_at"], f"{said}  \n:small[:gray[{at}]]"))
-    comment = [f":material/comment: {plain(alert['comment'])}"] if alert["comment"] and not own else []
+    comment = [f":material/comment: {last}"] if last and not own else []
     return [line for _, line in sorted(lines, key=lambda each: each[0])] + comment
+
+
+def _comment(comment: Mapping[str, Any], tz: str) -> str:
+    at = moment(comment["at"], tz, seconds=True)
+    return f":material/comment: {plain(comment['author'])}: {plain(comment['text'])}  \n:small[:gray[{at}]]"
 
 
 def _event(event: Mapping[str, Any], around: Course | None, tz: str) -> str:
@@ -126,7 +122,7 @@ def _measured(event: Mapping[str, Any], around: Course | None) -> str:
 
 
 def _notice(notice: Mapping[str, Any], tz: str) -> str:
-    why = REASONS.get(notice["reason"], notice["reason"].replace("_", " "))
+    why = WORDS.get(notice["reason"], notice["reason"].replace("_", " "))
     tries = "".join(f"  \n:small[:gray[{_attempt(attempt, tz)}]]" for attempt in notice["attempts_made"])
     at = moment(notice["created_at"], tz, seconds=True)
     return f"{badges.text(notice['status'])} **{plain(notice['channel'])}**: {why}  \n:small[:gray[{at}]]{tries}"

@@ -7,11 +7,12 @@ from itertools import chain
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Select, Table, func, or_, select, update
+from sqlalchemy import Select, Table, case, func, or_, select, update
 
 from data import bulk
-from data.queries.notifications import ASIDE, SILENT
-from data.schema import alert_events, alert_instances, alerts, notifications, rule_health
+from data.queries import rates
+from data.queries.notifications import ASIDE, BUNDLED, SILENT
+from data.schema import alert_events, alert_instances, alerts, notifications, rule_health, rules
 from data.store import Statement, Store
 
 FIRING, ACKNOWLEDGED, RESOLVED = "firing", "acknowledged", "resolved"
@@ -39,6 +40,7 @@ class Changes:
     events: tuple[Mapping[str, Any], ...] = ()
     notices: tuple[Mapping[str, Any], ...] = ()
     health: tuple[Mapping[str, Any], ...] = field(default=())
+    spent: tuple[Mapping[str, Any], ...] = ()
 
 
 def committing(changes: Iterable[Changes]) -> list[Statement]:
@@ -57,12 +59,13 @@ def committing(changes: Iterable[Changes]) -> list[Statement]:
         (bulk.inserting, alert_events, "events", {}),
         (bulk.inserting, notifications, "notices", {}),
     )
+    paid = rates.spending([row for part in parts for row in part.spent])
     statements: list[Statement] = []
     for make, table, name, options in made:
         rows = list(chain.from_iterable(getattr(part, name) for part in parts))
         if rows:
             statements.append(make(table, rows, **options))
-    return statements
+    return statements + paid
 
 
 def _absent() -> str:
@@ -84,16 +87,35 @@ def open_alerts(store: Store, rule_ids: Sequence[str]) -> pl.DataFrame:
 def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame:
     """What each channel was told, or not, about these rules, oldest first; since then, and all of open incidents.
 
-    Columns: id, rule_id, alert_id, group_key, channel, reason, created_at, silent. Stand-ins are left out, and what
-    only keeps records in step.
+    Columns: id, rule_id, alert_id, group_key, channel, reason, held, at, silent. What was held back and then told with
+    others counts with the reason it had at first, from when it was told. Stand-ins are left out, and what only keeps
+    records in step.
     """
     still_open = select(alerts.c.id).where(alerts.c.rule_id.in_(rule_ids), alerts.c.status.in_(OPEN))
     n = notifications.c
+    late = (n.status == BUNDLED) & (n.held != "")
+    reason = case((late, n.held), else_=n.reason).label("reason")
+    at = case((late, func.coalesce(n.finished_at, n.created_at)), else_=n.created_at)
     silent = (n.status == SILENT).label("silent")
-    question = select(n.id, n.rule_id, n.alert_id, n.group_key, n.channel, n.reason, n.created_at, silent)
-    recent = or_(n.created_at >= since, n.alert_id.in_(still_open))
+    question = select(n.id, n.rule_id, n.alert_id, n.group_key, n.channel, reason, n.held, at.label("at"), silent)
+    recent = or_(at >= since, n.alert_id.in_(still_open))
     spoken = question.where(n.rule_id.in_(rule_ids), n.fallback_of == "", n.reason.not_in(ASIDE))
     return store.frame(spoken.where(n.alert_id != "", recent).order_by(n.id))
+
+
+def inhibiting(store: Store) -> pl.DataFrame:
+    """Open incidents of rules that may inhibit others: rule_id, version and document of the rule, group_key, labels."""
+    a, r = alerts.c, rules.c
+    joined = alerts.join(rules, r.id == a.rule_id)
+    question = select(a.rule_id, r.version, r.document, a.group_key, a.labels).select_from(joined)
+    return store.frame(question.where(a.status.in_(OPEN), r.document.contains('"inhibits"')))
+
+
+def openings(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame:
+    """When groups of these rules began to fire since then: rule_id, group_key, opened_at, oldest first."""
+    a = alerts.c
+    wanted = a.rule_id.in_(rule_ids) & (a.opened_at > since)
+    return store.frame(select(a.rule_id, a.group_key, a.opened_at).where(wanted).order_by(a.opened_at))
 
 
 def by_ids(store: Store, alert_ids: Sequence[str]) -> pl.DataFrame:
@@ -121,6 +143,7 @@ class HistoryFilter:
     status: tuple[str, ...] = ()
     severity: tuple[str, ...] = ()
     rule: tuple[str, ...] = ()
+    assignee: tuple[str, ...] = ()
     start: datetime | None = None
     end: datetime | None = None
     text: str = ""
@@ -137,6 +160,7 @@ def _filtered(question: Select[Any], wanted: HistoryFilter) -> Select[Any]:
         (alerts.c.status, wanted.status),
         (alerts.c.severity, wanted.severity),
         (alerts.c.rule_id, wanted.rule),
+        (alerts.c.assignee, wanted.assignee),
     ):
         question = question.where(column.in_(values)) if values else question
     question = question.where(alerts.c.opened_at >= wanted.start) if wanted.start else question
@@ -166,6 +190,18 @@ def acknowledging(alert_id: str, *, by: str, at: datetime, comment: str, until: 
     return Statement(update(alerts).where(still_open).values(**values), expect=1)
 
 
+def touching(alert_id: str, version: int | None) -> Statement:
+    """Count that somebody acts on an incident; holds only while it is at `version` (None: at any)."""
+    meant = alerts.c.id == alert_id
+    meant = meant if version is None else meant & (alerts.c.version == version)
+    return Statement(update(alerts).where(meant).values(version=alerts.c.version + 1), expect=1)
+
+
+def assigning(alert_id: str, assignee: str) -> Statement:
+    """Give an incident to somebody, '' to nobody."""
+    return Statement(update(alerts).where(alerts.c.id == alert_id).values(assignee=assignee), expect=1)
+
+
 def releasing(alert_id: str) -> Statement:
     """Mark an acknowledged incident as taken on by nobody any more."""
     values = {"status": FIRING, "acknowledged_at": None, "acknowledged_by": "", "acknowledged_until": None}
@@ -176,7 +212,7 @@ def releasing(alert_id: str) -> Statement:
 def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
     """Incidents opened in a time range, for statistics.
 
-    Columns: id, rule_id, rule_name, severity, group_key, status, opened_at, acknowledged_at, resolved_at.
+    Columns: id, rule_id, rule_name, severity, group_key, status, opened_at, acknowledged_at, resolved_at, flapping.
     """
     a = alerts.c
     columns = (
@@ -189,6 +225,7 @@ def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
         a.opened_at,
         a.acknowledged_at,
         a.resolved_at,
+        a.flapping,
     )
     return store.frame(select(*columns).where(a.opened_at >= start, a.opened_at < end).order_by(a.opened_at))
 

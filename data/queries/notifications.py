@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Select, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Select, and_, exists, func, insert, literal, or_, select, union_all, update
 
 from data.schema import audit_log, channels, delivery_attempts, inbox, notifications
 from data.store import Statement, Store
 
 PENDING, SENT, FAILED, SILENT = "pending", "sent", "failed", "silent"
+#: Told by another notification, its `bundle`.
+BUNDLED = "bundled"
 #: Results of an attempt; `sending` until the answer is known, `unknown` if it never will be.
 SENDING, UNKNOWN = "sending", "unknown"
 #: Reasons of notices about what people did, which say nothing of when a channel is told next.
@@ -37,6 +39,8 @@ class NotificationRow:
     claimed_by: str = ""
     claimed_until: datetime | None = None
     finished_at: datetime | None = None
+    bundle: str = ""
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +64,39 @@ class AttemptRow:
 def due(store: Store, now: datetime, *, each: int = 8) -> list[NotificationRow]:
     """What may be sent now: the oldest `each` of every channel, so that a slow channel hides no other.
 
-    A notice waits for earlier ones of the same incident and channel: "resolved" never overtakes "firing".
+    A notice waits for earlier ones to the same channel that are about an incident it is about too: "resolved" never
+    overtakes "firing".
     """
-    earlier = notifications.alias("earlier")
-    overtakes = exists().where(
-        earlier.c.alert_id == notifications.c.alert_id,
-        earlier.c.channel == notifications.c.channel,
-        earlier.c.status == PENDING,
-        earlier.c.id < notifications.c.id,
-        notifications.c.alert_id != "",
-    )
     place = func.row_number().over(partition_by=notifications.c.channel, order_by=notifications.c.id).label("place")
     free = or_(notifications.c.claimed_until.is_(None), notifications.c.claimed_until < now)
     ready = select(notifications, place).where(
-        notifications.c.status == PENDING, notifications.c.due_at <= now, free, ~overtakes
+        notifications.c.status == PENDING, notifications.c.due_at <= now, free, notifications.c.id.not_in(_waiting())
     )
     ranked = ready.subquery("ranked")
     columns = [ranked.c[column.name] for column in notifications.columns]
     return _notifications(store, select(*columns).where(ranked.c.place <= each).order_by(ranked.c.id))
 
 
+def _waiting() -> Select[Any]:
+    """Ids of pending notifications that have an earlier one before them; those of a bundle are about all its parts."""
+    n, part = notifications.c, notifications.alias("part").c
+    pending = select(n.id).where(n.status == PENDING)
+    alone = select(n.id.label("id"), n.channel.label("channel"), n.alert_id.label("alert_id"))
+    parts = select(part.bundle, part.channel, part.alert_id).where(part.bundle.in_(pending))
+    about = union_all(alone.where(n.status == PENDING, n.alert_id != ""), parts).subquery("about")
+    first = func.min(about.c.id).over(partition_by=(about.c.channel, about.c.alert_id)).label("first")
+    line = select(about.c.id, first).subquery("line")
+    return select(line.c.id).where(line.c.id != line.c.first)
+
+
 def _notifications(store: Store, question: Select[Any]) -> list[NotificationRow]:
     return [NotificationRow(**row) for row in store.frame(question).iter_rows(named=True)]
+
+
+def parts(store: Store, notification_id: str) -> list[NotificationRow]:
+    """What a bundle carries, incident by incident."""
+    wanted = select(notifications).where(notifications.c.bundle == notification_id).order_by(notifications.c.id)
+    return _notifications(store, wanted)
 
 
 def by_id(store: Store, notification_id: str) -> NotificationRow | None:

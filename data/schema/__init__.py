@@ -1,6 +1,7 @@
 """Every table of the store, declared once. Times are naive UTC; money is DECIMAL(18,9) US dollars."""
 
 from data.schema.alerting import (
+    alert_comments,
     alert_events,
     alert_instances,
     alerts,
@@ -9,6 +10,7 @@ from data.schema.alerting import (
     inbox,
     notifications,
     provider_events,
+    rate_buckets,
     rule_health,
     rule_versions,
     rules,
@@ -37,6 +39,7 @@ __all__ = [
     "MONEY",
     "ROLLUP_DIMENSIONS",
     "ROLLUP_MEASURES",
+    "alert_comments",
     "alert_events",
     "alert_instances",
     "alerts",
@@ -56,6 +59,7 @@ __all__ = [
     "leases",
     "notifications",
     "provider_events",
+    "rate_buckets",
     "requests",
     "rule_health",
     "rule_versions",

@@ -1,6 +1,6 @@
 """Rules, incidents and what is told of them. Times are naive UTC."""
 
-from sqlalchemy import Boolean, Column, DateTime, Double, Integer, String, Table
+from sqlalchemy import Boolean, Column, DateTime, Double, Integer, String, Table, false
 
 from data.schema.ledger import METADATA
 
@@ -86,6 +86,25 @@ alerts = Table(
     Column("comment", String, nullable=False),
     #: a snooze's end; NULL: acknowledged until resolved
     Column("acknowledged_until", DateTime),
+    #: how often its group had begun to fire of late when it opened, itself too; and whether that was flapping
+    Column("openings", Integer, nullable=False, server_default="1"),
+    Column("flapping", Boolean, nullable=False, server_default=false()),
+    Column("assignee", String, nullable=False, server_default=""),
+    #: counts what people did, so that one who acts on what has changed meanwhile can be told
+    Column("version", Integer, nullable=False, server_default="1"),
+)
+
+#: What people write about incidents; append-only.
+alert_comments = Table(
+    "alert_comments",
+    METADATA,
+    Column("id", String, nullable=False),
+    Column("alert_id", String, nullable=False),
+    Column("at", DateTime, nullable=False),
+    Column("author", String, nullable=False),
+    #: what it was written with: `acknowledge`, `resolve`, …; `comment` for one that stands alone
+    Column("action", String, nullable=False),
+    Column("text", String, nullable=False),
 )
 
 #: How a rule's evaluations go, apart from what they say: one row a rule, its last evaluation.
@@ -151,6 +170,23 @@ notifications = Table(
     Column("fallback", String, nullable=False, default="[]"),
     #: the failed notification this one stands in for; '' for an original
     Column("fallback_of", String, nullable=False, default=""),
+    #: the notification that carries this one's news to the channel, with others'; '' for one that goes by itself
+    Column("bundle", String, nullable=False, server_default=""),
+    #: of a silent one that is told later: the reason it was held back from giving
+    Column("held", String, nullable=False, server_default=""),
+)
+
+#: How many notices each channel still takes at once, and all together (channel ''): one row a token bucket.
+rate_buckets = Table(
+    "rate_buckets",
+    METADATA,
+    Column("channel", String, primary_key=True),
+    Column("level", Double, nullable=False),
+    Column("at", DateTime, nullable=False),
+    #: what the last ones were taken under, and how many they were
+    Column("per_minute", Double, nullable=False),
+    Column("burst", Integer, nullable=False),
+    Column("spent", Integer, nullable=False),
 )
 
 #: What the in-app channel shows: one row a message, read when `read_at` is set.

@@ -122,6 +122,17 @@ def moment(text: str, name: str) -> datetime:
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
+def bounds(request: web.Request) -> tuple[datetime | None, datetime | None]:
+    """`from` and `to`, or `range` before `to` or now; None where a side is open. Raises BadRequest."""
+    query = request.query
+    end = moment(query["to"], "to") if "to" in query else None
+    if "from" in query:
+        return moment(query["from"], "from"), end
+    if "range" in query:
+        return (end or moment("now", "to")) - length(query["range"]), end
+    return None, end
+
+
 def span(request: web.Request, default: str) -> tuple[datetime, datetime]:
     """The half-open range asked for by `from` and `to`, or by `range=7d` up to `to` (now); raises BadRequest."""
     query = request.query

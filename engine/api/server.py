@@ -7,7 +7,9 @@ from aiohttp import web
 from data.tasks import Tasks
 from engine.api import (
     analytics,
+    audit,
     channels,
+    handling,
     health,
     incidents,
     jobs,
@@ -42,6 +44,8 @@ ROUTES: tuple[Route, ...] = (
     *rule_versions.ROUTES,
     *rule_templates.ROUTES,
     *incidents.ROUTES,
+    *handling.ROUTES,
+    *audit.ROUTES,
     *silences.ROUTES,
     *channels.ROUTES,
     *pagerduty.ROUTES,

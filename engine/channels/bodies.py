@@ -44,7 +44,7 @@ def standard(notice: Notice) -> dict[str, Any]:
 
 
 def alertmanager(notice: Notice) -> dict[str, Any]:
-    """Alertmanager's webhook body, version 4, with one alert."""
+    """Alertmanager's webhook body, version 4, with one alert for each incident."""
     state = "resolved" if notice.status is NoticeStatus.RESOLVED else "firing"
     labels = {**notice.labels, "alertname": notice.rule_name or notice.title, "severity": notice.severity}
     notes = {"summary": notice.summary, "description": notice.message, "runbook_url": notice.runbook}
@@ -58,17 +58,27 @@ def alertmanager(notice: Notice) -> dict[str, Any]:
         "generatorURL": notice.rule_url,
         "fingerprint": notice.alert_id.replace("-", "")[:16],
     }
+    members = [
+        {
+            **alert,
+            "labels": {**labels, **member.labels},
+            "annotations": {**annotations, "summary": member.summary},
+            "startsAt": member.opened_at or notice.at,
+            "fingerprint": member.alert_id.replace("-", "")[:16],
+        }
+        for member in notice.groups
+    ]
     return {
         "version": "4",
         "groupKey": f"{notice.rule_id}:{notice.alert_id}",
-        "truncatedAlerts": 0,
+        "truncatedAlerts": max(notice.group_count - len(notice.groups), 0),
         "status": state,
         "receiver": "webhook",
         "groupLabels": dict(notice.labels),
         "commonLabels": labels,
         "commonAnnotations": annotations,
         "externalURL": notice.rule_url.partition("/rules?")[0],
-        "alerts": [alert],
+        "alerts": members or [alert],
     }
 
 

@@ -9,6 +9,7 @@ from msgspec import structs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from engine import templates
+from engine.bucket import Limit
 from engine.channels.values import check_words, values_of
 from engine.errors import TemplateFault
 from engine.notice import Notice
@@ -21,12 +22,15 @@ class ChannelConfig(BaseModel):
     """Base of the channels' forms. `allow_private` lifts the guard against internal addresses.
 
     `message` is a template over the notice that stands for the rule's own words in this channel.
+    At most `burst` notices are sent at once and `per_minute` on average; those over it are told in one digest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     allow_private: bool = False
     message: Annotated[str, Field(max_length=4000), AfterValidator(check_words)] = ""
+    per_minute: float = Field(Limit().per_minute, gt=0, le=6000, allow_inf_nan=False)
+    burst: int = Field(Limit().burst, ge=1, le=10_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ def _one_line(text: str) -> str:
 
 def html_of(notice: Notice) -> str:
     """The HTML part: the same facts with the severity's colour; every value is escaped."""
-    words = "".join(f'<p style="margin:0 0 12px">{escape(line)}</p>' for line in lines(notice))
+    words = "".join(f'<p style="margin:0 0 12px;white-space:pre-line">{escape(line)}</p>' for line in lines(notice))
     rows = "".join(
         f'<tr><td style="padding:2px 16px 2px 0;color:#64748b">{escape(name)}</td>'
         f'<td style="padding:2px 0"><strong>{escape(value)}</strong></td></tr>'

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import to_builtins
+
 from engine import templates
 from engine.errors import TemplateFault
 from engine.notice import Notice, when
@@ -27,4 +29,4 @@ def values_of(notice: Notice) -> dict[str, Any]:
 def fields_of(notice: Notice) -> dict[str, Any]:
     """The notice's own fields but for its time."""
     fields: dict[str, Any] = {name: getattr(notice, name) for name in notice.__struct_fields__ if name != "at"}
-    return {**fields, "labels": dict(notice.labels)}
+    return {**fields, "labels": dict(notice.labels), "groups": to_builtins(notice.groups)}

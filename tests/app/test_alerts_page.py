@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.controls import alert_link, bulk
-from engine import incidents, rules
+from data.store import Statement
+from engine import handling, incidents, rules
 from engine.evaluator import instant
 from engine.tick import tick
 from tests.app.test_rules_page import words
@@ -84,6 +85,19 @@ def test_what_people_did_is_part_of_the_story(app, fired, store):
     assert "Acknowledged] by Ann" in said
     assert r"\*looking\*" in said
     assert "by Bob" in said
+
+
+def test_the_thread_the_assignee_and_flapping_are_part_of_the_story(app, fired, store):
+    handling.comment(store, fired[:1], by="Ann", comment="*the batch job*")
+    handling.assign(store, fired[:1], by="Ann", assignee="Bob", comment="yours")
+    incidents.acknowledge(store, fired[:1], by="Bob", comment="on it")
+    store.transact([Statement("UPDATE alerts SET flapping = true")])
+    said = words(app("alerts", alert=fired[0]))
+    assert r"Ann: \*the batch job\*" in said
+    assert "Ann: yours" in said
+    assert "Assigned to Bob." in said
+    assert said.count("on it") == 1
+    assert "Flapping]" in said
 
 
 @pytest.mark.parametrize(("label", "status"), [("Acknowledge", "acknowledged"), ("Resolve", "resolved")])

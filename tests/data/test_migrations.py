@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from data.database import Database
+from data.dialect import DIALECT
 from data.errors import QueryRejected
 from data.migrations import MIGRATIONS, migrate
 from data.schema import METADATA
@@ -83,3 +84,22 @@ def test_a_ledger_from_before_attempts_had_causes_keeps_its_rows(database):
     with database.reading() as cursor:
         found = cursor.execute("SELECT id, cause, credential, liability_usd FROM requests").fetchall()
     assert found == [("a", "first", "", None)]
+
+
+def test_incidents_and_notices_of_before_get_what_was_added_since(database):
+    """The tables as they were at 0006, with a row each."""
+    later = ("bundle", "held", "openings", "flapping", "assignee", "version")
+    with database.writing() as cursor:
+        for name in ("alerts", "notifications"):
+            columns = [column for column in METADATA.tables[name].columns if column.name not in later]
+            shape = ", ".join(f'"{c.name}" {c.type.compile(dialect=DIALECT)}' for c in columns)
+            key = ", PRIMARY KEY (id)"
+            cursor.execute(f"CREATE TABLE {name} ({shape}{key})")
+            cursor.execute(f"INSERT INTO {name} (id) VALUES ('1')")
+
+    migrate(database, NOW)
+
+    with database.reading() as cursor:
+        found = cursor.execute("SELECT openings, flapping, assignee, version FROM alerts").fetchall()
+        assert found == [(1, False, "", 1)]
+        assert cursor.execute("SELECT bundle, held FROM notifications").fetchall() == [("", "")]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.notify import Alert, Listener, Reason, Sent, decide, next_look
+from engine.notify import Alert, Listener, Reason, Sent, decide, listeners, next_look
 from engine.rule import Rule, parse
 from tests.engine.test_rule import with_fields
 
@@ -30,8 +30,11 @@ def at(minute: int) -> datetime:
 def play(rule: Rule, line: Line, listener: Listener | None = None) -> list[str]:
     log: list[Sent] = []
     told = []
+    opens: dict[str, datetime] = {}
     for minute, incident, firing, _ in line:
-        why = decide(rule, log, Alert(incident, firing), at(minute), listener or Listener())
+        opens.setdefault(incident, at(minute))
+        alert = Alert(incident, firing, opens=tuple(opens.values()))
+        why = decide(rule, log, alert, at(minute), listener or Listener())
         log += [Sent(at(minute), incident, why, firing)] if why.notifies else []
         told.append(why.value)
     return told
@@ -97,6 +100,34 @@ LINES: dict[str, tuple[dict[str, Any], Line]] = {
         {"active": {"hours": "12:00-12:10"}, "cooldown": "30m"},
         [(0, "1", A, "first"), (1, "1", NONE, "resolved"), (20, "2", A, "cooldown"), (40, "2", A, "inactive_hours")],
     ),
+    "it flaps: told once, then nothing until it has been steady": (
+        {"flapping": {"count": 3, "within": "30m"}},
+        [
+            (0, "1", A, "first"),
+            (5, "1", NONE, "resolved"),
+            (10, "2", A, "first"),
+            (15, "2", NONE, "resolved"),
+            (20, "3", A, "flapping"),
+            (21, "3", A, "nothing_new"),
+            (22, "3", NONE, "still_flapping"),
+            (25, "4", A, "still_flapping"),
+            (39, "4", A, "still_flapping"),
+            (40, "4", A, "first"),  # the beginning at 10 is 30 minutes ago
+            (41, "4", NONE, "resolved"),
+        ],
+    ),
+    "what flapped stays firing and ends when it is steady": (
+        {"flapping": {"count": 2, "within": "10m"}},
+        [(0, "1", A, "first"), (1, "1", NONE, "resolved"), (5, "2", A, "flapping"), (10, "2", NONE, "resolved")],
+    ),
+    "another group may flap beside it": (
+        {"flapping": {"count": 2, "within": "30m"}, "cooldown": "1m"},
+        [(0, "1", A, "first"), (5, "1", NONE, "resolved"), (9, "2", A, "flapping"), (10, "3", B, "flapping")],
+    ),
+    "without it everything is told": (
+        {"flapping": None},
+        [(n, str(n // 2), (A, NONE)[n % 2], ("first", "resolved")[n % 2]) for n in range(20)],
+    ),
 }
 
 
@@ -120,6 +151,13 @@ FIRST = [Sent(NOON, "1", Reason.FIRST, A)]
     ("log", "alert", "listener", "expected"),
     [
         pytest.param([], Alert("1", A, silenced=True), Listener(), "silenced", id="silenced"),
+        pytest.param([], Alert("1", A, inhibited=True), Listener(), "inhibited", id="inhibited"),
+        pytest.param(
+            FIRST, Alert("1", NONE, inhibited=True), Listener(), "resolved", id="inhibition does not hide the end"
+        ),
+        pytest.param(
+            [], Alert("1", A, silenced=True, inhibited=True), Listener(), "silenced", id="silenced is named first"
+        ),
         pytest.param(
             FIRST, Alert("1", NONE, silenced=True), Listener(), "resolved", id="a silence does not hide the end"
         ),
@@ -156,7 +194,7 @@ def test_what_is_held_back_is_told_when_nothing_holds_it_any_more():
 
 
 def test_only_reasons_to_speak_notify():
-    assert {why for why in Reason if why.notifies} == set(list(Reason)[:5])
+    assert {why for why in Reason if why.notifies} == set(list(Reason)[:7])
 
 
 SPANS = st.sampled_from(["0s", "7m", "20m", "45m"])
@@ -180,3 +218,85 @@ def test_no_decision_changes_before_its_next_look(repeat: str, cooldown: str, be
 
     quiet = [at(m) for m in range(now, 200) if look is None or at(m) < look]
     assert {decide(rule, log, alert, moment) for moment in quiet} <= {settled}
+
+
+STEPS = [{"after": "15m", "notify": ["x", "boss"]}, {"after": "30m", "notify": "boss"}]
+
+
+def escalating(channel: str, line: Sequence[tuple[int, frozenset[str], bool]], **fields: Any) -> list[str]:
+    """What a channel hears of an incident that was first told at 0; minute, what fires, acknowledged."""
+    rule = rule_with(escalate=STEPS, **fields)
+    log: list[Sent] = []
+    told = []
+    for minute, firing, acknowledged in line:
+        alert = Alert("1", firing, acknowledged=acknowledged, told_at=at(0) if minute else None)
+        why = decide(rule, log, alert, at(minute), listeners(rule)[channel])
+        log += [Sent(at(minute), "1", why, firing)] if why.notifies else []
+        told.append(why.value)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("channel", "line", "fields", "expected"),
+    [
+        pytest.param(
+            "boss",
+            [(0, A, False), (14, A, False), (15, A, False), (16, A, False), (30, A, False), (31, A, False)],
+            {},
+            ["nothing_new", "nothing_new", "escalation", "nothing_new", "escalation", "nothing_new"],
+            id="each step once",
+        ),
+        pytest.param(
+            "x",
+            [(0, A, False), (15, A, False), (30, A, False), (31, NONE, False)],
+            {},
+            ["first", "escalation", "nothing_new", "resolved"],
+            id="one that was told hears the step that names it",
+        ),
+        pytest.param(
+            "boss",
+            [(15, A, False), (20, NONE, False)],
+            {},
+            ["escalation", "resolved"],
+            id="whoever was told hears the end",
+        ),
+        pytest.param("boss", [(10, NONE, False)], {}, ["nothing_new"], id="over before the first step"),
+        pytest.param(
+            "boss",
+            [(15, A, True), (40, A, False), (41, A, False)],
+            {},
+            ["acknowledged", "escalation", "nothing_new"],
+            id="steps missed while acknowledged are one",
+        ),
+        pytest.param(
+            "x",
+            [(0, A, False), (10, A, False), (15, A, False), (20, A, False)],
+            {"cooldown": "1h", "repeat": "10m"},
+            ["first", "cooldown", "escalation", "nothing_new"],
+            id="the quiet time holds back repeats and no escalation",
+        ),
+        pytest.param(
+            "boss",
+            [(15, A, False)],
+            {"active": {"hours": "20:00-21:00"}},
+            ["inactive_hours"],
+            id="not outside the active hours",
+        ),
+    ],
+)
+def test_an_incident_escalates_until_somebody_has_it(
+    channel: str, line: Sequence[tuple[int, frozenset[str], bool]], fields: dict[str, Any], expected: list[str]
+):
+    assert escalating(channel, line, **fields) == expected
+
+
+def test_what_flaps_for_more_than_a_day_is_told_of_again():
+    rule, told = rule_with(flapping={"count": 2, "within": "1d"}), Sent(NOON, "1", Reason.FLAPPING, A)
+    for hours, expected in ((23, Reason.STILL_FLAPPING), (24, Reason.FLAPPING)):
+        now = NOON + timedelta(hours=hours)
+        assert decide(rule, [told], Alert("9", A, opens=(now, now)), now) is expected
+
+
+def test_what_nobody_was_told_of_does_not_escalate():
+    rule = rule_with(escalate=STEPS)
+    assert decide(rule, [], Alert("1", A, told_at=None), at(60), listeners(rule)["boss"]) is Reason.NOTHING_NEW

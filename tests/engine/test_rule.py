@@ -35,6 +35,9 @@ repeat: 4h
 active: {days: mon-fri, hours: "08:00-18:00", tz: Europe/Berlin}
 notify: [email-ops, slack-oncall, in-app]
 fallback: [pagerduty-main]
+flapping: {count: 3, within: 30m}
+inhibits: [{match: {severity: [low, info], rule: "Cost*"}, equal: [model], source: {team: plat*}}]
+escalate: [{after: 15m, notify: slack-boss}, {after: 30m, notify: [pagerduty-main, slack-boss]}]
 labels: {team: platform, tier: 1}
 message: "{{ value }} is too much"
 runbook: https://wiki.example/cost
@@ -105,7 +108,41 @@ FAULTS: list[Any] = [
     pytest.param(with_fields(name="x" * 201), {"name": "at most 200 characters"}, id="long name"),
     pytest.param(with_fields(severity="bad"), {"severity": "'info', not 'bad'"}, id="severity"),
     pytest.param(with_fields(evry="1m"), {"evry": "did you mean 'every'?"}, id="misspelt field"),
-    pytest.param(with_fields(escalation=[]), {"escalation": "escalation is not supported yet"}, id="planned field"),
+    pytest.param(with_fields(depends_on=[]), {"depends_on": "depends_on is not supported yet"}, id="planned field"),
+    pytest.param(
+        with_fields(inhibits=[{"match": {}}, {"match": {"severity": []}}, {"matches": {"a": "b"}}]),
+        {
+            "inhibits[0].match": "needs at least one entry",
+            "inhibits[1].match.severity": "needs at least one entry",
+            "inhibits[2].matches": "did you mean",
+        },
+        id="inhibits",
+    ),
+    pytest.param(
+        with_fields(flapping={"count": 1, "within": "2d"}),
+        {"flapping.count": "greater than or equal to 2", "flapping.within": "must be at most 1d"},
+        id="flapping",
+    ),
+    pytest.param(
+        with_fields(escalate=[{"after": "5m", "notify": "a"}]),
+        {"escalate": "no effect without notify"},
+        id="escalate alone",
+    ),
+    pytest.param(
+        with_fields(notify="a", escalate=[{"after": "5m", "notify": "a"}, {"after": "5m", "notify": "b"}]),
+        {"escalate[1].after": "must be longer"},
+        id="steps out of order",
+    ),
+    pytest.param(
+        with_fields(notify="a", escalate=[{"after": "0s", "notify": []}, {"after": "1m", "notify": ["b", "b"]}]),
+        {"escalate[0].after": "longer than 0s", "escalate[0].notify": "needs at least one entry"},
+        id="an empty step",
+    ),
+    pytest.param(
+        with_fields(notify="a", escalate=[{"after": "1m", "notify": ["b", "b"]}]),
+        {"escalate[0].notify": "names 'b' twice"},
+        id="a step that names twice",
+    ),
     pytest.param(with_fields(when=3), {"when": "must be all, any, not, or a condition"}, id="no condition"),
     pytest.param(with_fields(when={"all": []}), {"when.all": "needs at least one entry"}, id="empty all"),
     pytest.param(

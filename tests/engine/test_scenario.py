@@ -153,3 +153,26 @@ def test_scenarios_of_one_file_test_the_rules_of_another(tmp_path):
         == "rule_name must be one of the rules in rules.yaml: First, Second"
     )
     assert dict(caught.value.faults)[f"tests.yaml:{body.count(chr(10)) + 3} rule"] == "is required"
+
+
+ESCALATING = """
+rule:
+  name: r
+  when: {metric: cost, window: 5m, op: ">", value: 10}
+  notify: [mail]
+  escalate: [{after: 3m, notify: boss}]
+  flapping: {count: 2, within: 10m}
+series:
+  - {metric: cost, values: "11 1 11x4 1 1x5"}
+notices:
+  - {at: 0m, channel: mail, reason: first}
+  - {at: 1m, channel: mail, reason: resolved}
+  - {at: 2m, channel: mail, reason: flapping}
+  - {at: 5m, channel: boss, reason: escalation}
+  - {at: 6m, channel: mail, reason: still_flapping}
+  - {at: 6m, channel: boss, reason: resolved}
+"""
+
+
+def test_escalation_and_flapping_can_be_expected():
+    assert [check for check in run(read(ESCALATING)) if not check.passed] == []

@@ -19,7 +19,11 @@ def test_a_whole_rule_is_told():
         "It ends 10 minutes after it last held. Without data nothing changes. "
         "Notifies email-ops, slack-oncall and in-app (if that fails, pagerduty-main) "
         "mon-fri 08:00-18:00 Europe/Berlin, again every 4 hours until acknowledged, "
-        "at most once in 1 hour for the same group."
+        "at most once in 1 hour for the same group. "
+        "Unless acknowledged, it tells slack-boss after 15 minutes and pagerduty-main and slack-boss after 30 minutes. "
+        "That it comes and goes is told once after 3 times in 30 minutes. "
+        "While it fires (those with team plat*), incidents with severity low or info and rule Cost* and the same model "
+        "notify nobody."
     )
 
 
@@ -41,6 +45,7 @@ def test_a_whole_rule_is_told():
         ({"no_data": "no_data", "on_error": "keep"}, "Without data it shows no data and keeps open incidents open."),
         ({"group_by": ["team", "model"]}, " is above $10, for each team and model."),
         ({"notify": "in-app"}, "Notifies in-app."),
+        ({"notify": "in-app", "flapping": None}, "It is told however often it comes and goes."),
     ],
 )
 def test_fields_are_told(fields: dict[str, Any], expected: str):

@@ -13,7 +13,7 @@ from engine import tick as ticking
 from engine.episode import Watched
 from engine.evaluate import evaluate, questions
 from engine.history import Grid, load
-from engine.notify import Alert, Reason, Sent, decide
+from engine.notify import Alert, Reason, Sent, decide, listeners
 from engine.rule import Rule, parse
 from engine.rule_changes import commit, creating
 from engine.simulate import CHARTED_GROUPS, Simulation, Totals, replay, simulate
@@ -85,12 +85,14 @@ RULES = st.fixed_dictionaries(
                 {"days": "mon-sun", "hours": "00:20-00:50"},
                 {"days": "sun,mon", "hours": "23:00-02:15", "tz": "America/New_York"},
             ]
-        )
+        ),
+        "flapping": st.sampled_from([None, {"count": 2, "within": "9m"}, {"count": 3, "within": "20m"}]),
+        "escalate": st.just([{"after": "4m", "notify": "two"}, {"after": "9m", "notify": ["one", "two"]}]),
     },
 ).map(parse)
 
 
-def driven(rule: Rule, world: World, grid: Grid) -> tuple[list[Transition], list[tuple[datetime, str, Reason]]]:
+def driven(rule: Rule, world: World, grid: Grid) -> tuple[list[Transition], list[tuple[datetime, str, str, Reason]]]:
     """The live engine's loop: ask, evaluate, step and decide at every tick."""
     instances: dict[str, Instance] = {}
     transitions: list[Transition] = []
@@ -112,15 +114,16 @@ class Teller:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.open: dict[str, int] = {}
-        self.count: dict[str, int] = {}
-        self.logs: dict[str, list[Sent]] = {}
-        self.last: dict[str, Reason] = {}
-        self.told: list[tuple[datetime, str, Reason]] = []
+        self.opens: dict[str, list[datetime]] = {}
+        self.logs: dict[tuple[str, str], list[Sent]] = {}
+        self.last: dict[tuple[str, str], Reason] = {}
+        self.told: list[tuple[datetime, str, str, Reason]] = []
 
     def hear(self, key: str, transition: Transition | None, now: datetime) -> None:
         if transition and transition.opens:
-            self.count[key] = self.open[key] = self.count.get(key, 0) + 1
-            self.last[key] = Reason.NOTHING_NEW
+            self.opens.setdefault(key, []).append(now)
+            self.open[key] = len(self.opens[key])
+            self.last |= {(key, channel): Reason.NOTHING_NEW for channel in listeners(self.rule)}
         if key in self.open:
             ended = bool(transition and transition.resolves)
             self.decide(key, frozenset() if ended else frozenset({key}), now)
@@ -128,13 +131,17 @@ class Teller:
                 del self.open[key]
 
     def decide(self, key: str, firing: frozenset[str], now: datetime) -> None:
-        log, alert = self.logs.setdefault(key, []), Alert(f"{key}#{self.open[key]}", firing)
-        why = decide(self.rule, log, alert, now)
-        if why.notifies:
-            log.append(Sent(now, alert.id, why, firing))
-        if why is not Reason.NOTHING_NEW and (why.notifies or why is not self.last[key]):
-            self.told.append((now, key, why))
-        self.last[key] = why
+        name = f"{key}#{self.open[key]}"
+        heard = [s.at for (group, _), log in self.logs.items() if group == key for s in log if s.alert_id == name]
+        alert = Alert(name, firing, told_at=min(heard, default=None), opens=tuple(self.opens[key]))
+        for channel, listener in listeners(self.rule).items():
+            log = self.logs.setdefault((key, channel), [])
+            why = decide(self.rule, log, alert, now, listener)
+            if why.notifies:
+                log.append(Sent(now, alert.id, why, firing))
+            if why is not Reason.NOTHING_NEW and (why.notifies or why is not self.last[key, channel]):
+                self.told.append((now, key, channel, why))
+            self.last[key, channel] = why
 
 
 def by_group(items: list[Any], key: Any) -> Mapping[str, list[Any]]:
@@ -153,8 +160,8 @@ def test_the_simulator_moves_and_tells_exactly_as_the_live_engine(rule: Rule, se
     transitions, told = driven(rule, world, grid)
 
     assert by_group(list(simulated.transitions), lambda t: t.labels) == by_group(transitions, lambda t: t.labels)
-    mine = [(n.time, n.labels, n.reason) for n in simulated.notices]
-    theirs = [(at, rule_labels(key), why) for at, key, why in told]
+    mine = [(n.time, n.labels, n.channel, n.reason) for n in simulated.notices]
+    theirs = [(at, rule_labels(key), channel, why) for at, key, channel, why in told]
     assert by_group(mine, lambda n: n[1]) == by_group(theirs, lambda n: n[1])
 
 
@@ -272,6 +279,19 @@ def test_totals_count_how_many_how_long_and_how_noisy():
         silent={"cooldown": 1},
         seconds={State.FIRING: 180, State.NORMAL: 180},
     )
+
+
+@pytest.mark.parametrize(("grouping", "sent"), [(True, 2), (False, 4)])
+def test_groups_that_begin_and_end_together_are_one_notification(grouping, sent):
+    rule = parse({"name": "r", "when": COSTLY, "group_by": ["model"], "notify": ["mail"], "grouping": grouping})
+
+    def series(*, by: tuple[str, ...], **_: object) -> pl.DataFrame:
+        rows = [(START + n * MINUTE, model, value) for n, value in enumerate([11, 1, 1]) for model in "ab"]
+        return frame(["time", *by, "value"], rows)
+
+    made = simulate(rule, series, START, START + 3 * MINUTE)
+
+    assert (made.totals.notifications, made.totals.sent, len(made.notices)) == (sent, {"mail": sent}, 4)
 
 
 def test_values_are_those_of_every_evaluation():

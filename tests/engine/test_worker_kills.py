@@ -24,7 +24,16 @@ from tests.engine.receivers import Receiver, receiving, until
 from tests.engine.test_delivery import Clock, hook, sending
 from tests.engine.traffic import MINUTE, NOON, SECOND, rows, spend, watch
 
-TABLES = ("alert_instances", "alerts", "alert_events", "notifications", "delivery_attempts", "inbox", "leases")
+TABLES = (
+    "alert_instances",
+    "alerts",
+    "alert_events",
+    "notifications",
+    "rate_buckets",
+    "delivery_attempts",
+    "inbox",
+    "leases",
+)
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.engine.dying_worker"])
 

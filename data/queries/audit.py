@@ -1,0 +1,38 @@
+"""Who changed what, and when."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+from sqlalchemy import select
+
+from data.schema import audit_log
+from data.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which lines are asked for; empty means any. `start` and `end` bound the time, half-open."""
+
+    actor: tuple[str, ...] = ()
+    action: tuple[str, ...] = ()
+    kind: tuple[str, ...] = ()
+    object_id: tuple[str, ...] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+def lines(store: Store, wanted: AuditFilter, *, before: str = "", limit: int = 50) -> pl.DataFrame:
+    """Lines of the audit log, newest first: the columns of `audit_log`; `before` is the last id already seen."""
+    a = audit_log.c
+    question = select(audit_log).order_by(a.id.desc()).limit(limit)
+    for column, values in (
+        (a.actor, wanted.actor),
+        (a.action, wanted.action),
+        (a.object_kind, wanted.kind),
+        (a.object_id, wanted.object_id),
+    ):
+        question = question.where(column.in_(values)) if values else question
+    question = question.where(a.at >= wanted.start) if wanted.start else question
+    question = question.where(a.at < wanted.end) if wanted.end else question
+    return store.frame(question.where(a.id < before) if before else question)

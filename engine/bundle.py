@@ -1,0 +1,111 @@
+"""Many groups of one rule that begin, or end, at once: one notice to a channel that lists them. Pure.
+
+Each group keeps a row of its own, marked as told by the bundle, so that cooldown, repeats and ends know of it.
+"""
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from msgspec import structs
+
+from data.queries.notifications import BUNDLED, PENDING, NotificationRow
+from engine import outbox
+from engine.audit import new_id
+from engine.condition import Op
+from engine.notice import Member, Notice, NoticeStatus
+from engine.notify import Reason
+from engine.rule import Rule
+
+#: So many groups are named, in the headline sentence and below it; the others are counted.
+NAMED, LISTED = 3, 20
+_VERBS: Mapping[str, str] = {Reason.FIRST: "began to fire", Reason.FLAPPING: "come and go"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the outbox with the notice that is packed in it."""
+
+    row: NotificationRow
+    notice: Notice
+
+
+def bundled(rule: Rule, lines: Sequence[Line], bundling: Container[str]) -> list[NotificationRow]:
+    """The rows to write: where a channel in `bundling` has several notices of one reason, one that carries them."""
+    if not rule.grouping:
+        return [line.row for line in lines]
+    sets: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.row.status == PENDING and line.row.channel in bundling:
+            sets[line.row.channel, line.row.reason].append(line)
+    carriers = {key: _carrier(rule, parts) for key, parts in sets.items() if len(parts) > 1}
+    return [_part(line.row, carriers) for line in lines] + list(carriers.values())
+
+
+def _part(row: NotificationRow, carriers: dict[tuple[str, str], NotificationRow]) -> NotificationRow:
+    carrier = carriers.get((row.channel, row.reason))
+    if carrier is None or row.status != PENDING:
+        return row
+    return replace(row, status=BUNDLED, bundle=carrier.id, finished_at=row.created_at)
+
+
+def _carrier(rule: Rule, parts: Sequence[Line]) -> NotificationRow:
+    first = parts[0].row
+    said = carried(rule, [line.notice for line in parts])
+    made = outbox.queued(new_id(), said, channel=first.channel, at=first.created_at)
+    return replace(made, fallback=first.fallback)
+
+
+def carried(rule: Rule, notices: Sequence[Notice]) -> Notice:
+    """One notice for several groups of the rule, the worst value first."""
+    upward = rule.conditions[0].op not in {Op.BELOW, Op.AT_MOST}
+    ranked = sorted(notices, key=lambda n: (n.value is None, -(n.value or 0) if upward else n.value or 0))
+    members = tuple(member(notice) for notice in ranked[:LISTED])
+    first, rest = ranked[0], len(ranked) - len(members)
+    own = {notice.message for notice in notices}
+    return structs.replace(
+        first,
+        title=f"{rule.name}: {len(ranked)} groups",
+        summary=f"{len(ranked)} groups {_verb(first)}: {_named([m.name for m in members], len(ranked))}.",
+        message="\n".join(
+            [*(own if len(own) == 1 else ()), *(f"{m.name}: {m.summary}" for m in members), *_more(rest)]
+        ).strip(),
+        alert_id="",
+        labels=dict(rule.labels),
+        metric="",
+        unit="",
+        value=None,
+        threshold=None,
+        opened_at=min((n.opened_at for n in notices if n.opened_at), default=None),
+        alert_url=first.alert_url.partition("?")[0],
+        groups=members,
+        group_count=len(ranked),
+    )
+
+
+def member(notice: Notice) -> Member:
+    """What a bundle says of one of its groups."""
+    return Member(
+        alert_id=notice.alert_id,
+        labels=notice.labels,
+        summary=notice.summary,
+        value=notice.value,
+        threshold=notice.threshold,
+        opened_at=notice.opened_at,
+        alert_url=notice.alert_url,
+    )
+
+
+def _verb(notice: Notice) -> str:
+    if notice.status is NoticeStatus.RESOLVED:
+        return "are over"
+    return _VERBS.get(notice.reason, "still fire")
+
+
+def _named(names: Sequence[str], count: int) -> str:
+    shown = ", ".join(names[:NAMED])
+    return shown if count <= NAMED else f"{shown} and {count - NAMED} more"
+
+
+def _more(rest: int) -> Iterable[str]:
+    return (f"and {rest} more",) if rest else ()

@@ -1,0 +1,38 @@
+"""Looks after what was held back, apart from any rule's evaluation: a rule may be looked at once a day, or be gone."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from data.errors import ConflictError
+from data.queries import held as held_rows
+from data.queries import notifications, rates
+from data.store import Statement, Store
+from engine.digest import Held, telling
+from engine.notify import Reason
+from engine.post import terms
+
+_log = logging.getLogger(__name__)
+
+
+def sweep(store: Store, at: datetime, *, fence: Sequence[Statement] = (), public_url: str = "") -> int:
+    """Put into the outbox what can be told by now of what was held back; how many notices that are.
+
+    All of it is written together or not at all; what another worker told meanwhile is left to the next look.
+    """
+    found = held_rows.held(store, at, limited=Reason.RATE_LIMITED.value)
+    if found.is_empty():
+        return 0
+    made = telling([Held(**row) for row in found.iter_rows(named=True)], terms(store, at), at, public_url)
+    statements = [
+        *map(notifications.adding, made.rows),
+        *held_rows.telling(made.told),
+        *held_rows.dropping(made.stale),
+        *rates.spending(made.spent),
+    ]
+    try:
+        store.transact([*fence, *statements])
+    except ConflictError:
+        _log.info("what was held back is told by another worker")
+        return 0
+    return len(made.rows)

@@ -1,0 +1,93 @@
+"""Which channels are told what of an incident at one instant, from what they were told before. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from engine.flapping import steady_at
+from engine.notify import SPOKEN, Alert, Reason, Sent, decide, listeners, occasion, quiet_until
+from engine.rule import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line of what a channel was told of a rule, or of what it was not (`silent`).
+
+    `held` is what a silent line kept back, to be told later.
+    """
+
+    alert_id: str
+    group_key: str
+    channel: str
+    reason: str
+    at: datetime
+    silent: bool
+    held: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is on its way in the next digest, which nothing else about its incident may overtake."""
+        return self.silent and bool(self.held) and self.reason == Reason.RATE_LIMITED
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a channel is told, or that it is newly kept quiet; `held` is what is told later instead."""
+
+    channel: str
+    reason: Reason
+    held: str = ""
+    #: not before this is what is held back told
+    due_at: datetime | None = None
+
+
+def verdicts(rule: Rule, alert: Alert, told: Sequence[Told], at: datetime) -> Iterator[Verdict]:
+    """A verdict for each channel that is told now, or that is newly kept quiet, with the reason.
+
+    `told` are the lines about this group, of this and earlier incidents, oldest first; what was sent for a reason that
+    is none of a decision's does not count.
+    """
+    heard = min((line.at for line in told if line.alert_id == alert.id and not line.silent), default=None)
+    alert = replace(alert, told_at=heard)
+    for channel, listener in listeners(rule).items():
+        lines = [line for line in told if line.channel == channel and (line.silent or line.reason in SPOKEN)]
+        waits = any(line.waits for line in lines if line.alert_id == alert.id)
+        log = [_sent(line) for line in lines if not line.silent]
+        now = replace(listener, limited=waits)
+        reason = decide(rule, log, alert, at, now)
+        if reason.notifies:
+            yield Verdict(channel, reason)
+        elif _news(reason, lines, alert.id):
+            yield _kept_quiet(rule, channel, log, alert, at, reason, occasion(rule, log, alert, at, now))
+
+
+def _sent(line: Told) -> Sent:
+    reason = Reason(line.reason)
+    firing: frozenset[str] = frozenset() if reason.closes else frozenset({line.group_key})
+    return Sent(line.at, line.alert_id, reason, firing)
+
+
+def _news(reason: Reason, lines: Sequence[Told], alert_id: str) -> bool:
+    """Whether a silence is worth a line: another one than the last about this incident."""
+    last = next((line for line in reversed(lines) if line.alert_id == alert_id), None)
+    return reason is not Reason.NOTHING_NEW and (last is None or last.reason != reason.value)
+
+
+def _kept_quiet(  # noqa: PLR0917 - what a decision depends on, and what came of it
+    rule: Rule,
+    channel: str,
+    log: Sequence[Sent],
+    alert: Alert,
+    at: datetime,
+    reason: Reason,
+    occasion: Reason | None,
+) -> Verdict:
+    """A silence, with what it keeps back.
+
+    A beginning that the quiet time swallows is told when that is over, what flapping swallows when it is steady.
+    """
+    if reason is Reason.COOLDOWN and occasion in {Reason.FIRST, Reason.FLAPPING}:
+        return Verdict(channel, reason, occasion.value, quiet_until(rule, log))
+    if reason is Reason.STILL_FLAPPING and occasion is not None:
+        return Verdict(channel, reason, occasion.value, steady_at(rule, alert.opens, at))
+    return Verdict(channel, reason)
