@@ -1,4 +1,4 @@
-"""/health: how the worker is, in its own words."""
+"""/health and /metrics: how the worker is, in its own words and figures."""
 
 import asyncio
 from dataclasses import asdict
@@ -9,6 +9,7 @@ from aiohttp import web
 from data.errors import StoreError
 from data.queries import leases
 from data.queries import notifications as outbox
+from engine import worker_metrics
 from engine.api.reading import answer
 from engine.api.routes import DESK, Route
 from engine.audit import clock
@@ -53,4 +54,20 @@ def _files(desk: Desk) -> dict[str, Any]:
     return {"ok": not desk.provisioning.faults, "folder": str(desk.config.rules_folder), **told}
 
 
-ROUTES = (Route("GET", "/health", health, "How the worker is"),)
+async def metrics(request: web.Request) -> web.Response:
+    """The worker's own figures."""
+    text = await asyncio.to_thread(worker_metrics.text, request.app[DESK], clock())
+    return web.Response(body=text, content_type="text/plain", charset="utf-8")
+
+
+ROUTES = (
+    Route("GET", "/health", health, "How the worker is"),
+    Route(
+        "GET",
+        "/metrics",
+        metrics,
+        "The worker's metrics in Prometheus' text format",
+        result={"type": "string"},
+        media="text/plain",
+    ),
+)

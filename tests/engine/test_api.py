@@ -489,3 +489,28 @@ async def test_what_the_store_does_by_itself_is_shown_too(api, store, running):
     maintain(running.database, running.service, NOON)
     (job,) = (await ask(api, "GET", "/api/jobs"))["items"]
     assert (job["program"], job["name"], job["last"]["result"]) == ("store", "compaction", "0 rows fewer")
+
+
+async def test_prometheus_gets_the_workers_own_figures(api, store):
+    incident(store)
+    api.desk.status.ticks, api.desk.status.missed_ticks, api.desk.status.last_tick_ms = 7, 2, 1500.0
+    api.desk.housekeeper = Housekeeper(store, [dropping(api.desk)], lambda: True)
+    await api.desk.housekeeper.do("retention", by="ada")
+    async with api.get("/metrics") as answer:
+        assert (answer.status, answer.content_type) == (200, "text/plain")
+        found = dict(line.rsplit(" ", 1) for line in (await answer.text()).splitlines() if not line.startswith("#"))
+    assert found["claude_proxy_worker_ticks_total"] == "7.0"
+    assert found["claude_proxy_worker_missed_ticks_total"] == "2.0"
+    assert found["claude_proxy_worker_last_tick_seconds"] == "1.5"
+    assert found['claude_proxy_job_runs_total{job="retention"}'] == "1.0"
+    assert found['claude_proxy_open_incidents{severity="high",status="firing"}'] == "1.0"
+    assert found["claude_proxy_worker_notifications_pending"] == "1.0"
+    assert found["claude_proxy_worker_store_up"] == "1.0"
+
+
+async def test_the_workers_figures_are_there_without_a_store(config):
+    async with TestClient(TestServer(make_app(Desk(config, SecretBox(config.home))))) as client:
+        async with client.get("/metrics") as answer:
+            text = await answer.text()
+    assert "claude_proxy_worker_store_up 0.0" in text
+    assert "notifications_pending" not in text
