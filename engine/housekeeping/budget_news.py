@@ -116,4 +116,4 @@ def _severity(reached: Reached) -> str:
 
 def _usd(nano: int) -> str:
     dollars = nano * _NANO
-    return f"${dollars:,.2f}" if dollars >= 1 or not dollars else f"${dollars:.4f}"
+    return f"${dollars:,.2f}" if dollars >= Decimal("0.01") or not dollars else f"${dollars:.6f}"
