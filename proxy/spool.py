@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, Self
 import msgspec
 
 from data.model import LedgerRecord, RequestStart
+from proxy.group_sync import GroupSync
 from proxy.recovery import Recovered, decoded_records, recover
 from proxy.segment_log import SegmentLog, Write, remove
 from proxy.segment_reader import SegmentReader
@@ -32,9 +33,6 @@ __all__ = ["Spool", "SpoolBacklog", "SpoolBusy", "SpoolFull"]
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 #: Records kept in memory for a shipper that has caught up.
 TAIL_RECORDS: Final = 8192
-#: How long a written frame waits for others before it is made durable; the disk's own time comes on top.
-GROUP_S: Final = 0.04
-_RETRY_S: Final = 0.1
 #: Records that leave in one write.
 _AT_ONCE: Final = 64
 
@@ -78,9 +76,7 @@ class Spool:
         self._reader = SegmentReader()
         self._trouble = ""
         self._told = False  # whether the log says that records wait
-        self._dirty = threading.Event()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._sync_in_groups, name="spool-sync", daemon=True)
+        self._syncing = GroupSync(self._sync)
 
     @classmethod
     def open(
@@ -120,7 +116,7 @@ class Spool:
         except BaseException:
             spool._release()
             raise
-        spool._thread.start()
+        spool._syncing.start()
         return spool
 
     @property
@@ -152,7 +148,7 @@ class Spool:
                 raise SpoolFull(f"the spool in {self._folder} takes no more: {error}") from error
             segment.in_flight += 1
             self._flights[start.id] = segment
-        self._wake()
+        self._syncing.wake()
 
     def end(self, record: LedgerRecord) -> int:
         """Write down how a request ended; return its sequence number.
@@ -182,7 +178,7 @@ class Spool:
                 if not self._told:
                     self._told = True
                     _log.error("spool: records wait in memory, the disk takes no more: %s", error)
-        self._wake()
+        self._syncing.wake()
 
     def read(self, after: int, limit: int) -> tuple[int, list[LedgerRecord]]:
         """Like `read_encoded`, decoded."""
@@ -207,7 +203,7 @@ class Spool:
     def acknowledged(self, offset: int) -> None:
         """Note that the store has everything up to `offset`, and delete the segments that are done with."""
         with self._lock:
-            if self._closing.is_set():  # the folder may have another owner by now
+            if self._syncing.stopping:  # the folder may have another owner by now
                 return
             if offset > self._written:
                 _log.error("spool: the store has %d records, but only %d are known here", offset, self._written)
@@ -221,7 +217,7 @@ class Spool:
             except OSError as error:
                 _log.warning("spool: the offset could not be written: %s", error)
             done = self._log.detach_shipped(min(self._shipped, self._floor()) if self._floor else self._shipped)
-        self._wake()
+        self._syncing.wake()
         remove(done)
 
     def backlog(self) -> SpoolBacklog:
@@ -247,9 +243,7 @@ class Spool:
 
     def close(self) -> None:
         """Make everything durable and give the folder free."""
-        self._closing.set()
-        self._dirty.set()
-        self._thread.join()
+        self._syncing.stop()
         self._sync()
         if self._waiting:
             _log.error("spool: %d records were never written, the disk takes no more", len(self._waiting))
@@ -296,19 +290,6 @@ class Spool:
         if unshipped:
             return unshipped[0].first_us
         return self._waiting[0][1].ended_at if self._waiting else None
-
-    def _wake(self) -> None:
-        if not self._dirty.is_set():
-            self._dirty.set()
-
-    def _sync_in_groups(self) -> None:
-        while not self._closing.is_set():
-            self._dirty.wait()
-            self._closing.wait(GROUP_S)
-            self._dirty.clear()
-            if not self._sync():
-                self._closing.wait(_RETRY_S)
-                self._dirty.set()
 
     def _sync(self) -> bool:
         """Make durable what is written; False where something is left to try again."""
