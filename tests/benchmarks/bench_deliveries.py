@@ -56,9 +56,7 @@ class Receiver:
     async def take(self, request: web.Request) -> web.Response:
         """A notification."""
         now = time.monotonic()
-        self._pauses[request.path] = max(
-            self._pauses.get(request.path, 0.0), now - self._last.get(request.path, now)
-        )
+        self._pauses[request.path] = max(self._pauses.get(request.path, 0.0), now - self._last.get(request.path, now))
         self._last[request.path] = now
         name = f"{request.path} {request.headers['webhook-id']}"
         self._counts["again" if name in self._seen else request.path] += 1
@@ -149,12 +147,12 @@ async def drain(home: Path, healthy: int) -> float:
 
 def report(store: Store, url: str, each: int, taken: float) -> bool:
     """Print the figures; whether everything arrived once and is on record."""
-    with urllib.request.urlopen(f"{url}/told") as answer:  # noqa: S310 - our own receiver
+    with urllib.request.urlopen(f"{url}/told") as answer:
         told = json.load(answer)
     of = "SELECT status, count(*) n FROM notifications WHERE channel <> ? GROUP BY 1"
     ended = {row["status"]: row["n"] for row in store.rows(of, [HANGING])}
-    made = "SELECT max(date_diff('us', started_at, finished_at)) / 1000 ms, median(duration_ms) send FROM delivery_attempts"
-    slowest = store.rows(f"{made} WHERE channel <> ?", [HANGING])[0]
+    made = "max(date_diff('us', started_at, finished_at)) / 1000 AS ms, median(duration_ms) AS send"
+    slowest = store.rows(f"SELECT {made} FROM delivery_attempts WHERE channel <> ?", [HANGING])[0]
     healthy = each * len(HEALTHY)
     pause = max(seconds for path, seconds in told["pauses"].items() if path != f"/{HANGING}")
     lines: list[tuple[str, Any]] = [
