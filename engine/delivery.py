@@ -16,6 +16,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from data.errors import ConflictError, StoreError
@@ -40,8 +41,8 @@ __all__ = ["CLAIM", "PER_CHANNEL", "POLL_S", "SEND_TIMEOUT_S", "Sender", "attemp
 #: Sends at the same time per channel.
 PER_CHANNEL = 16
 POLL_S = 1.0
-#: A look at the outbox is good for so long while notifications go out: less than `POLL_S`.
-LOOK_AGAIN_S = 0.25
+#: Looks take at most one part in so many of the time, and follow each other after so many seconds at least.
+LOOK_SHARE, LOOK_AGAIN_S = 4, 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -65,10 +66,13 @@ class Sender:
         self._recorder = Recorder(store, self._tasks)
         self._channels, self._breakers = ReadyChannels(box), Breakers(store, now)
         self._backlog = Backlog(DUE_EACH)
-        self._looked_at = float("-inf")
+        #: what is claimed or about to be; and what was at any time since the last look began
         self._open: set[str] = set()
+        self._taken: set[str] = set()
         self._busy: Counter[str] = Counter()
         self._woken = woken or asyncio.Event()
+        #: a channel has room; a channel has got all that the last look found of what is due to it
+        self._free, self._used_up = asyncio.Event(), asyncio.Event()
         self._stopping = asyncio.Event()
         self._away = False
         self.counts: Counter[str] = Counter()
@@ -79,15 +83,14 @@ class Sender:
 
     async def run(self) -> None:
         """Send until stopped; a store that is away is asked again every second."""
-        news = False
+        self._tasks.start(self._start_due(), name="start what is due")
         while not self._stopping.is_set():
-            news = news or self._woken.is_set()
             self._woken.clear()
-            if self._backlog.hides_more or self._look_in() <= 0:
-                await self._look()
-                news = False
-            await self._start(self._planned())
-            await self._pause(self._look_in() if news else POLL_S)
+            begun = time.monotonic()
+            await self._look()
+            took = time.monotonic() - begun
+            await _within(POLL_S, self._woken)
+            await _within(min(POLL_S, max(LOOK_AGAIN_S, took * (LOOK_SHARE - 1))), self._used_up)
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Start nothing more and give what is on its way `grace_s` to end."""
@@ -102,15 +105,23 @@ class Sender:
             _log.warning("%d sends were cut off; they are repeated at the next start", len(self._open))
         await self._tasks.stop()
 
-    def _look_in(self) -> float:
-        """How many seconds the last look is still good for."""
-        return max(0.0, self._looked_at + LOOK_AGAIN_S - time.monotonic())
-
     async def _look(self) -> None:
-        self._looked_at = time.monotonic()
+        """Learn what is due, while what was known before goes out."""
+        self._taken = set(self._open)
         due = await self._due()
-        self._backlog.fill(row for row in due if row.id not in self._open)
+        self._backlog.fill(row for row in due if row.id not in self._taken)
+        self._used_up.clear()
+        self._free.set()
         await self._let_rest({row.channel for row in due})
+
+    async def _start_due(self) -> None:
+        """Start what is known to be due whenever there is room for more of it."""
+        while not self._stopping.is_set():
+            self._free.clear()
+            await self._start(self._planned())
+            if self._backlog.hides_more:
+                self._used_up.set()
+            await self._free.wait()
 
     async def _due(self) -> list[NotificationRow]:
         try:
@@ -125,13 +136,6 @@ class Sender:
             return []
         self._away = False
         return due
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return
 
     async def _let_rest(self, channels: set[str]) -> None:
         """Put off what waits for channels that rest, so that it hides nothing that can go elsewhere."""
@@ -153,6 +157,7 @@ class Sender:
         plan = self._breakers.plan(row, self._busy[row.channel])
         if plan is not Plan.WAIT:
             self._open.add(row.id)
+            self._taken.add(row.id)
             self._busy[row.channel] += 1
         if plan is Plan.SEND:
             self._breakers.started(row.channel)
@@ -195,18 +200,24 @@ class Sender:
     async def _sent(self, claim: Claim, instead: DeliveryError | None) -> Result:
         """Send; the channel's place is free for the next one before the result is on record."""
         try:
-            result = judged(
-                claim.row, *await self._sending.send(claim, self._channels.ready, too_many(claim) or instead)
-            )
+            sent = await self._sending.send(claim, self._channels.ready, too_many(claim) or instead)
+            result = judged(claim.row, *sent)
             self._breakers.note(result.attempt)
             return result
         finally:
             self._busy[claim.row.channel] -= 1
-            self.wake()
+            self._free.set()
 
 
 def _resting() -> DeliveryError:
     return DeliveryError("not tried: the channel rests after failures", permanent=True, tried=False)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, so long at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def attempt_now(

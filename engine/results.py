@@ -75,7 +75,7 @@ class Recorder:
 
     async def record(self, result: Result) -> bool:
         """As `record`, together with whatever else ends now."""
-        told = asyncio.get_running_loop().create_future()
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((result, told))
         if not self._writing:
             self._writing = True
