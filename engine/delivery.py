@@ -41,7 +41,7 @@ __all__ = ["CLAIM", "PER_CHANNEL", "POLL_S", "SEND_TIMEOUT_S", "Sender", "attemp
 #: Sends at the same time per channel.
 PER_CHANNEL = 16
 POLL_S = 1.0
-#: Looks take at most one part in so many of the time, and follow each other after so many seconds at least.
+#: While much goes out, looking takes one part in so many of the time; and this long at least lies between two looks.
 LOOK_SHARE, LOOK_AGAIN_S = 4, 0.05
 _log = logging.getLogger(__name__)
 
@@ -88,9 +88,10 @@ class Sender:
             self._woken.clear()
             begun = time.monotonic()
             await self._look()
-            took = time.monotonic() - begun
+            ended = time.monotonic()
+            again = ended + min(POLL_S, max(LOOK_AGAIN_S, (ended - begun) * (LOOK_SHARE - 1)))
             await _within(POLL_S, self._woken)
-            await _within(min(POLL_S, max(LOOK_AGAIN_S, took * (LOOK_SHARE - 1))), self._used_up)
+            await _within(again - time.monotonic(), self._used_up)
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Start nothing more and give what is on its way `grace_s` to end."""
@@ -151,7 +152,12 @@ class Sender:
     def _planned(self) -> list[tuple[NotificationRow, Plan]]:
         """What is due and need not wait; each has taken one of its channel's places."""
         room = {channel: PER_CHANNEL - self._busy[channel] for channel in self._backlog.channels}
-        return [found for channel, places in room.items() for found in self._backlog.take(channel, places, self._plan)]
+        return [
+            found
+            for channel, places in room.items()
+            if places > 0
+            for found in self._backlog.take(channel, places, self._plan)
+        ]
 
     def _plan(self, row: NotificationRow) -> Plan:
         plan = self._breakers.plan(row, self._busy[row.channel])

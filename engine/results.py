@@ -17,7 +17,7 @@ from data.queries.notifications import AttemptRow, NotificationRow
 from data.store import Statement, Store
 from data.tasks import Tasks
 from engine import outbox
-from engine.aftermath import consequences
+from engine.aftermath import consequences, stand_ins
 from engine.errors import DeliveryError
 
 AGAIN_S = 1.0
@@ -126,7 +126,7 @@ def _tell(told: "asyncio.Future[bool]", *, done: bool) -> None:
 def _write_one(store: Store, result: Result) -> None:
     attempt, then = result.attempt, result.then
     settled = rows.settling(result.row.id, attempt.id, status=then.status, due_at=then.due_at, at=result.ended_at)
-    store.transact([rows.attempt_finished(attempt), settled, *_following(store, result)])
+    store.transact([rows.attempt_finished(attempt), settled, *_following(store, [result])])
 
 
 def _write_all(store: Store, results: Sequence[Result]) -> None:
@@ -134,9 +134,13 @@ def _write_all(store: Store, results: Sequence[Result]) -> None:
         _write_one(store, results[0])
         return
     settled = [(result.attempt, result.then.status, result.then.due_at) for result in results]
-    follows = [statement for result in results for statement in _following(store, result)]
-    store.transact([*deliveries.settling(settled), *follows])
+    store.transact([*deliveries.settling(settled), *_following(store, results)])
 
 
-def _following(store: Store, result: Result) -> list[Statement]:
-    return consequences(store, result.row, result.then, result.failure, result.ended_at)
+def _following(store: Store, results: Sequence[Result]) -> list[Statement]:
+    told = stand_ins(store, [each.row for each in results if each.then.result is not outbox.Result.RETRY])
+    return [
+        statement
+        for each in results
+        for statement in consequences(store, each.row, each.then, each.failure, each.ended_at, told)
+    ]

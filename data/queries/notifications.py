@@ -1,5 +1,6 @@
 """The outbox and its deliveries, the inbox, and the audit log."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -212,10 +213,10 @@ def postponing(channel: str, *, now: datetime, until: datetime) -> Statement:
     return Statement(update(notifications).where(waiting, free).values(due_at=until))
 
 
-def stood_in(store: Store, alert_id: str) -> list[NotificationRow]:
-    """What was sent, or is about to be, about an incident in place of a channel that failed, oldest first."""
+def stood_in(store: Store, alert_ids: Collection[str]) -> list[NotificationRow]:
+    """What was sent, or is about to be, about incidents in place of a channel that failed, oldest first."""
     n = notifications.c
-    wanted = (n.alert_id == alert_id) & (n.fallback_of != "") & n.status.in_((SENT, PENDING))
+    wanted = n.alert_id.in_(alert_ids) & (n.fallback_of != "") & n.status.in_((SENT, PENDING))
     return _notifications(store, select(notifications).where(wanted).order_by(n.id))
 
 

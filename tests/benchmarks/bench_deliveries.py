@@ -19,14 +19,16 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from data import bulk, schema
 from data.config import Config
-from data.queries import notifications
+from data.queries.notifications import NotificationRow
 from data.store import Store, connect
 from data.tasks import Tasks
 from engine import channel_store, outbox
@@ -100,12 +102,11 @@ def fill(store: Store, box: SecretBox, url: str, each: int, hanging: int) -> Non
         channel_store.create(store, box, {"name": name, "kind": "webhook", "config": form}, by="bench")
     wanted = [HANGING] * hanging + [name for _ in range(each) for name in HEALTHY]
     incidents = [f"a-{number // len(HEALTHY)}" for number in range(len(wanted))]
-    rows = [_queued(channel, incident) for channel, incident in zip(wanted, incidents, strict=True)]
-    for start in range(0, len(rows), 500):
-        store.transact([notifications.adding(row) for row in rows[start : start + 500]])
+    rows = [asdict(_queued(channel, incident)) for channel, incident in zip(wanted, incidents, strict=True)]
+    store.transact([bulk.inserting(schema.notifications, rows)])
 
 
-def _queued(channel: str, incident: str) -> notifications.NotificationRow:
+def _queued(channel: str, incident: str) -> NotificationRow:
     at = datetime.now(UTC)
     notice = Notice(
         title="High cost",
