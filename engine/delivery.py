@@ -36,10 +36,8 @@ from engine.results import Recorder, Result, judged
 from engine.secrets import SecretBox
 from engine.sending import SEND_TIMEOUT_S, Sending, too_many
 
-__all__ = ["CLAIM", "PER_CHANNEL", "POLL_S", "SEND_TIMEOUT_S", "Sender", "attempt_now"]
+__all__ = ["CLAIM", "POLL_S", "SEND_TIMEOUT_S", "Sender", "attempt_now"]
 
-#: Sends at the same time per channel.
-PER_CHANNEL = 16
 POLL_S = 1.0
 #: While much goes out, looking takes one part in so many of the time; and this long at least lies between two looks.
 LOOK_SHARE, LOOK_AGAIN_S = 4, 0.05
@@ -151,7 +149,7 @@ class Sender:
 
     def _planned(self) -> list[tuple[NotificationRow, Plan]]:
         """What is due and need not wait; each has taken one of its channel's places."""
-        room = {channel: PER_CHANNEL - self._busy[channel] for channel in self._backlog.channels}
+        room = {channel: self._breakers.places(channel) - self._busy[channel] for channel in self._backlog.channels}
         return [
             found
             for channel, places in room.items()

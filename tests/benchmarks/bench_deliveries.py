@@ -62,7 +62,8 @@ class Receiver:
         self._pauses[request.path] = max(self._pauses.get(request.path, 0.0), now - self._last.get(request.path, now))
         self._last[request.path] = now
         name = f"{request.path} {request.headers['webhook-id']}"
-        self._counts["again" if name in self._seen else request.path] += 1
+        repeated = name in self._seen and request.path != f"/{HANGING}"  # what is not answered is rightly tried again
+        self._counts["again" if repeated else request.path] += 1
         self._seen.add(name)
         await request.read()
         await asyncio.sleep(_LONGEST_S if request.path == f"/{HANGING}" else ANSWER_S)
