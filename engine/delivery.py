@@ -243,15 +243,18 @@ async def attempt_now(
     claim = claims.begun(row, now())
     try:
         await asyncio.to_thread(claims.take, store, claim, queue)
-        channels = ReadyChannels(box)
-        channels.know(await asyncio.to_thread(channel_store.all_by_name, store))
     except ConflictError:
         return None
     except StoreError as error:
         _log.warning("notification %s was not claimed: %s", row.id, error)
         return None
     sending = Sending(store, wire, now=now, timeout_s=timeout_s, public_url=public_url)
-    attempt, failure = await sending.send(claim, channels.ready, None if final else too_many(claim))
+    instead, channels = None if final else too_many(claim), ReadyChannels(box)
+    try:
+        channels.know(await asyncio.to_thread(channel_store.all_by_name, store))
+    except StoreError as error:
+        instead = instead or DeliveryError(f"the store is away: {error}")
+    attempt, failure = await sending.send(claim, channels.ready, instead)
     if failure and final:
         failure.permanent = True
     result = judged(row, attempt, failure)

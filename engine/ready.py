@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 
 from data.queries.channels import ChannelRow
-from data.store import Store
 from engine import channel_store
 from engine.channels import CHANNELS, ChannelConfig, ChannelKind
 from engine.errors import DeliveryError, RuleError, SecretUnreadable
@@ -22,11 +21,6 @@ class Ready:
     config: ChannelConfig
     secrets: dict[str, Any]
     follows: bool
-
-
-def ready(store: Store, box: SecretBox, name: str) -> Ready:
-    """The channel of this name, ready to use; raises a permanent DeliveryError when it cannot be."""
-    return opened(name, channel_store.by_name(store, name), box)
 
 
 def opened(name: str, channel: ChannelRow | None, box: SecretBox) -> Ready:
