@@ -1,5 +1,6 @@
 """What a delivery sets off: the next channel in line, a dead channel switched off, stand-ins told of the end."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import structs
@@ -14,11 +15,33 @@ from engine.errors import DeliveryError
 from engine.inbox import message
 from engine.notice import Notice, NoticeStatus, when
 
+#: By incident: what was sent about it in place of a channel that failed.
+StandIns = Mapping[str, Sequence[NotificationRow]]
 
-def consequences(
-    store: Store, row: NotificationRow, then: outbox.Verdict, failure: DeliveryError | None, at: datetime
+
+def stand_ins(store: Store, rows_ended: Iterable[NotificationRow]) -> StandIns:
+    """Who else must hear that these incidents are over, in one question for all; raises StoreError."""
+    over = {part.alert_id for row in rows_ended for part, _ in _ends(store, row, notice.decode(row.notice))}
+    found: dict[str, list[NotificationRow]] = {}
+    for each in rows.stood_in(store, over) if over else ():
+        found.setdefault(each.alert_id, []).append(each)
+    return found
+
+
+def _ends(store: Store, row: NotificationRow, said: Notice) -> list[tuple[NotificationRow, Notice]]:
+    """The incidents that a notification says are over, each with what is said of it."""
+    return _single(store, row, said) if said.status is NoticeStatus.RESOLVED and not row.fallback_of else []
+
+
+def consequences(  # noqa: PLR0917 - all of it counts
+    store: Store,
+    row: NotificationRow,
+    then: outbox.Verdict,
+    failure: DeliveryError | None,
+    at: datetime,
+    told: StandIns,
 ) -> list[Statement]:
-    """What is committed with a result; raises StoreError when the store is away.
+    """What is committed with a result; raises StoreError when the store is away. `told`: see `stand_ins`.
 
     After a final failure the fallback's notification, a channel that is gone disabled, a word in the app. After the
     last word on an incident, the same word to those who were told of it in place of a channel that failed.
@@ -27,9 +50,8 @@ def consequences(
         return []
     said = notice.decode(row.notice)
     statements = _of_failure(store, row, then, failure, said, at) if failure else []
-    if said.status is NoticeStatus.RESOLVED and not row.fallback_of:
-        for part, words in _single(store, row, said):
-            statements += _closing(store, part, words, at)
+    for part, words in _ends(store, row, said):
+        statements += _closing(told.get(part.alert_id, ()), part, words, at)
     return statements
 
 
@@ -80,9 +102,9 @@ def _why_dead(store: Store, channel: str, failure: DeliveryError, at: datetime) 
     return f"{failure}, and nothing has arrived since {when(since)}"
 
 
-def _closing(store: Store, row: NotificationRow, said: Notice, at: datetime) -> list[Statement]:
+def _closing(stood_in: Sequence[NotificationRow], row: NotificationRow, said: Notice, at: datetime) -> list[Statement]:
     """The end, for every channel that stood in; each is told once, however many channels it stood in for."""
-    told = {each.channel: each for each in rows.stood_in(store, said.alert_id)}
+    told = {each.channel: each for each in stood_in}
     return [
         rows.adding_once(
             outbox.queued(new_id(), said, channel=name, at=at, group_key=each.group_key, fallback_of=row.id),

@@ -1,4 +1,4 @@
-"""Every channel's breaker and pace, as the sender keeps them: learned from the rows, then from each send."""
+"""Every channel's breaker, pace and room, as the sender keeps them: learned from the rows, then from each send."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -10,7 +10,8 @@ from data.queries.notifications import AttemptRow, NotificationRow
 from data.store import Store
 from engine import channel_store
 from engine.breaker import OPENS_AFTER, Breaker, counts, of_attempts
-from engine.channels import CHANNELS
+from engine.channels import CHANNELS, ChannelKind
+from engine.channels.channel import AT_ONCE
 from engine.outbox import Result
 
 
@@ -29,19 +30,25 @@ class Breakers:
         self._store, self._now = store, now
         self._known: dict[str, Breaker] = {}
         self._pauses: dict[str, timedelta] = {}
+        self._places: dict[str, int] = {}
         self._started: dict[str, datetime] = {}
 
     async def learn(self, channels: Iterable[str]) -> None:
-        """Look up how the last sends of channels went that are not known yet, and how much pause each wants."""
+        """Look up how the last sends of channels went that are not known yet, and how much each bears."""
         for channel in set(channels) - self._known.keys():
-            made, pause = await asyncio.to_thread(self._looked_up, channel)
-            self._pauses[channel] = pause
+            made, kind = await asyncio.to_thread(self._looked_up, channel)
+            self._pauses[channel] = timedelta(seconds=kind.pause_s if kind else 0)
+            self._places[channel] = kind.at_once if kind else AT_ONCE
             self._known.setdefault(channel, of_attempts((result != rows.SENT, at) for result, at in made))
 
-    def _looked_up(self, channel: str) -> tuple[list[tuple[str, datetime]], timedelta]:
+    def _looked_up(self, channel: str) -> tuple[list[tuple[str, datetime]], ChannelKind | None]:
         found = channel_store.by_name(self._store, channel)
         kind = CHANNELS.get(found.kind) if found else None
-        return rows.last_results(self._store, channel, OPENS_AFTER), timedelta(seconds=kind.pause_s if kind else 0)
+        return rows.last_results(self._store, channel, OPENS_AFTER), kind
+
+    def places(self, channel: str) -> int:
+        """How many sends a channel may have under way."""
+        return self._places.get(channel, AT_ONCE)
 
     def plan(self, row: NotificationRow, busy: int) -> Plan:
         """What to do with a notification while `busy` others are on their way to its channel."""

@@ -75,6 +75,11 @@ def by_name(store: Store, name: str) -> ChannelRow | None:
     return _built_in() if name == IN_APP_NAME else rows.by_name(store, name)
 
 
+def all_by_name(store: Store) -> dict[str, ChannelRow]:
+    """The stored rows of all channels, the built-in one's included, by the names that rules refer to."""
+    return {row.name: row for row in (*rows.every(store), _built_in())}
+
+
 def kind_of(name: str) -> ChannelKind:
     """The kind of this name; raises RuleError listing those that exist."""
     if name not in CHANNELS:

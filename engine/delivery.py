@@ -1,47 +1,46 @@
 """Sends what waits in the outbox: at least once, the same id every time, no channel waiting for another.
 
-For each due notification, in this order:
+For the due notifications that channels have room for, in this order:
 
-1. claim it and record the attempt, in one transaction; whoever loses the race leaves it alone
-2. open the channel's form and secrets, and send
-3. record the answer, and with it what follows: sent, due again later, or failed with its fallback queued
+1. claim them and record the attempts, in one transaction; whoever loses the race for one leaves that one alone
+2. send each, through the channel as it was at the last look
+3. record the answers, and with each what follows: sent, due again later, or failed with its fallback queued; what ends
+   while some are being recorded is recorded together after them
 
 A channel that rests after failures (`engine.breaker`) is sent nothing: its notifications are given on, or wait.
-A sender that dies after 1 leaves a claim that runs out; the next sender repeats 2 with the same id.
+A sender that dies after 1 leaves claims that run out; the next sender repeats 2 with the same ids.
 """
 
 import asyncio
 import logging
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+from contextlib import suppress
+from datetime import datetime
 
 from data.errors import ConflictError, StoreError
 from data.queries import notifications as rows
-from data.queries.notifications import AttemptRow, NotificationRow
+from data.queries.notifications import DUE_EACH, AttemptRow, NotificationRow
 from data.store import Statement, Store
 from data.tasks import Tasks
-from engine import notice, outbox
-from engine.aftermath import consequences
-from engine.audit import clock, new_id
+from engine import channel_store, claims, results
+from engine.audit import clock
+from engine.backlog import Backlog
 from engine.breakers import Breakers, Plan
-from engine.channels import Delivery, Receipt, Wire
-from engine.channels.channel import ANSWER_CHARS, worded
+from engine.channels import Wire
+from engine.claims import CLAIM, Claim
 from engine.errors import DeliveryError
-from engine.ready import ready_for
-from engine.secrets import SecretBox, redacted
+from engine.ready import ReadyChannels
+from engine.results import Recorder, Result, judged
+from engine.secrets import SecretBox
+from engine.sending import SEND_TIMEOUT_S, Sending, too_many
 
-#: One send may take this long, whatever the channel.
-SEND_TIMEOUT_S = 15.0
-#: After this a claim is free again: longer than a send and its recording take.
-CLAIM = timedelta(seconds=30)
-#: Sends at the same time per channel.
-PER_CHANNEL = 4
+__all__ = ["CLAIM", "POLL_S", "SEND_TIMEOUT_S", "Sender", "attempt_now"]
+
 POLL_S = 1.0
+#: While much goes out, looking takes one part in so many of the time; and this long at least lies between two looks.
+LOOK_SHARE, LOOK_AGAIN_S = 4, 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -59,13 +58,20 @@ class Sender:
         woken: asyncio.Event | None = None,
         public_url: str = "",
     ) -> None:
-        self._store, self._box, self._wire, self._now = store, box, wire, now
-        self._timeout_s, self._public_url = timeout_s, public_url
+        self._store, self._now = store, now
+        self._sending = Sending(store, wire, now=now, timeout_s=timeout_s, public_url=public_url)
         self._tasks = Tasks()
-        self._sending: dict[str, str] = {}
+        self._recorder = Recorder(store, self._tasks)
+        self._channels, self._breakers = ReadyChannels(box), Breakers(store, now)
+        self._backlog = Backlog(DUE_EACH)
+        #: what is claimed or about to be; and what was at any time since the last look began
+        self._open: set[str] = set()
+        self._taken: set[str] = set()
+        self._busy: Counter[str] = Counter()
         self._woken = woken or asyncio.Event()
+        #: a channel has room; a channel has got all that the last look found of what is due to it
+        self._free, self._used_up = asyncio.Event(), asyncio.Event()
         self._stopping = asyncio.Event()
-        self._breakers = Breakers(store, now)
         self._away = False
         self.counts: Counter[str] = Counter()
 
@@ -75,13 +81,15 @@ class Sender:
 
     async def run(self) -> None:
         """Send until stopped; a store that is away is asked again every second."""
+        self._tasks.start(self._start_due(), name="start what is due")
         while not self._stopping.is_set():
             self._woken.clear()
-            due = await self._due()
-            for row in due:
-                self._start(row)
-            await self._let_rest({row.channel for row in due})
-            await self._pause()
+            begun = time.monotonic()
+            await self._look()
+            ended = time.monotonic()
+            again = ended + min(POLL_S, max(LOOK_AGAIN_S, (ended - begun) * (LOOK_SHARE - 1)))
+            await _within(POLL_S, self._woken)
+            await _within(again - time.monotonic(), self._used_up)
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Start nothing more and give what is on its way `grace_s` to end."""
@@ -89,16 +97,36 @@ class Sender:
         self.wake()
         try:
             async with asyncio.timeout(grace_s):
-                while self._sending:
+                while self._open:
                     self._woken.clear()
                     await self._woken.wait()
         except TimeoutError:
-            _log.warning("%d sends were cut off; they are repeated at the next start", len(self._sending))
+            _log.warning("%d sends were cut off; they are repeated at the next start", len(self._open))
         await self._tasks.stop()
+
+    async def _look(self) -> None:
+        """Learn what is due, while what was known before goes out."""
+        self._taken = set(self._open)
+        due = await self._due()
+        self._backlog.fill(row for row in due if row.id not in self._taken)
+        self._used_up.clear()
+        self._free.set()
+        await self._let_rest({row.channel for row in due})
+
+    async def _start_due(self) -> None:
+        """Start what is known to be due whenever there is room for more of it."""
+        while not self._stopping.is_set():
+            self._free.clear()
+            await self._start(self._planned())
+            if self._backlog.hides_more:
+                self._used_up.set()
+            await self._free.wait()
 
     async def _due(self) -> list[NotificationRow]:
         try:
             due = await asyncio.to_thread(rows.due, self._store, self._now())
+            if due:
+                self._channels.know(await asyncio.to_thread(channel_store.all_by_name, self._store))
             await self._breakers.learn(row.channel for row in due)
         except Exception as error:  # noqa: BLE001 - the loop must outlive whatever it is
             if not self._away:
@@ -107,13 +135,6 @@ class Sender:
             return []
         self._away = False
         return due
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_S):
-                await self._woken.wait()
-        except TimeoutError:
-            return
 
     async def _let_rest(self, channels: set[str]) -> None:
         """Put off what waits for channels that rest, so that it hides nothing that can go elsewhere."""
@@ -126,38 +147,81 @@ class Sender:
         except StoreError as error:
             _log.warning("what waits for a channel that rests was not put off: %s", error)
 
-    def _start(self, row: NotificationRow) -> None:
-        busy = sum(channel == row.channel for channel in self._sending.values())
-        plan = self._breakers.plan(row, busy)
-        if row.id in self._sending or busy >= PER_CHANNEL or plan is Plan.WAIT:
-            return
-        self._sending[row.id] = row.channel
-        resting = DeliveryError("not tried: the channel rests after failures", permanent=True, tried=False)
-        instead = resting if plan is Plan.GIVE_ON else None
-        if not instead:
-            self._breakers.started(row.channel)
-        self._tasks.start(self._deliver(row, instead), name=f"deliver {row.id} to {row.channel}")
+    def _planned(self) -> list[tuple[NotificationRow, Plan]]:
+        """What is due and need not wait; each has taken one of its channel's places."""
+        room = {channel: self._breakers.places(channel) - self._busy[channel] for channel in self._backlog.channels}
+        return [
+            found
+            for channel, places in room.items()
+            if places > 0
+            for found in self._backlog.take(channel, places, self._plan)
+        ]
 
-    async def _deliver(self, row: NotificationRow, instead: DeliveryError | None) -> None:
-        attempt = None
+    def _plan(self, row: NotificationRow) -> Plan:
+        plan = self._breakers.plan(row, self._busy[row.channel])
+        if plan is not Plan.WAIT:
+            self._open.add(row.id)
+            self._taken.add(row.id)
+            self._busy[row.channel] += 1
+        if plan is Plan.SEND:
+            self._breakers.started(row.channel)
+        return plan
+
+    async def _start(self, planned: Sequence[tuple[NotificationRow, Plan]]) -> None:
+        """Claim what is planned, and begin with what could be claimed."""
+        if not planned:
+            return
+        at = self._now()
+        wanted = [(claims.begun(row, at), plan) for row, plan in planned]
+        held = await self._claimed([claim for claim, _ in wanted])
+        for claim, plan in wanted:
+            if claim.attempt.id in held:
+                instead = _resting() if plan is Plan.GIVE_ON else None
+                self._tasks.start(self._deliver(claim, instead), name=f"deliver {claim.row.id} to {claim.row.channel}")
+            else:
+                self.counts["lost race"] += 1
+                self._busy[claim.row.channel] -= 1
+                self._open.discard(claim.row.id)
+
+    async def _claimed(self, wanted: list[Claim]) -> set[str]:
+        """The ids of the attempts that are on record now. What could not be claimed is found again by a later look."""
         try:
-            attempt = await attempt_now(
-                self._store,
-                self._box,
-                self._wire,
-                row,
-                now=self._now,
-                timeout_s=self._timeout_s,
-                public_url=self._public_url,
-                instead=instead,
-            )
-            self.counts[attempt.result if attempt else "lost race"] += 1
-            if attempt:
-                self._breakers.note(attempt)
+            held = await asyncio.to_thread(claims.take_all, self._store, wanted)
+        except Exception as error:  # noqa: BLE001 - the loop must outlive whatever it is
+            _log.warning("%d notifications were not claimed: %s: %s", len(wanted), type(error).__name__, error)
+            return set()
+        return {claim.attempt.id for claim in held}
+
+    async def _deliver(self, claim: Claim, instead: DeliveryError | None) -> None:
+        try:
+            result = await self._sent(claim, instead)
+            recorded = await self._recorder.record(result)
+            self.counts[result.attempt.result if recorded else "lost race"] += 1
         finally:
-            self._sending.pop(row.id, None)
-            if attempt or self._stopping.is_set():  # what could not be claimed now cannot be claimed at once either
-                self.wake()
+            self._open.discard(claim.row.id)
+            self.wake()
+
+    async def _sent(self, claim: Claim, instead: DeliveryError | None) -> Result:
+        """Send; the channel's place is free for the next one before the result is on record."""
+        try:
+            sent = await self._sending.send(claim, self._channels.ready, too_many(claim) or instead)
+            result = judged(claim.row, *sent)
+            self._breakers.note(result.attempt)
+            return result
+        finally:
+            self._busy[claim.row.channel] -= 1
+            self._free.set()
+
+
+def _resting() -> DeliveryError:
+    return DeliveryError("not tried: the channel rests after failures", permanent=True, tried=False)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, so long at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def attempt_now(
@@ -171,114 +235,27 @@ async def attempt_now(
     public_url: str = "",
     queue: Sequence[Statement] = (),
     final: bool = False,
-    instead: DeliveryError | None = None,
 ) -> AttemptRow | None:
     """One attempt from claim to record; None when another sender was faster or the store is away.
 
     `queue` is committed with the claim (it may be what puts `row` into the outbox); `final`: there is no second try.
-    With `instead` nothing is sent, and that is the result.
     """
-    started = now()
-    attempt = AttemptRow(new_id(), row.id, row.channel, row.attempts + 1, started)
+    claim = claims.begun(row, now())
     try:
-        await asyncio.to_thread(store.transact, [*queue, *rows.claiming(row, attempt, until=started + CLAIM)])
+        await asyncio.to_thread(claims.take, store, claim, queue)
     except ConflictError:
         return None
     except StoreError as error:
         _log.warning("notification %s was not claimed: %s", row.id, error)
         return None
-    begun = time.perf_counter()
-    if attempt.attempt > outbox.MOST_CLAIMS and not final:
-        instead = DeliveryError("given up: the results of too many attempts were lost", permanent=True)
-    if instead:
-        return await _record(store, row, replace(attempt, finished_at=now(), error=str(instead)), instead)
-    receipt, failure = await _send(store, box, wire, row, attempt, timeout_s, public_url)
+    sending = Sending(store, wire, now=now, timeout_s=timeout_s, public_url=public_url)
+    instead, channels = None if final else too_many(claim), ReadyChannels(box)
+    try:
+        channels.know(await asyncio.to_thread(channel_store.all_by_name, store))
+    except StoreError as error:
+        instead = instead or DeliveryError(f"the store is away: {error}")
+    attempt, failure = await sending.send(claim, channels.ready, instead)
     if failure and final:
         failure.permanent = True
-    finished = replace(
-        attempt,
-        finished_at=now(),
-        duration_ms=(time.perf_counter() - begun) * 1000,
-        status=failure.status if failure else receipt.status,
-        answer=(failure.answer if failure else receipt.answer)[:ANSWER_CHARS],
-        error=str(failure)[:ANSWER_CHARS] if failure else "",
-        provider_id=receipt.provider_id,
-    )
-    return await _record(store, row, finished, failure)
-
-
-async def _send(  # noqa: PLR0917 - the shell's own values, in the order of their use
-    store: Store,
-    box: SecretBox,
-    wire: Wire,
-    row: NotificationRow,
-    attempt: AttemptRow,
-    timeout_s: float,
-    public_url: str,
-) -> tuple[Receipt, DeliveryError | None]:
-    """What the channel says; every fault becomes a DeliveryError whose texts hold no secret."""
-    try:
-        ready = await asyncio.to_thread(ready_for, store, box, row)
-    except DeliveryError as error:
-        return Receipt(), error
-    except StoreError as error:
-        return Receipt(), DeliveryError(f"the store is away: {error}")
-    delivery = Delivery(row.id, attempt.started_at, attempt.attempt, ready.earlier)
-    try:
-        async with asyncio.timeout(timeout_s):
-            said = notice.linked(notice.decode(row.notice), public_url)
-            if ready.config.message:
-                said = await asyncio.to_thread(worded, ready.config, said)
-            receipt = await ready.kind.notify(ready.config, said, delivery, wire)
-    except DeliveryError as error:
-        return Receipt(), _without_secrets(error, ready.secrets)
-    except TimeoutError:
-        return Receipt(), DeliveryError(f"no answer within {timeout_s:g} s")
-    except Exception as error:  # noqa: BLE001 - a channel's own fault must not leave its notice without a result
-        _log.error("channel %r failed with %s", row.channel, type(error).__name__)
-        return Receipt(), DeliveryError(f"the channel failed: {type(error).__name__}")
-    return replace(receipt, answer=_kept(receipt.answer, ready.secrets)), None
-
-
-def _without_secrets(error: DeliveryError, secrets: dict[str, Any]) -> DeliveryError:
-    return DeliveryError(
-        _kept(str(error), secrets),
-        permanent=error.permanent,
-        retry_after=error.retry_after,
-        gone=error.gone,
-        status=error.status,
-        answer=_kept(error.answer, secrets),
-        tried=error.tried,
-    )
-
-
-def _kept(text: str, secrets: dict[str, Any]) -> str:
-    """A receiver's words as they may be stored: mail servers also answer in bytes that are no UTF-8."""
-    return redacted(text, secrets).encode("utf-8", "replace").decode()
-
-
-async def _record(
-    store: Store, row: NotificationRow, attempt: AttemptRow, failure: DeliveryError | None
-) -> AttemptRow | None:
-    """Write the result and what follows from it; keeps trying while the store is away."""
-    at = attempt.finished_at or attempt.started_at
-    then = outbox.verdict(row, attempt.attempt, failure, at, random.random())  # noqa: S311 - spreads load
-    skipped = failure is not None and not failure.tried
-    attempt = replace(attempt, result=outbox.Result.SKIPPED.value if skipped else then.result.value)
-    settled = rows.settling(row.id, attempt.id, status=then.status, due_at=then.due_at, at=at)
-
-    def settle() -> None:
-        follows = consequences(store, row, then, failure, at)
-        store.transact([rows.attempt_finished(attempt), settled, *follows])
-
-    while True:
-        try:
-            await asyncio.to_thread(settle)
-        except ConflictError:
-            _log.warning("the claim on notification %s ran out before its result was recorded", row.id)
-            return None
-        except StoreError as error:
-            _log.warning("a result waits for the store: %s", error)
-            await asyncio.sleep(POLL_S)
-        else:
-            return attempt
+    result = judged(row, attempt, failure)
+    return result.attempt if await results.record(store, result) else None

@@ -1,13 +1,12 @@
-"""The channel of a notification, opened: its form, its secrets, and what it was told before."""
+"""Channels opened: their form, their secrets, and whether they want to know what they were told before."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from data.queries import notifications as rows
-from data.queries.notifications import NotificationRow
-from data.store import Store
+from data.queries.channels import ChannelRow
 from engine import channel_store
 from engine.channels import CHANNELS, ChannelConfig, ChannelKind
 from engine.errors import DeliveryError, RuleError, SecretUnreadable
@@ -16,18 +15,16 @@ from engine.secrets import SecretBox
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A channel that can be used; `earlier` is the provider's id of what it was told before of this incident."""
+    """A channel that can be used; one that `follows` changes its last message about an incident in place."""
 
     kind: ChannelKind
     config: ChannelConfig
     secrets: dict[str, Any]
-    earlier: str
+    follows: bool
 
 
-def ready_for(store: Store, box: SecretBox, row: NotificationRow) -> Ready:
-    """The channel of a notification, ready to use; raises a permanent DeliveryError when it cannot be."""
-    name = row.channel
-    channel = channel_store.by_name(store, name)
+def opened(name: str, channel: ChannelRow | None, box: SecretBox) -> Ready:
+    """A stored channel, ready to use; raises a permanent DeliveryError when it cannot be."""
     if channel is None:
         raise DeliveryError(f"channel {name!r} does not exist", permanent=True, tried=False)
     if not channel.enabled:
@@ -38,5 +35,24 @@ def ready_for(store: Store, box: SecretBox, row: NotificationRow) -> Ready:
     except (RuleError, SecretUnreadable) as error:
         raise DeliveryError(f"channel {name!r} cannot be used: {error}", permanent=True) from error
     kind = CHANNELS[channel.kind]
-    follows = row.alert_id and kind.follows(orjson.loads(channel.config))
-    return Ready(kind, config, secrets, rows.earlier(store, row.alert_id, name) if follows else "")
+    return Ready(kind, config, secrets, kind.follows(orjson.loads(channel.config)))
+
+
+class ReadyChannels:
+    """All channels as they were at the last look, each opened once for as long as nobody changes it."""
+
+    def __init__(self, box: SecretBox) -> None:
+        self._box = box
+        self._rows: Mapping[str, ChannelRow] = {}
+        self._ready: dict[str, Ready] = {}
+
+    def know(self, rows: Mapping[str, ChannelRow]) -> None:
+        """These are the stored channels now, by name."""
+        self._ready = {name: made for name, made in self._ready.items() if rows.get(name) == self._rows.get(name)}
+        self._rows = rows
+
+    def ready(self, name: str) -> Ready:
+        """See `opened`."""
+        if name not in self._ready:
+            self._ready[name] = opened(name, self._rows.get(name), self._box)
+        return self._ready[name]

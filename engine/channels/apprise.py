@@ -45,7 +45,8 @@ _FILES = frozenset({"keyfile", "subfile", "template", "attach", "pgp", "pgppub",
 _STATUS = re.compile(r"\berror[=: ]+(\d{3})\b", re.IGNORECASE)
 _WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
 _KINDS = {"critical": "failure", "high": "failure", "medium": "warning", "low": "info", "info": "info"}
-_THREADS = OwnThreads(each=4)
+_AT_ONCE = 4
+_THREADS = OwnThreads(each=_AT_ONCE)
 _said: ContextVar[list[str] | None] = ContextVar("said", default=None)
 
 
@@ -177,4 +178,5 @@ APPRISE = ChannelKind(
     notify=notify,
     preview=preview,
     secrets=frozenset({"url"}),
+    at_once=_AT_ONCE,
 )

@@ -16,6 +16,8 @@ from engine.notice import Notice
 
 #: How much of a receiver's answer is kept.
 ANSWER_CHARS = 500
+#: Sends at the same time through one channel, unless its kind says otherwise.
+AT_ONCE = 16
 
 
 class ChannelConfig(BaseModel):
@@ -102,5 +104,7 @@ class ChannelKind:
     complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
     #: seconds between two sends that its provider asks for
     pause_s: float = 0.0
+    #: how many sends one channel has under way at most
+    at_once: int = AT_ONCE
     #: whether a channel with these fields (secrets left out) is also told when somebody takes an incident on
     follows: Callable[[Mapping[str, Any]], bool] = nobody

@@ -166,4 +166,6 @@ EMAIL = ChannelKind(
     notify=notify,
     preview=preview,
     secrets=frozenset({"password"}),
+    # each is a connection of its own, and mail servers count those of a client
+    at_once=4,
 )

@@ -27,9 +27,10 @@ class HttpSender:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def __aenter__(self) -> Self:
+        # no limit for all of a pool together: receivers that hang would use up what the others need
         self._sessions = {
-            True: self._session(aiohttp.TCPConnector()),
-            False: self._session(aiohttp.TCPConnector(socket_factory=guarded_socket)),
+            True: self._session(aiohttp.TCPConnector(limit=0)),
+            False: self._session(aiohttp.TCPConnector(limit=0, socket_factory=guarded_socket)),
         }
         return self
 

@@ -96,8 +96,7 @@ def signatures(message_id: str, timestamp: int, body: bytes, keys: Iterable[str]
 
 async def notify(config: WebhookConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:
     """Post the signed notice; raises DeliveryError."""
-    # a template may take its time, which is not the event loop's
-    body = await asyncio.to_thread(render, config.body, config.template, notice)
+    body = await _body(config, notice)
     timestamp = int(delivery.at.timestamp())
     headers = {
         **config.headers,
@@ -107,6 +106,13 @@ async def notify(config: WebhookConfig, notice: Notice, delivery: Delivery, wire
         "webhook-signature": signatures(delivery.id, timestamp, body, (config.secret, config.previous_secret)),
     }
     return await wire.post(str(config.url), body=body, headers=headers, allow_private=config.allow_private)
+
+
+async def _body(config: WebhookConfig, notice: Notice) -> bytes:
+    # a template may take its time, which is not the event loop's
+    if config.body is Body.TEMPLATE:
+        return await asyncio.to_thread(render, config.body, config.template, notice)
+    return render(config.body, config.template, notice)
 
 
 def preview(config: WebhookConfig, notice: Notice, delivery: Delivery) -> Any:

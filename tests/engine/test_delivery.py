@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from data.errors import StoreError
 from data.queries import notifications
 from data.store import Statement
 from engine import channel_store, delivery, outbox, trial
 from engine.audit import new_id
+from engine.channels import CHANNELS
+from engine.channels.channel import AT_ONCE
 from engine.channels.http import HttpSender
 from engine.delivery import CLAIM, Sender, attempt_now
 from engine.errors import NotFound, Refused, RuleError, StaleVersion
@@ -163,7 +166,73 @@ async def test_a_channel_that_hangs_delays_no_other(store, box, clock):
         last = queue(store, "lively")
         async with sending(store, box, clock, timeout_s=3.0):
             await until(lambda: status(store, last) == "sent", 2.5)
-        assert len(hung.got) == delivery.PER_CHANNEL
+        assert len(hung.got) == AT_ONCE
+
+
+async def test_many_receivers_that_hang_leave_connections_for_others():
+    async with receiving("hang") as hung, receiving() as lively, HttpSender(timeout_s=30) as http:
+
+        async def post(url):
+            return await http.post(url, body=b"", headers={}, allow_private=True)
+
+        waiting = [asyncio.ensure_future(post(hung.url)) for _ in range(150)]  # noqa: TID251 - a test's own tasks
+        await until(lambda: len(hung.got) == len(waiting))
+        async with asyncio.timeout(5):
+            assert (await post(lively.url)).status == 200
+        hung.released.set()
+        await asyncio.gather(*waiting)
+
+
+async def test_a_burst_to_a_kind_that_bears_few_at_once_waits_its_turn(store, box, clock):
+    under_way, most = 0, 0
+
+    async def slowly(_):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.1)  # a receiver's own time
+        under_way -= 1
+        return web.Response()
+
+    async with receiving(slowly) as receiver:
+        form = {"url": receiver.url.replace("http:", "json:"), "allow_private": True}
+        channel_store.create(store, box, {"name": "other", "kind": "apprise", "config": form}, by="ada")
+        ids = [queue(store, "other", notice={"alert_id": new_id()}) for _ in range(20)]
+        async with sending(store, box, clock):
+            await until(lambda: not notifications.backlog(store, clock())["pending"], 20)
+    assert notifications.attempts(store, ids)["result"].to_list() == ["sent"] * 20
+    assert 1 < most <= CHANNELS["apprise"].at_once
+
+
+async def test_a_channel_that_was_edited_is_used_as_it_is_now(store, box, clock):
+    async with receiving() as old, receiving() as new:
+        made = hook(store, box, old.url)
+        first = queue(store)
+        async with sending(store, box, clock) as sender:
+            await until(lambda: status(store, first) == "sent")
+            channel_store.update(store, box, made.id, {"config": {**made.shown, "url": new.url}}, by="ada")
+            second = queue(store)
+            sender.wake()
+            await until(lambda: status(store, second) == "sent")
+            channel_store.update(store, box, made.id, {"enabled": False}, by="ada")
+            third = queue(store)
+            sender.wake()
+            await until(lambda: status(store, third) == "failed")
+    assert [got.headers["webhook-id"] for got in old.got] == [first]
+    assert [got.headers["webhook-id"] for got in new.got] == [second]
+
+
+async def test_a_flood_is_sent_once_in_groups_and_all_of_it(store, box, clock):
+    async with receiving() as receiver:
+        hook(store, box, receiver.url)
+        ids = [queue(store, notice={"alert_id": new_id()}) for _ in range(notifications.DUE_EACH + 20)]
+        async with sending(store, box, clock):
+            await until(lambda: not notifications.backlog(store, clock())["pending"], 30)
+    assert sorted(got.headers["webhook-id"] for got in receiver.got) == sorted(ids)
+    made = notifications.attempts(store, ids)
+    assert set(made["result"]) == {"sent"}
+    # those of one transaction begin at one time
+    assert made["started_at"].n_unique() < len(ids) / 2
 
 
 async def test_a_later_notice_of_an_incident_never_overtakes_an_earlier_one(store, box, clock):

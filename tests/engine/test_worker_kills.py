@@ -34,6 +34,8 @@ TABLES = (
     "inbox",
     "leases",
 )
+#: Notifications that are claimed, sent and recorded together.
+GROUP = 6
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.engine.dying_worker"])
 
@@ -95,6 +97,29 @@ def check(store: Any, receiver: Receiver, *, most_sent: int) -> None:
     assert [id_ for (id_,) in rows(store, "inbox", "id")] == [told["in-app"][0]]
     assert {got.headers["webhook-id"] for got in receiver.got} == {told["hook"][0]}
     assert 1 <= len(receiver.got) <= most_sent
+
+
+async def test_killed_with_a_group_of_sends_under_way_each_arrives_under_its_id_alone(store, home):
+    async with receiving() as receiver:
+        hook(store, SecretBox(home), receiver.url)
+        for number in range(GROUP):
+            watch(store, name=f"rule {number}", notify=["hook"])
+        spend(store, NOON - SECOND, "2")
+        passed = await lived(home, NOON)
+        assert isinstance(passed, list)
+        assert passed.count("after post") == GROUP
+        # from the first claim on: what comes before is the other test's
+        first = passed.index("before post")
+        for point in range(first - 3, len(passed), 5):
+            anew(store, receiver)
+            await lived(home, NOON, point)
+            open_ones = [at for (at,) in rows(store, "delivery_attempts", "finished_at")].count(None)
+            assert isinstance(await lived(home, NOON + MINUTE), list), passed[point - 1]
+            ids = [id_ for (id_,) in rows(store, "notifications", "id")]
+            assert [status for (status,) in rows(store, "notifications", "status")] == ["sent"] * GROUP
+            got = [each.headers["webhook-id"] for each in receiver.got]
+            assert set(got) == set(ids)
+            assert len(got) <= GROUP + open_ones
 
 
 async def test_two_workers_with_clocks_apart_and_a_stolen_lease_tell_nothing_twice(store, home):
