@@ -13,6 +13,7 @@ from engine import silences
 from engine.episode import Incident, Move, Situation, Watched, known_by, memory
 from engine.errors import RuleError
 from engine.inhibition import Inhibitors, Source, Subject
+from engine.levels import quieted
 from engine.post import terms
 from engine.rule import parse
 from engine.telling import Told
@@ -83,16 +84,21 @@ def _stored_sources(store: Store, after: Mapping[tuple[str, str], Move]) -> Iter
         except RuleError:
             continue  # a rule that cannot be read keeps nobody quiet
         subject = Subject(rule_id, key, known_by(rule, orjson.loads(row["labels"])))
-        yield Source(subject, rule.rule.inhibits)
+        yield _source(rule, subject)
 
 
 def _new_sources(watched: Sequence[Watched], after: Mapping[tuple[str, str], Move]) -> Iterator[Source]:
-    inhibiting = {one.id: one for one in watched if one.rule.inhibits}
+    inhibiting = {one.id: one for one in watched if one.rule.inhibits or one.rule.levels}
     for (rule_id, key), move in after.items():
         instance = move.step.instance
         if rule_id in inhibiting and instance is not None and instance.alerting:
             one = inhibiting[rule_id]
-            yield Source(Subject(rule_id, key, known_by(one, instance.labels)), one.rule.inhibits)
+            yield _source(one, Subject(rule_id, key, known_by(one, instance.labels)))
+
+
+def _source(one: Watched, subject: Subject) -> Source:
+    """An incident that inhibits: as the rule says, and a critical one the warn of its group."""
+    return Source(subject, one.rule.inhibits, quieted(subject.group_key) if one.rule.levels else "")
 
 
 def _opens(store: Store, watched: Sequence[Watched], at: datetime) -> dict[str, dict[str, tuple[datetime, ...]]]:

@@ -108,7 +108,8 @@ def inhibiting(store: Store) -> pl.DataFrame:
     a, r = alerts.c, rules.c
     joined = alerts.join(rules, r.id == a.rule_id)
     question = select(a.rule_id, r.version, r.document, a.group_key, a.labels).select_from(joined)
-    return store.frame(question.where(a.status.in_(OPEN), r.document.contains('"inhibits"')))
+    may = or_(r.document.contains('"inhibits"'), r.document.contains('"warn":'))
+    return store.frame(question.where(a.status.in_(OPEN), may))
 
 
 def openings(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame:
