@@ -50,7 +50,7 @@ def _condition(condition: Condition, level: Level) -> Condition:
 def quieted(key: str) -> str:
     """The group that is kept quiet while the one with this key fires: its warn; '' where it is not the critical."""
     labels = json.loads(key)
-    return group_key({**labels, LEVEL: Level.WARN}) if labels.get(LEVEL) == Level.CRITICAL else ""
+    return group_key({**labels, LEVEL: Level.WARN.value}) if labels.get(LEVEL) == Level.CRITICAL else ""
 
 
 def level_faults(placed: Iterable[Placed], labels: Mapping[str, str], fields: Mapping[str, object]) -> Iterator[Fault]:

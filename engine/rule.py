@@ -142,7 +142,7 @@ class Rule(Document):
     @cached_property
     def levels(self) -> Mapping[str, "Rule"]:
         """By level, worst first, the rule as it is for that level alone; empty where no condition warns."""
-        return {level: _of_level(self, level) for level in Level} if warns(self.conditions) else {}
+        return {level.value: _of_level(self, level) for level in Level} if warns(self.conditions) else {}
 
     def of(self, labels: Mapping[str, str]) -> "Rule":
         """The rule as it is for a group with these labels: for its level, where there are levels."""

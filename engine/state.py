@@ -210,8 +210,8 @@ def _clear(rule: Rule, before: Instance, reason: Reason, now: datetime) -> _Move
 
 
 def _held(rule: Rule, before: Instance, move: _Move, truth: GroupTruth) -> frozenset[int]:
-    recovering = rule.of(before.labels).recovering
-    if not recovering or not move.alerting:
+    recovering = rule.of(before.labels).recovering if move.alerting else ()
+    if not recovering:
         return frozenset()
     truths = [condition.truth for condition in truth.conditions]
     return frozenset(

@@ -172,7 +172,7 @@ class Teller:
 def by_group(items: list[Any], key: Any) -> Mapping[str, list[Any]]:
     groups: dict[str, list[Any]] = {}
     for item in items:
-        groups.setdefault(str(key(item)), []).append(item)
+        groups.setdefault(group_key(key(item)), []).append(item)
     return groups
 
 
@@ -214,10 +214,10 @@ def test_the_simulator_moves_and_tells_exactly_as_the_worker_has_stored(
         ticking.tick(store, [Watched(rule_id, 1, rule)], grid.at(tick), asking=world.asking)
     simulated = replay(rule, load(rule, world.series, grid))
 
-    columns = '"at", from_state, to_state, reason, value, group_key'
+    columns = '"at", group_key, from_state, to_state, reason, value'
     moved = stored(store, f"SELECT {columns} FROM alert_events WHERE rule_id = ?", rule_id)
     assert moved == sorted(
-        (t.at, t.before.value, t.after.value, t.reason.value, t.value, group_key(t.labels))
+        (t.at, group_key(t.labels), t.before.value, t.after.value, t.reason.value, t.value)
         for t in simulated.transitions
     )
     told = stored(store, "SELECT created_at, channel, reason, group_key FROM notifications WHERE rule_id = ?", rule_id)
