@@ -74,7 +74,7 @@ def _told(
     told_at: datetime | None = None
     at: datetime | None = incident.opened
     while at is not None:
-        inhibiting = next((each for each in worse if each.is_open(at)), None)
+        inhibiting = _open_at(worse, at)
         for channel, listener in listeners(rule).items():
             log, alert = logs[channel], incident.alert(at, told_at, inhibited=inhibiting is not None)
             decided = decide(rule, log, alert, at, listener)
@@ -92,6 +92,12 @@ def _told(
             for name, each in listeners(rule).items()
         ]
         at = _after(grid, incident, at, min((look for look in looks if look), default=None))
+
+
+def _open_at(found: Sequence[Incident], at: datetime) -> Incident | None:
+    """The one of a group's incidents that is open then; they are in order."""
+    begun = bisect_right(found, at, key=lambda each: each.opened)
+    return found[begun - 1] if begun and found[begun - 1].is_open(at) else None
 
 
 def _after(grid: Grid, incident: Incident, at: datetime, look: datetime | None) -> datetime | None:

@@ -70,21 +70,23 @@ def situations(
 def sources(store: Store, watched: Sequence[Watched], moves: Mapping[str, Sequence[Move]]) -> list[Source]:
     """The incidents that inhibit others once `moves` are made: stored ones that stay open, and those that open."""
     after = {(rule_id, move.key): move for rule_id, some in moves.items() for move in some}
-    return [*_stored_sources(store, after), *_new_sources(watched, after)]
+    return [*_stored_sources(store, watched, after), *_new_sources(watched, after)]
 
 
-def _stored_sources(store: Store, after: Mapping[tuple[str, str], Move]) -> Iterator[Source]:
-    rules: dict[str, Watched] = {}
-    for row in alerts.inhibiting(store).iter_rows(named=True):
+def _stored_sources(
+    store: Store, watched: Sequence[Watched], after: Mapping[tuple[str, str], Move]
+) -> Iterator[Source]:
+    rules = {one.id: one for one in watched if one.rule.levels}
+    for row in alerts.inhibiting(store, list(rules)).iter_rows(named=True):
         rule_id, key = row["rule_id"], row["group_key"]
         if (rule_id, key) in after:
             continue
         try:
-            rule = rules.setdefault(rule_id, Watched(rule_id, row["version"], parse(row["document"])))
+            rule = rules.get(rule_id) or Watched(rule_id, row["version"], parse(row["document"]))
         except RuleError:
             continue  # a rule that cannot be read keeps nobody quiet
-        subject = Subject(rule_id, key, known_by(rule, orjson.loads(row["labels"])))
-        yield _source(rule, subject)
+        rules[rule_id] = rule
+        yield _source(rule, Subject(rule_id, key, known_by(rule, orjson.loads(row["labels"]))))
 
 
 def _new_sources(watched: Sequence[Watched], after: Mapping[tuple[str, str], Move]) -> Iterator[Source]:
