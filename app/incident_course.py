@@ -50,9 +50,9 @@ def around(opened: datetime, resolved: datetime | None, now: datetime, every: ti
 
 
 def narrowed(rule: Rule, labels: Mapping[str, str]) -> Rule:
-    """The rule over one of its groups."""
+    """The rule over one of its groups, at that group's level."""
     mine = {name: (labels[name],) for name in rule.group_by if name in labels}
-    return rule.model_copy(update={"where": {**rule.where, **mine}})
+    return rule.of(labels).model_copy(update={"where": {**rule.where, **mine}})
 
 
 def unit(rule: Rule | None, threshold: float | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid_utils import uuid7
 
 from engine.channel_store import IN_APP_NAME
+from engine.levels import WARN_FIELDS
 
 Document = dict[str, Any]
 GROUP_KINDS: Mapping[str, str] = {
@@ -71,8 +72,15 @@ class Draft:
     id: str = field(default_factory=handle)
 
     def document(self) -> Document:
-        """What the form says, as a rule document."""
-        return {**self.fields, "when": written(self.root)}
+        """What the form says, as a rule document; what is about warnings is left out while nothing warns."""
+        left_out = () if self.warns else WARN_FIELDS
+        fields = {name: value for name, value in self.fields.items() if name not in left_out}
+        return {**fields, "when": written(self.root)}
+
+    @property
+    def warns(self) -> bool:
+        """Whether a condition has a second, milder threshold."""
+        return any(leaf.document.get("warn") is not None for leaf in self.root.leaves())
 
 
 def draft(document: Document, *, rule_id: str = "", version: int = 0) -> Draft:

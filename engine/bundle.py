@@ -13,6 +13,7 @@ from data.queries.notifications import BUNDLED, PENDING, NotificationRow
 from engine import outbox
 from engine.audit import new_id
 from engine.condition import Op
+from engine.levels import LEVEL
 from engine.notice import Member, Notice, NoticeStatus
 from engine.notify import Reason
 from engine.rule import Rule
@@ -20,6 +21,8 @@ from engine.rule import Rule
 #: So many groups are named, in the headline sentence and below it; the others are counted.
 NAMED, LISTED = 3, 20
 _VERBS: Mapping[str, str] = {Reason.FIRST: "began to fire", Reason.FLAPPING: "come and go"}
+
+_Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +34,26 @@ class Line:
 
 
 def bundled(rule: Rule, lines: Sequence[Line], bundling: Container[str]) -> list[NotificationRow]:
-    """The rows to write: where a channel in `bundling` has several notices of one reason, one that carries them."""
+    """The rows to write: where a channel in `bundling` has several notices of one reason, one that carries them.
+
+    Each level has notices of its own: what is told of a critical must not stand under a warning.
+    """
     if not rule.grouping:
         return [line.row for line in lines]
-    sets: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    sets: dict[_Key, list[Line]] = defaultdict(list)
     for line in lines:
         if line.row.status == PENDING and line.row.channel in bundling:
-            sets[line.row.channel, line.row.reason].append(line)
+            sets[_key(line)].append(line)
     carriers = {key: _carrier(rule, parts) for key, parts in sets.items() if len(parts) > 1}
-    return [_part(line.row, carriers) for line in lines] + list(carriers.values())
+    return [_part(line, carriers) for line in lines] + list(carriers.values())
 
 
-def _part(row: NotificationRow, carriers: dict[tuple[str, str], NotificationRow]) -> NotificationRow:
-    carrier = carriers.get((row.channel, row.reason))
+def _key(line: Line) -> _Key:
+    return line.row.channel, line.row.reason, line.notice.labels.get(LEVEL, "")
+
+
+def _part(line: Line, carriers: dict[_Key, NotificationRow]) -> NotificationRow:
+    row, carrier = line.row, carriers.get(_key(line))
     if carrier is None or row.status != PENDING:
         return row
     return replace(row, status=BUNDLED, bundle=carrier.id, finished_at=row.created_at)

@@ -43,6 +43,15 @@ class Op(StrEnum):
     NOT_EQUAL = "!="
 
 
+#: What is worse the higher it is.
+UPWARD = frozenset({Op.ABOVE, Op.AT_LEAST})
+
+
+def milder(op: Op, value: float, than: float) -> bool:
+    """Whether a threshold is met before another one is, as things get worse."""
+    return value < than if op in UPWARD else value > than
+
+
 class CompareAs(StrEnum):
     """What is made of now and then: now - then, or that in percent of then."""
 
@@ -135,13 +144,15 @@ class Compare(Document):
 
 
 class Condition(Document):
-    """One metric over one window against one threshold."""
+    """One metric over one window against one threshold, and where it warns, a milder one too."""
 
     metric: MetricName
     window: WindowText
     op: Annotated[Op, BeforeValidator(lambda op: "==" if op == "=" else op)]
     value: Number
     recovery: Number | None = None
+    warn: Number | None = None
+    warn_recovery: Number | None = None
     compare: Compare | None = None
     where: Where = {}
 
@@ -159,15 +170,32 @@ class Condition(Document):
         return self
 
     @model_validator(mode="after")
-    def _recovers_beyond(self) -> "Condition":
-        if self.recovery is None:
+    def _warns_before(self) -> "Condition":
+        if self.warn is None:
             return self
-        if self.op in (Op.EQUAL, Op.NOT_EQUAL):
-            raise ValueError(f"recovery has no meaning with {self.op}")
-        upward = self.op in (Op.ABOVE, Op.AT_LEAST)
-        if (self.recovery > self.value) if upward else (self.recovery < self.value):
-            raise ValueError(f"recovery must be {'at most' if upward else 'at least'} value with {self.op}")
+        self._has_sides("warn")
+        if not milder(self.op, self.warn, self.value):
+            raise ValueError(f"warn must be {'below' if self.op in UPWARD else 'above'} value with {self.op}")
         return self
+
+    @model_validator(mode="after")
+    def _recovers_beyond(self) -> "Condition":
+        self._recovers(self.recovery, self.value, "recovery", "value")
+        self._recovers(self.warn_recovery, self.warn, "warn_recovery", "warn")
+        return self
+
+    def _recovers(self, recovery: float | None, value: float | None, name: str, of: str) -> None:
+        if recovery is None:
+            return
+        if value is None:
+            raise ValueError(f"{name} has no effect without {of}")
+        self._has_sides(name)
+        if milder(self.op, value, recovery):
+            raise ValueError(f"{name} must be {'at most' if self.op in UPWARD else 'at least'} {of} with {self.op}")
+
+    def _has_sides(self, name: str) -> None:
+        if self.op in {Op.EQUAL, Op.NOT_EQUAL}:
+            raise ValueError(f"{name} has no meaning with {self.op}")
 
 
 class AllOf(Document):

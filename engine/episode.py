@@ -106,6 +106,7 @@ def _by_group(told: Sequence[Told]) -> dict[str, list[Told]]:
 def _one(
     watched: Watched, move: Move, situation: Situation, told: Sequence[Told], at: datetime
 ) -> tuple[Changes, list[Line]]:
+    watched = _of_level(watched, move)
     transition = move.step.transition
     opens, resolves = (transition.opens, transition.resolves) if transition else (False, False)
     stored_id = move.stored.alert_id if move.stored else ""
@@ -121,6 +122,13 @@ def _one(
         events=(_event(watched.id, move.key, transition, alert_id, situation),) if transition else (),
     )
     return part, list(_lines(watched, move, incident, situation, told, at)) if incident else []
+
+
+def _of_level(watched: Watched, move: Move) -> Watched:
+    """The rule as it is for the group's level."""
+    if not watched.rule.levels:
+        return watched
+    return replace(watched, rule=watched.rule.of(_labels(watched.rule, move)))
 
 
 def _instance_rows(rule_id: str, move: Move, alert_id: str) -> tuple[Any, Any, Any]:
@@ -238,7 +246,7 @@ def _line(  # noqa: PLR0917 - as above
 
 def known_by(watched: Watched, labels: Mapping[str, str]) -> dict[str, str]:
     """What matchers can name of an incident: its labels, and rule, rule_id and severity."""
-    rule = watched.rule
+    rule = watched.rule.of(labels)
     return {**rule.labels, **labels, RULE: rule.name, RULE_ID: watched.id, SEVERITY: rule.severity.value}
 
 

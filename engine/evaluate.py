@@ -14,6 +14,7 @@ import polars as pl
 from data.metrics import metric
 from data.query import Question
 from engine.condition import CompareAs, Condition, written_value
+from engine.levels import LEVEL
 from engine.rule import Rule, scope
 from engine.state import Instance
 from engine.truth import ConditionTruth, GroupTruth, Truth, compose, group_key, judge, threshold
@@ -97,22 +98,28 @@ def evaluate(
     `answers` are those to `questions(rule, at)`, in that order; `instances` are the rule's, by group key. An ungrouped
     rule has one group always; a grouped one has those that an answer names and, where an answer failed, those known;
     if there are none, the failure itself is told by a group without labels. More than `MOST_GROUPS` groups are a
-    failure too.
+    failure too. Where there are levels, each group stands there once a level, from the same readings.
     """
     known = instances or {}
     readings = _limited(rule, tuple(_readings(rule, answers)))
     failures = _failures(readings)
     return tuple(
-        truth_of(
-            rule, labels, [tuple(r.of(group) for r in part) for part in readings], failures, held_of(known, labels)
+        truth_of(rule.of(labels), labels, values, failures, held_of(known, labels))
+        for group, values in (
+            (group, [tuple(r.of(group) for r in part) for part in readings]) for group in _groups(rule, readings, known)
         )
-        for group, labels in ((group, labels_of(rule, group)) for group in _groups(rule, readings, known))
+        for labels in levelled(rule, labels_of(rule, group))
     )
 
 
 def labels_of(rule: Rule, group: Group) -> dict[str, str]:
     """A group's labels; none for the only group of an ungrouped rule, and for the one that tells a failure."""
     return dict(zip(rule.group_by, group, strict=False))
+
+
+def levelled(rule: Rule, labels: dict[str, str]) -> list[dict[str, str]]:
+    """A group's labels once for each level, worst first; as they are where there are no levels."""
+    return [{**labels, LEVEL: level} for level in rule.levels] or [labels]
 
 
 def held_of(instances: Mapping[str, Instance], labels: Mapping[str, str]) -> frozenset[int]:
@@ -213,6 +220,11 @@ def _groups(rule: Rule, readings: Sequence[Sequence[Reading]], known: Mapping[st
         return [()]
     groups = {group for part in readings for reading in part for group in reading.values}
     if any(_failures(readings)):
-        groups.update(tuple(i.labels[name] for name in rule.group_by) for i in known.values() if i.labels)
+        groups.update(tuple(i.labels[name] for name in rule.group_by) for i in known.values() if _is_group(rule, i))
         groups = groups or {()}
     return sorted(groups)
+
+
+def _is_group(rule: Rule, instance: Instance) -> bool:
+    """Whether an instance is a group's, and does not tell a failure."""
+    return instance.labels.keys() >= set(rule.group_by)

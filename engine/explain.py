@@ -38,7 +38,7 @@ def explain(rule: Rule, groups: Iterable[GroupTruth]) -> list[Explanation]:
     return [
         _explained(group, condition, found)
         for group in groups
-        for condition, found in zip(rule.conditions, group.conditions, strict=True)
+        for condition, found in zip(rule.of(group.labels).conditions, group.conditions, strict=True)
     ]
 
 

@@ -26,10 +26,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An open incident of a rule that inhibits."""
+    """An open incident of a rule that inhibits; `quiets` is the key of the one group of it that it keeps quiet."""
 
     subject: Subject
     inhibits: tuple[Inhibition, ...]
+    quiets: str = ""
 
 
 class Inhibitors:
@@ -37,7 +38,10 @@ class Inhibitors:
 
     def __init__(self, sources: Iterable[Source] = ()) -> None:
         self._by: dict[tuple[str, Inhibition], dict[tuple[str, ...], list[Subject]]] = {}
+        self._quieting: dict[tuple[str, str], Subject] = {}
         for source in sources:
+            if source.quiets:
+                self._quieting[source.subject.rule_id, source.quiets] = source.subject
             for inhibition in source.inhibits:
                 if _matches(inhibition.source, source.subject.labels):
                     found = self._by.setdefault((source.subject.rule_id, inhibition), defaultdict(list))
@@ -45,6 +49,8 @@ class Inhibitors:
 
     def of(self, target: Subject) -> Subject | None:
         """A source that keeps the target quiet; None: nothing does."""
+        if source := self._quieting.get((target.rule_id, target.group_key)):
+            return source
         for (rule_id, inhibition), sources in self._by.items():
             if _matches(inhibition.match, target.labels):
                 both = rule_id == target.rule_id and _matches(inhibition.source, target.labels)

@@ -58,6 +58,17 @@ SPOKEN: tuple[Reason, ...] = (
     Reason.ESCALATION,
 )
 
+#: What ends, or is outweighed by another of them, without notice.
+_PASSING = frozenset(
+    {
+        Reason.INACTIVE_HOURS,
+        Reason.SILENCED,
+        Reason.INHIBITED,
+        Reason.RATE_LIMITED,
+        Reason.ACKNOWLEDGED,
+        Reason.STILL_FLAPPING,
+    }
+)
 _BEGINS = frozenset({Reason.FIRST, Reason.NEW_GROUPS})
 
 
@@ -165,7 +176,7 @@ def next_look(  # noqa: PLR0917 - as in `decide`
     The earliest instant that may matter, and `now` itself where a look at every evaluation is needed. `alert` with
     `told_at` as it is after the decision.
     """
-    if decided in (Reason.INACTIVE_HOURS, Reason.SILENCED, Reason.INHIBITED, Reason.RATE_LIMITED, Reason.ACKNOWLEDGED):
+    if decided in _PASSING:
         return now
     spans = [span for span in (rule.repeat, rule.cooldown) if span > _NEVER]
     told_at = alert.told_at if alert else None

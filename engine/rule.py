@@ -32,7 +32,8 @@ from engine.condition import (
 from engine.durations import Duration, PositiveDuration
 from engine.errors import Fault, RuleError
 from engine.faults import faults
-from engine.policies import Flapping, Inhibition, Name, Names, Step, escalation_faults, listed
+from engine.levels import LEVEL, WARN_FIELDS, Level, at_level, level_faults, warns
+from engine.policies import Flapping, Inhibition, Name, Names, SomeNames, Step, escalation_faults, listed
 
 _ZERO = timedelta(0)
 #: As many as two bits each leave room for in one word (`engine.history.composed`).
@@ -48,6 +49,12 @@ class Severity(StrEnum):
     MEDIUM = "medium"
     LOW = "low"
     INFO = "info"
+
+    @property
+    def milder(self) -> "Severity":
+        """The next one; of the mildest, itself."""
+        ranks = list(Severity)
+        return ranks[min(ranks.index(self) + 1, len(ranks) - 1)]
 
 
 class NoData(StrEnum):
@@ -87,6 +94,7 @@ class Rule(Document):
 
     name: Name
     severity: Severity = Severity.MEDIUM
+    warn_severity: Severity | None = None
     where: Where = {}  # noqa: RUF012 - pydantic copies defaults
     when: Node
     group_by: Annotated[tuple[DimensionName, ...], BeforeValidator(listed)] = ()
@@ -100,6 +108,7 @@ class Rule(Document):
     repeat: Duration = _ZERO
     active: Active | None = None
     notify: Names = ()
+    warn_notify: SomeNames | None = None
     fallback: Names = ()
     escalate: tuple[Step, ...] = ()
     flapping: Flapping | None = Flapping()
@@ -129,6 +138,15 @@ class Rule(Document):
     def recovering(self) -> tuple[int, ...]:
         """The positions of the conditions with a recovery threshold."""
         return tuple(n for n, condition in enumerate(self.conditions) if condition.recovery is not None)
+
+    @cached_property
+    def levels(self) -> Mapping[str, "Rule"]:
+        """By level, worst first, the rule as it is for that level alone; empty where no condition warns."""
+        return {level.value: _of_level(self, level) for level in Level} if warns(self.conditions) else {}
+
+    def of(self, labels: Mapping[str, str]) -> "Rule":
+        """The rule as it is for a group with these labels: for its level, where there are levels."""
+        return self.levels.get(labels.get(LEVEL, ""), self)
 
 
 _MODELS = (Rule, Active, Step, Flapping, Inhibition, AllOf, AnyOf, Not, Condition, Compare)
@@ -192,9 +210,19 @@ def scope(rule: Rule, condition: Condition) -> dict[str, tuple[str, ...]]:
     return scoped
 
 
+def _of_level(rule: Rule, level: Level) -> Rule:
+    """A warning is milder, goes where warnings go, and does not escalate."""
+    fields = {name: getattr(rule, name) for name in Rule.model_fields}
+    fields |= dict.fromkeys(WARN_FIELDS) | {"when": at_level(rule.when, level)}
+    if level is Level.WARN:
+        severity = rule.warn_severity or rule.severity.milder
+        fields |= {"severity": severity, "notify": rule.warn_notify or rule.notify, "escalate": ()}
+    return Rule.model_construct(**fields)
+
+
 def _contradictions(rule: Rule) -> Iterator[Fault]:
-    for field in ("group_by", "notify", "fallback"):
-        values = getattr(rule, field)
+    for field in ("group_by", "notify", "warn_notify", "fallback"):
+        values = getattr(rule, field) or ()
         yield from (Fault(field, f"names {v!r} twice") for v in dict.fromkeys(values) if values.count(v) > 1)
     for label in rule.labels:
         if label in rule.group_by:
@@ -203,14 +231,23 @@ def _contradictions(rule: Rule) -> Iterator[Fault]:
         yield Fault("when", f"has more than {MOST_CONDITIONS} conditions")
     if rule.every > _SLOWEST:
         yield Fault("every", "must be at most 1d")
-    if rule.fallback and not rule.notify:
-        yield Fault("fallback", "has no effect without notify")
+    if not rule.notify:
+        others = [field for field in ("warn_notify", "fallback") if getattr(rule, field)]
+        yield from (Fault(field, "has no effect without notify") for field in others)
     yield from _budget_faults(rule)
     yield from escalation_faults(rule.escalate, rule.notify)
+    yield from _level_faults(rule)
     for path, condition in rule.placed:
         for dimension, values in scope(rule, condition).items():
             if not values:
                 yield Fault(f"{path}.where.{dimension}", "leaves nothing of the rule's where")
+
+
+def _level_faults(rule: Rule) -> Iterator[Fault]:
+    yield from level_faults(rule.placed, rule.labels, {name: getattr(rule, name) for name in WARN_FIELDS})
+    ranks = list(Severity)
+    if rule.warn_severity and ranks.index(rule.warn_severity) < ranks.index(rule.severity):
+        yield Fault("warn_severity", f"must not be worse than severity, which is {rule.severity}")
 
 
 def _budget_faults(rule: Rule) -> Iterator[Fault]:

@@ -95,7 +95,8 @@ def unknown_channels(store: Store, rule: Rule) -> Iterator[Fault]:
         return
     known = channel_store.names(store)
     steps = [(f"escalate[{n}].notify", step.notify) for n, step in enumerate(rule.escalate)]
-    for field, named in (("notify", rule.notify), ("fallback", rule.fallback), *steps):
+    warned = ("warn_notify", rule.warn_notify or ())
+    for field, named in (("notify", rule.notify), warned, ("fallback", rule.fallback), *steps):
         for n, name in enumerate(named):
             if name not in known:
                 yield Fault(f"{field}[{n}]", f"there is no channel {name!r}; known are {', '.join(known)}")

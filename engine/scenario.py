@@ -21,7 +21,7 @@ there may be, where any are given.
 says. In place of `rule` there may be a `template` with what is `set`, or a `rule_file` and the `rule_name` in it.
 
 What could never fail is a fault: a scenario that expects nothing, a series that no condition reads, a state after the
-last value, labels other than the rule's groups have.
+last value, labels other than the rule's groups have. Where the rule warns, expectations name the `level` too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +37,7 @@ from engine.condition import Document, MetricName
 from engine.durations import Duration, PositiveDuration, duration, written
 from engine.errors import Fault, NotFound, RuleError
 from engine.faults import faults
+from engine.levels import LEVEL
 from engine.notify import Reason
 from engine.rule import Labels, Rule, parse, read_text
 from engine.rule import document as rule_document
@@ -227,11 +228,16 @@ def _idle_series(rule: Rule, series: GivenSeries) -> Iterator[tuple[str, str]]:
 
 
 def _strange_labels(rule: Rule, field: str, parts: Sequence[_OfGroup]) -> Iterator[Fault]:
-    groups = set(rule.group_by)
+    by_level = bool(rule.levels) and field != "series"
+    groups = {*rule.group_by, *([LEVEL] if by_level else ())}
     for n, part in enumerate(parts):
         if set(part.labels) != groups:
             wanted = ", ".join(sorted(groups)) or "nothing"
-            yield Fault(f"{field}[{n}].labels", f"must name {wanted}, as group_by does")
+            yield Fault(
+                f"{field}[{n}].labels", f"must name {wanted}, as group_by {'and warn do' if by_level else 'does'}"
+            )
+        elif by_level and part.labels[LEVEL] not in rule.levels:
+            yield Fault(f"{field}[{n}].labels.{LEVEL}", f"must be one of {', '.join(rule.levels)}")
 
 
 def edited(rule: Rule, fields: Mapping[str, Any]) -> Rule:

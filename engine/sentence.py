@@ -1,11 +1,12 @@
 """A rule in plain English, made from the document and from nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from data.metrics import metric
 from engine.active import written_days, written_hours
 from engine.condition import WITHOUT_WINDOW, AllOf, CompareAs, Condition, Node, Not, Op
 from engine.durations import every_spoken, spoken
+from engine.levels import Level
 from engine.policies import Flapping, Inhibition
 from engine.rule import NoData, OnError, Rule
 from engine.window import spoken_window
@@ -32,19 +33,27 @@ _ON_ERROR: Mapping[OnError, str] = {
 def sentence(rule: Rule) -> str:
     """What the rule does, in a few short sentences."""
     told = [_tells(rule), _escalates(rule), _flaps(rule), *_inhibits(rule)]
-    parts = [_fires(rule), _checked(rule), *_policies(rule), *told]
+    parts = [_fires(rule), _warns(rule), _checked(rule), *_policies(rule), *told]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts if part)
 
 
 def condition_sentence(condition: Condition) -> str:
-    """One condition: `cost over the last 1 day is above $500 (recovering at $450)`."""
+    """One condition: `cost over the last 1 day is above $500 (recovering at $450; warn above $400)`."""
     text = f"{metric(condition.metric).label.lower()}{_scope(condition.where)}{_over(condition)}"
     if condition.compare is not None:
         text = f"the change in {text} from {_baseline(condition)}"
     text += f" is {_OPS[condition.op]} {quantity(condition, condition.value)}"
+    aside = "; ".join(_aside(condition))
+    return f"{text} ({aside})" if aside else text
+
+
+def _aside(condition: Condition) -> Iterator[str]:
     if condition.recovery is not None:
-        text += f" (recovering at {quantity(condition, condition.recovery)})"
-    return text
+        yield f"recovering at {quantity(condition, condition.recovery)}"
+    if condition.warn is not None:
+        until = condition.warn_recovery
+        recovering = f", recovering at {quantity(condition, until)}" if until is not None else ""
+        yield f"warn {_OPS[condition.op]} {quantity(condition, condition.warn)}{recovering}"
 
 
 def quantity(condition: Condition, value: float) -> str:
@@ -116,6 +125,14 @@ def _fires(rule: Rule) -> str:
     within = f",{_scope(rule.where)}, " if rule.where else " "
     held = f" for {spoken(rule.for_)}" if rule.for_ else ""
     return f"a {rule.severity} alert fires when{within}{_tree(rule.when)}{held}{each}"
+
+
+def _warns(rule: Rule) -> str:
+    if not rule.levels:
+        return ""
+    mild = rule.levels[Level.WARN]
+    told = f" that notifies {_joined(rule.warn_notify, 'and')}" if rule.warn_notify else ""
+    return f"at the warn thresholds it is a {mild.severity} alert{told}, quiet while the {rule.severity} one fires"
 
 
 def _checked(rule: Rule) -> str:

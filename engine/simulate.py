@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from engine.evaluate import Group, labels_of, number, truth_of
+from engine.evaluate import Group, labels_of, levelled, number, truth_of
 from engine.history import Flags, Grid, History, Numbers, Series, Ticks, codes, compared_all, composed, dense, load
+from engine.levels import LEVEL
 from engine.rule import Rule
-from engine.simulated_notices import Notice, incidents, notices
+from engine.simulated_notices import Incident, Notice, incidents, notices
 from engine.state import Instance, State, Transition, step
 from engine.truth import GroupTruth, group_key
 
@@ -46,7 +47,8 @@ class Band:
 class Totals:
     """How many, how long, how noisy. `sent` is by channel, `silent` by reason, `seconds` by state over all groups.
 
-    What is told of several groups at once is one notification, where the rule groups.
+    What is told of several groups at once is one notification, where the rule groups. Each level of a group counts by
+    itself, but for `groups`.
     """
 
     evaluations: int
@@ -63,7 +65,8 @@ class Totals:
 class Simulation:
     """What would have been.
 
-    `values` has columns time, group (its key), condition (its path), value and threshold, one row an evaluation.
+    `values` has columns time, group (its key, without a level), condition (its path), value and threshold, one row an
+    evaluation.
     """
 
     grid: Grid
@@ -86,7 +89,7 @@ def simulate(
 
 def replay(rule: Rule, history: History) -> Simulation:
     """Replay the rule over a history loaded before, so that thresholds and timers can be tried without asking again."""
-    played = [_play(rule, history, group) for group in (history.groups() if rule.group_by else [()])]
+    played = [one for group in (history.groups() if rule.group_by else [()]) for one in _play(rule, history, group)]
     return Simulation(
         grid=history.grid,
         values=_values(rule, history, _charted(played)),
@@ -99,7 +102,7 @@ def replay(rule: Rule, history: History) -> Simulation:
 
 @dataclass(frozen=True, slots=True)
 class _Played:
-    """What one group came to. Its measurements are not kept: groups may be many."""
+    """What one group, at one level, came to. Its measurements are not kept: groups may be many."""
 
     group: Group
     walk: Sequence[Transition]
@@ -111,10 +114,18 @@ class _Played:
         return sum((band.end - band.start).total_seconds() for band in self.bands if band.state is State.FIRING)
 
 
-def _play(rule: Rule, history: History, group: Group) -> _Played:
-    track = _track(rule, history, group)
-    walk = _walk(rule, history.grid, track)
-    return _Played(group, walk, _bands(history.grid, track, walk), list(notices(rule, history.grid, walk)))
+def _play(rule: Rule, history: History, group: Group) -> list[_Played]:
+    """Once a level, worst first: while the one before fires, the next is quiet."""
+    played: list[_Played] = []
+    worse: list[Incident] = []
+    for labels in levelled(rule, labels_of(rule, group)):
+        mine = rule.of(labels)
+        track = _track(mine, history, group, labels)
+        walk = _walk(mine, history.grid, track)
+        told = list(notices(mine, history.grid, walk, worse))
+        played.append(_Played(group, walk, _bands(history.grid, track, walk), told))
+        worse = incidents(walk)
+    return played
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +139,7 @@ class _Track:
     changes: Ticks
 
 
-def _track(rule: Rule, history: History, group: Group) -> _Track:
+def _track(rule: Rule, history: History, group: Group, labels: Mapping[str, str]) -> _Track:
     length = len(history.grid)
     parts = [
         [dense(condition, points.get(group), length) for points in series]
@@ -137,7 +148,7 @@ def _track(rule: Rule, history: History, group: Group) -> _Track:
     measured = tuple(tuple(d.values for d in part) for part in parts)
     values = tuple(compared_all(c, m) for c, m in zip(rule.conditions, measured, strict=True))
     seen = np.any([d.present for part in parts for d in part], axis=0) if rule.group_by else np.ones(length, dtype=bool)
-    return _Track(labels_of(rule, group), seen, measured, values, _changes(rule, seen, values))
+    return _Track(labels, seen, measured, values, _changes(rule, seen, values))
 
 
 def _changes(rule: Rule, seen: Flags, values: Sequence[Numbers]) -> Ticks:
@@ -208,7 +219,7 @@ def _bands(grid: Grid, track: _Track, walk: Sequence[Transition]) -> list[Band]:
 
 
 def _charted(played: Sequence[_Played]) -> list[Group]:
-    return [one.group for one in sorted(played, key=lambda one: -one.firing_s)[:CHARTED_GROUPS]]
+    return list(dict.fromkeys(one.group for one in sorted(played, key=lambda one: -one.firing_s)))[:CHARTED_GROUPS]
 
 
 def _values(rule: Rule, history: History, groups: Sequence[Group]) -> pl.DataFrame:
@@ -223,7 +234,7 @@ def _values(rule: Rule, history: History, groups: Sequence[Group]) -> pl.DataFra
             "value",
             pl.lit(condition.value).alias("threshold"),
         )
-        for track in (_track(rule, history, group) for group in groups)
+        for track in (_track(rule, history, group, labels_of(rule, group)) for group in groups)
         for (path, condition), values in zip(rule.placed, track.values, strict=True)
     ]
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict(_VALUES))
@@ -238,7 +249,7 @@ def _totals(rule: Rule, grid: Grid, played: Sequence[_Played]) -> Totals:
     sent = Counter(channel for channel, *_ in _messages(rule, told))
     return Totals(
         evaluations=len(grid),
-        groups=sum(1 for one in played if one.bands),
+        groups=len({one.group for one in played if one.bands}),
         incidents=len(lasted),
         longest_incident_s=max(lasted, default=0.0),
         notifications=sent.total(),
@@ -248,6 +259,6 @@ def _totals(rule: Rule, grid: Grid, played: Sequence[_Played]) -> Totals:
     )
 
 
-def _messages(rule: Rule, told: Sequence[Notice]) -> list[tuple[str, datetime, str]]:
-    spoken = [(n.channel, n.time, n.reason.value) for n in told if n.reason.notifies]
+def _messages(rule: Rule, told: Sequence[Notice]) -> list[tuple[str, datetime, str, str]]:
+    spoken = [(n.channel, n.time, n.reason.value, n.labels.get(LEVEL, "")) for n in told if n.reason.notifies]
     return list(dict.fromkeys(spoken)) if rule.grouping else spoken

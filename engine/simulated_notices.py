@@ -33,13 +33,15 @@ class Incident:
     resolved: datetime | None
     opens: tuple[datetime, ...] = ()  # of the group of late, this one too
 
-    def alert(self, at: datetime, told_at: datetime | None = None) -> Alert:
+    def alert(self, at: datetime, told_at: datetime | None = None, *, inhibited: bool = False) -> Alert:
         """The incident as a decision at `at` sees it; `told_at` is when the first channel heard of it."""
         key = group_key(self.labels)
-        over = self.resolved is not None and at >= self.resolved
-        return Alert(
-            f"{key}#{self.number}", frozenset() if over else frozenset({key}), told_at=told_at, opens=self.opens
-        )
+        firing = frozenset({key} if self.is_open(at) else ())
+        return Alert(f"{key}#{self.number}", firing, told_at=told_at, opens=self.opens, inhibited=inhibited)
+
+    def is_open(self, at: datetime) -> bool:
+        """Whether it fires at `at`."""
+        return self.opened <= at and (self.resolved is None or at < self.resolved)
 
 
 def incidents(walk: Sequence[Transition]) -> list[Incident]:
@@ -49,10 +51,11 @@ def incidents(walk: Sequence[Transition]) -> list[Incident]:
     return [Incident(t.labels, n + 1, t.at, ends[n]) for n, t in enumerate(opened)]
 
 
-def notices(rule: Rule, grid: Grid, walk: Sequence[Transition]) -> Iterator[Notice]:
+def notices(rule: Rule, grid: Grid, walk: Sequence[Transition], worse: Sequence[Incident] = ()) -> Iterator[Notice]:
     """What every channel would have been told about one group; a silence once for as long as its reason stays.
 
-    What depends on other rules is left out: silences, inhibition, rate limits and the digests that follow them.
+    `worse` are the incidents of the group's worse level, which inhibit. What depends on other rules is left out:
+    silences, inhibition, rate limits and the digests that follow them.
     """
     logs: dict[str, list[Sent]] = {channel: [] for channel in listeners(rule)}
     found = incidents(walk)
@@ -61,16 +64,19 @@ def notices(rule: Rule, grid: Grid, walk: Sequence[Transition]) -> Iterator[Noti
         since = incident.opened - memory(rule)
         logs = {channel: [sent for sent in log if sent.at > since] for channel, log in logs.items()}
         opens = tuple(times[bisect_right(times, incident.opened - span) : n + 1])
-        yield from _told(rule, grid, logs, replace(incident, opens=opens))
+        yield from _told(rule, grid, logs, replace(incident, opens=opens), worse)
 
 
-def _told(rule: Rule, grid: Grid, logs: Mapping[str, list[Sent]], incident: Incident) -> Iterator[Notice]:
+def _told(
+    rule: Rule, grid: Grid, logs: Mapping[str, list[Sent]], incident: Incident, worse: Sequence[Incident]
+) -> Iterator[Notice]:
     last = dict.fromkeys(logs, Reason.NOTHING_NEW)
     told_at: datetime | None = None
     at: datetime | None = incident.opened
     while at is not None:
+        inhibiting = _open_at(worse, at)
         for channel, listener in listeners(rule).items():
-            log, alert = logs[channel], incident.alert(at, told_at)
+            log, alert = logs[channel], incident.alert(at, told_at, inhibited=inhibiting is not None)
             decided = decide(rule, log, alert, at, listener)
             if decided.notifies:
                 log.append(Sent(at, alert.id, decided, alert.firing))
@@ -79,8 +85,19 @@ def _told(rule: Rule, grid: Grid, logs: Mapping[str, list[Sent]], incident: Inci
                 yield Notice(at, incident.labels, incident.number, channel, decided)
             last[channel] = decided
         alert = incident.alert(at, told_at)
-        looks = [next_look(rule, logs[name], last[name], at, alert, each) for name, each in listeners(rule).items()]
+        looks = [
+            inhibiting.resolved or grid.end
+            if inhibiting and last[name] is Reason.INHIBITED
+            else next_look(rule, logs[name], last[name], at, alert, each)
+            for name, each in listeners(rule).items()
+        ]
         at = _after(grid, incident, at, min((look for look in looks if look), default=None))
+
+
+def _open_at(found: Sequence[Incident], at: datetime) -> Incident | None:
+    """The one of a group's incidents that is open then; they are in order."""
+    begun = bisect_right(found, at, key=lambda each: each.opened)
+    return found[begun - 1] if begun and found[begun - 1].is_open(at) else None
 
 
 def _after(grid: Grid, incident: Incident, at: datetime, look: datetime | None) -> datetime | None:

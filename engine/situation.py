@@ -13,6 +13,7 @@ from engine import silences
 from engine.episode import Incident, Move, Situation, Watched, known_by, memory
 from engine.errors import RuleError
 from engine.inhibition import Inhibitors, Source, Subject
+from engine.levels import quieted
 from engine.post import terms
 from engine.rule import parse
 from engine.telling import Told
@@ -69,30 +70,37 @@ def situations(
 def sources(store: Store, watched: Sequence[Watched], moves: Mapping[str, Sequence[Move]]) -> list[Source]:
     """The incidents that inhibit others once `moves` are made: stored ones that stay open, and those that open."""
     after = {(rule_id, move.key): move for rule_id, some in moves.items() for move in some}
-    return [*_stored_sources(store, after), *_new_sources(watched, after)]
+    return [*_stored_sources(store, watched, after), *_new_sources(watched, after)]
 
 
-def _stored_sources(store: Store, after: Mapping[tuple[str, str], Move]) -> Iterator[Source]:
-    rules: dict[str, Watched] = {}
-    for row in alerts.inhibiting(store).iter_rows(named=True):
+def _stored_sources(
+    store: Store, watched: Sequence[Watched], after: Mapping[tuple[str, str], Move]
+) -> Iterator[Source]:
+    rules = {one.id: one for one in watched if one.rule.levels}
+    for row in alerts.inhibiting(store, list(rules)).iter_rows(named=True):
         rule_id, key = row["rule_id"], row["group_key"]
         if (rule_id, key) in after:
             continue
         try:
-            rule = rules.setdefault(rule_id, Watched(rule_id, row["version"], parse(row["document"])))
+            rule = rules.get(rule_id) or Watched(rule_id, row["version"], parse(row["document"]))
         except RuleError:
             continue  # a rule that cannot be read keeps nobody quiet
-        subject = Subject(rule_id, key, known_by(rule, orjson.loads(row["labels"])))
-        yield Source(subject, rule.rule.inhibits)
+        rules[rule_id] = rule
+        yield _source(rule, Subject(rule_id, key, known_by(rule, orjson.loads(row["labels"]))))
 
 
 def _new_sources(watched: Sequence[Watched], after: Mapping[tuple[str, str], Move]) -> Iterator[Source]:
-    inhibiting = {one.id: one for one in watched if one.rule.inhibits}
+    inhibiting = {one.id: one for one in watched if one.rule.inhibits or one.rule.levels}
     for (rule_id, key), move in after.items():
         instance = move.step.instance
         if rule_id in inhibiting and instance is not None and instance.alerting:
             one = inhibiting[rule_id]
-            yield Source(Subject(rule_id, key, known_by(one, instance.labels)), one.rule.inhibits)
+            yield _source(one, Subject(rule_id, key, known_by(one, instance.labels)))
+
+
+def _source(one: Watched, subject: Subject) -> Source:
+    """An incident that inhibits: as the rule says, and a critical one the warn of its group."""
+    return Source(subject, one.rule.inhibits, quieted(subject.group_key) if one.rule.levels else "")
 
 
 def _opens(store: Store, watched: Sequence[Watched], at: datetime) -> dict[str, dict[str, tuple[datetime, ...]]]:

@@ -210,11 +210,12 @@ def _clear(rule: Rule, before: Instance, reason: Reason, now: datetime) -> _Move
 
 
 def _held(rule: Rule, before: Instance, move: _Move, truth: GroupTruth) -> frozenset[int]:
-    if not rule.recovering or not move.alerting:
+    recovering = rule.of(before.labels).recovering if move.alerting else ()
+    if not recovering:
         return frozenset()
     truths = [condition.truth for condition in truth.conditions]
     return frozenset(
-        n for n in rule.recovering if truths[n] is Truth.TRUE or (truths[n] is not Truth.FALSE and n in before.held)
+        n for n in recovering if truths[n] is Truth.TRUE or (truths[n] is not Truth.FALSE and n in before.held)
     )
 
 

@@ -3,7 +3,7 @@
 Every control writes into the draft at once; `engine.rule.parse` judges the whole.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
@@ -20,6 +20,12 @@ COMPARISONS = {
     "previous": "change from the window before",
     "1d": "change from a day ago",
     "7d": "change from a week ago",
+}
+#: Thresholds besides the first: what each is called, and help.
+THRESHOLDS: Mapping[str, tuple[str, str]] = {
+    "recovery": ("Recovers at", "Once it fires, it goes on until the value is back beyond this."),
+    "warn": ("Warns at", "A milder threshold, at which it only warns: an alert of its own."),
+    "warn_recovery": ("Warning recovers at", "Once it warns, it goes on until the value is back beyond this."),
 }
 
 
@@ -104,7 +110,8 @@ def _condition(draft: Draft, leaf: Leaf, values: Values) -> None:
 
 def _more(leaf: Leaf, values: Values) -> None:
     said, handle = leaf.document, leaf.id
-    extras = sum(bool(said.get(name)) for name in ("compare", "where")) + (said.get("recovery") is not None)
+    extras = sum(bool(said.get(name)) for name in ("compare", "where"))
+    extras += sum(said.get(name) is not None for name in THRESHOLDS)
     with st.popover(f"More ({extras})" if extras else "More", key=f"{handle}-more"):
         options = list(COMPARISONS)
         now = said.get("compare", {}).get("to", "")
@@ -131,18 +138,24 @@ def _more(leaf: Leaf, values: Values) -> None:
                 args=(leaf,),
             )
         put(said, "compare", {"to": compared, "as": kind} if compared else None)
-        recovery = st.number_input(
-            "Recovers at",
-            value=said.get("recovery"),
-            format="%g",
-            key=f"{handle}-recovery",
-            placeholder="the threshold",
-            help="Once it fires, it goes on until the value is back beyond this.",
-            on_change=_take,
-            args=(leaf,),
-        )
-        put(said, "recovery", recovery)
+        for name, (label, help_text) in THRESHOLDS.items():
+            if name != "warn_recovery" or said.get("warn") is not None:
+                _threshold(leaf, name, label, help_text)
         scopes(said, f"{handle}-where", values)
+
+
+def _threshold(leaf: Leaf, name: str, label: str, help_text: str) -> None:
+    value = st.number_input(
+        label,
+        value=leaf.document.get(name),
+        format="%g",
+        key=f"{leaf.id}-{name}",
+        placeholder=None if name == "warn" else "the threshold",
+        help=help_text,
+        on_change=_take,
+        args=(leaf,),
+    )
+    put(leaf.document, name, value)
 
 
 def _take(leaf: Leaf) -> None:
@@ -151,7 +164,10 @@ def _take(leaf: Leaf) -> None:
     compared = state.get(f"{handle}-compare")
     kind = state.get(f"{handle}-as") or said.get("compare", {}).get("as", "percent")
     put(said, "compare", {"to": compared, "as": kind} if compared else None)
-    put(said, "recovery", state.get(f"{handle}-recovery"))
+    for name in THRESHOLDS:
+        put(said, name, state.get(f"{handle}-{name}"))
+    if said.get("warn") is None:
+        put(said, "warn_recovery", None)
 
 
 def _threshold_label(said: Document) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 
 import streamlit as st
 
-from app.controls.scopes import Values, where_button
+from app.controls.scopes import Values, put, where_button
 from app.controls.terms import CADENCES, TIMES, choice, time_label
 from app.rule_draft import Document, Draft
 from app.views import badges
@@ -17,6 +17,7 @@ from data.metrics import DIMENSIONS, dimension
 from engine.rule import NoData, Severity
 
 GROUPINGS = tuple(each.name for each in (*DIMENSIONS, BUDGET) if each.name != "tag")
+CHANNEL_FIELDS = ("notify", "warn_notify", "fallback")
 NO_DATA_LABELS = {
     NoData.OK: "count as fine",
     NoData.NO_DATA: "show as no data",
@@ -49,6 +50,24 @@ def basics(draft: Draft) -> None:
             key=f"{draft.id}-severity",
             width=170,
         )
+        if draft.warns:
+            put(fields, "warn_severity", _warn_severity(draft))
+
+
+def _warn_severity(draft: Draft) -> str | None:
+    """How bad a warning is; None: the next milder severity."""
+    severities = [each.value for each in Severity]
+    now = draft.fields.get("warn_severity")
+    chosen: str | None = st.selectbox(
+        "Warn severity",
+        severities,
+        index=severities.index(now) if now else None,
+        format_func=badges.label,
+        key=f"{draft.id}-warn-severity",
+        placeholder="One milder",
+        width=170,
+    )
+    return chosen
 
 
 def scope(draft: Draft, values: Values) -> None:
@@ -87,15 +106,16 @@ def timing(draft: Draft) -> None:
 def telling(draft: Draft, channels: Sequence[str]) -> None:
     """Whom it tells, and what."""
     fields = draft.fields
-    known = list(dict.fromkeys([*channels, *fields.get("notify", []), *fields.get("fallback", [])]))
+    known = list(dict.fromkeys([*channels, *(each for name in CHANNEL_FIELDS for each in fields.get(name, []))]))
+    warned = [("Warnings go to", "warn_notify", "The same")] if draft.warns else []
     with st.container(horizontal=True, key="rule-telling"):
-        for label, name in (("Notify", "notify"), ("If that fails", "fallback")):
+        for label, name, none in (("Notify", "notify", "Nobody"), *warned, ("If that fails", "fallback", "Nobody")):
             fields[name] = st.multiselect(
                 label,
                 known,
                 default=list(fields.get(name, [])),
                 key=f"{draft.id}-{name}",
-                placeholder="Nobody",
+                placeholder=none,
                 width=320,
             )
     fields["message"] = st.text_area(

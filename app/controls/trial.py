@@ -6,10 +6,12 @@ from datetime import timedelta
 import streamlit as st
 
 from app import context
+from app.controls.condition_form import THRESHOLDS
 from app.controls.zone import zone
-from app.rule_draft import Draft, handle
+from app.rule_draft import Draft, Leaf, draft, handle
 from app.views import chart, simulation
 from app.views.incidents import plain
+from engine.condition import Op, milder
 from engine.history import Grid, History, load
 from engine.rule import Rule, document, parse, to_json
 from engine.sentence import quantity
@@ -107,17 +109,26 @@ def _slid(made: Draft, rule: Rule) -> Rule:
         if st.button("Use it", key="use-threshold", disabled=value == first.value, help="Put it into the form."):
             take_threshold(made, value)
             st.rerun()
-    return rule if value == first.value else parse(_with_first(document(rule), value))
+    return rule if value == first.value else with_first(rule, value)
 
 
 def take_threshold(made: Draft, value: float) -> None:
     """Put the value into the draft's first condition; a recovery beyond it is dropped."""
     first = next(made.root.leaves())
-    first.document["value"] = value
-    first.document.pop("recovery", None)
-    for name in ("value", "recovery"):
+    _put(first, value)
+    for name in ("value", *THRESHOLDS):
         st.session_state.pop(f"{first.id}-{name}", None)
     first.id = handle()
+
+
+def _put(leaf: Leaf, value: float) -> None:
+    """Another threshold: its recovery is dropped, and a warning that would not come before it any more."""
+    said = leaf.document
+    said["value"] = value
+    said.pop("recovery", None)
+    if said.get("warn") is not None and not milder(Op(said["op"]), said["warn"], value):
+        said.pop("warn")
+        said.pop("warn_recovery", None)
 
 
 def reach(value: float) -> tuple[float, float, float]:
@@ -128,13 +139,8 @@ def reach(value: float) -> tuple[float, float, float]:
     return min(far, 0.0), max(far, 0.0), step
 
 
-def _with_first(raw: dict[str, object], value: float) -> dict[str, object]:
-    """A copy of the document whose first condition has another threshold, and no recovery beyond it."""
-    placed = [raw["when"]]
-    while isinstance(placed[0], dict) and "metric" not in placed[0]:
-        below = next(iter(placed[0].values()))
-        placed = below if isinstance(below, list) else [below]
-    if isinstance(placed[0], dict):
-        placed[0].pop("recovery", None)
-        placed[0]["value"] = value
-    return raw
+def with_first(rule: Rule, value: float) -> Rule:
+    """The rule with another threshold in its first condition."""
+    made = draft(document(rule))
+    _put(next(made.root.leaves()), value)
+    return parse(made.document())

@@ -30,7 +30,7 @@ MOST_MARKS = 1_000
 MOST_NOTICES = 5_000
 #: What is shaded, and what it is called.
 BANDS = {State.PENDING: "#D9A520", State.FIRING: "#D0453F", State.RECOVERING: "#3C8AC4", State.NO_DATA: "#8A8A8A"}
-LIMIT = "#D0453F"
+LIMIT, WARN = "#D0453F", "#B07C00"
 Stretch = tuple[State, datetime, datetime]
 
 
@@ -85,7 +85,9 @@ def figure(rule: Rule, made: Simulation, tz: str, happened: Record | None = None
     drawn.update_layout(shapes=[*drawn.layout.shapes, *(_shape(each, tz) for each in shown)])
     height = 320 if len(placed) == 1 else 170 * len(placed) + 80
     dressed(drawn, height, legend=len(groups) > 1 or bool(told) or bool(shown))
-    return drawn.update_layout(margin={"t": 30, "b": 60, "r": 12 + 7 * max(len(_limit(c)) for _, c in placed)})
+    return drawn.update_layout(
+        margin={"t": 30, "b": 60, "r": 12 + 7 * max(len(_limit(c, at)) for _, c in placed for at, _ in _thresholds(c))}
+    )
 
 
 def _replayed(made: Simulation) -> Record:
@@ -149,20 +151,21 @@ def _panel(drawn: go.Figure, panel: _Panel, tz: str) -> None:
     for group, shade in zip(groups, shades, strict=True):
         part = panel.values.filter(pl.col("group") == group)
         drawn.add_trace(_line(part, group, shade, tz, drawn_in, named=row == 1 and bool(groups[1:])), row=row, col=1)
-    level = condition.value / drawn_in.divisor
-    drawn.add_hline(y=level, line={"color": LIMIT, "dash": "dash", "width": 1.4}, row=row, col=1)
-    # beside the panel, where no curve can cross it
-    drawn.add_annotation(
-        text=escape(_limit(condition)), font={"size": 11, "color": LIMIT}, showarrow=False,
-        x=1, xref="x domain", xanchor="left", y=level, yanchor="middle", row=row, col=1,
-    )  # fmt: skip
+    for threshold, shade in _thresholds(condition):
+        level = threshold / drawn_in.divisor
+        drawn.add_hline(y=level, line={"color": shade, "dash": "dash", "width": 1.4}, row=row, col=1)
+        # beside the panel, where no curve can cross it
+        drawn.add_annotation(
+            text=escape(_limit(condition, threshold)), font={"size": 11, "color": shade}, showarrow=False,
+            x=1, xref="x domain", xanchor="left", y=level, yanchor="middle", row=row, col=1,
+        )  # fmt: skip
     drawn.update_yaxes(value_axis(unit, drawn_in, titled=False) | {"nticks": 5}, row=row, col=1)
 
 
 def _scaled(condition: Condition, values: pl.DataFrame) -> tuple[Metric, Scale]:
     """What the panel shows, and in which steps: those of the largest value or threshold."""
     unit = _measure(condition)
-    return unit, scale(unit, pl.concat([values["value"], pl.Series("value", [condition.value])]))
+    return unit, scale(unit, pl.concat([values["value"], pl.Series("value", [at for at, _ in _thresholds(condition)])]))
 
 
 def _measure(condition: Condition) -> Metric:
@@ -171,8 +174,13 @@ def _measure(condition: Condition) -> Metric:
     return metric("error_rate") if percent else metric(condition.metric)
 
 
-def _limit(condition: Condition) -> str:
-    return f"{condition.op.value} {quantity(condition, condition.value)}"
+def _thresholds(condition: Condition) -> list[tuple[float, str]]:
+    """Where it fires and where it warns, with their colours."""
+    return [(condition.value, LIMIT), *([(condition.warn, WARN)] if condition.warn is not None else [])]
+
+
+def _limit(condition: Condition, threshold: float) -> str:
+    return f"{condition.op.value} {quantity(condition, threshold)}"
 
 
 def _title(condition: Condition) -> str:

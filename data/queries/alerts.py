@@ -103,12 +103,16 @@ def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame
     return store.frame(spoken.where(n.alert_id != "", recent).order_by(n.id))
 
 
-def inhibiting(store: Store) -> pl.DataFrame:
-    """Open incidents of rules that may inhibit others: rule_id, version and document of the rule, group_key, labels."""
+def inhibiting(store: Store, also: Sequence[str] = ()) -> pl.DataFrame:
+    """Open incidents of rules that may inhibit others, and of the rules with these ids.
+
+    Columns: rule_id, version and document of the rule, group_key, labels.
+    """
     a, r = alerts.c, rules.c
     joined = alerts.join(rules, r.id == a.rule_id)
     question = select(a.rule_id, r.version, r.document, a.group_key, a.labels).select_from(joined)
-    return store.frame(question.where(a.status.in_(OPEN), r.document.contains('"inhibits"')))
+    wanted = or_(r.document.contains('"inhibits"'), a.rule_id.in_(also))
+    return store.frame(question.where(a.status.in_(OPEN), wanted))
 
 
 def openings(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame:

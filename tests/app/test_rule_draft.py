@@ -52,3 +52,11 @@ def test_removing_takes_out_a_node_wherever_it_is():
     assert written(root) == {"all": [COST, {"any": [COST]}]}
     remove(root, inner.id)
     assert written(root) == {"all": [COST]}
+
+
+@pytest.mark.parametrize(("warn", "kept"), [({"warn": 400}, True), ({}, False)], ids=["warns", "does not"])
+def test_what_is_about_warnings_goes_with_the_last_of_them(warn, kept):
+    fields = {"name": "x", "notify": ["ops"], "warn_severity": "low", "warn_notify": ["desk"]}
+    made = draft({**fields, "when": {"all": [{**COST, **warn}, ERRORS]}})
+    assert (made.warns, "warn_severity" in made.document(), "warn_notify" in made.document()) == (kept, kept, kept)
+    assert parse(made.document()).severity == "medium"

@@ -8,10 +8,19 @@ from engine.secrets import SecretBox
 NESTED = {
     "name": "Spend",
     "severity": "high",
+    "warn_severity": "low",
     "where": {"provider": "openai"},
     "when": {
         "all": [
-            {"metric": "cost", "window": "1d", "op": ">", "value": 500, "recovery": 450},
+            {
+                "metric": "cost",
+                "window": "1d",
+                "op": ">",
+                "value": 500,
+                "recovery": 450,
+                "warn": 400,
+                "warn_recovery": 380,
+            },
             {"metric": "cost", "window": "1d", "compare": {"to": "previous"}, "op": ">", "value": 20},
             {"any": [{"not": {"any": [{"metric": "error_rate", "window": "5m", "op": ">=", "value": 10}]}}]},
         ]
@@ -23,6 +32,7 @@ NESTED = {
     "labels": {"team": "platform"},
     "runbook": "https://runbook.example",
     "notify": ["ops"],
+    "warn_notify": ["desk"],
     "fallback": ["desk"],
 }
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from app.controls.trial import reach
+from app.controls.trial import reach, with_first
 from app.incident_course import around, narrowed, unit
 from app.views import simulation
 from engine.rule import parse
@@ -60,6 +60,25 @@ def test_a_figure_has_the_threshold_in_its_unit_and_the_bands_in_its_legend():
     assert {trace.name for trace in drawn.data} >= {"firing", "notice sent"}
     assert "<b>" not in "".join(str(trace.name) for trace in drawn.data)
     assert drawn.layout.yaxis.tickprefix == "$"
+
+
+def test_both_thresholds_of_a_rule_that_warns_are_drawn_and_each_value_once():
+    asked = rule({**COST, "warn": 3}, group_by=["model"], notify=["ops"])
+    drawn = simulation.figure(asked, simulate(asked, series(7.5), START, START + 6 * HOUR), "UTC")
+    assert [each.text for each in drawn.layout.annotations][-2:] == ["&gt; $5", "&gt; $3"]
+    assert sum(trace.mode == "lines" for trace in drawn.data) == 1
+
+
+@pytest.mark.parametrize(("level", "threshold"), [("critical", 5), ("warn", 3)])
+def test_an_incident_is_drawn_with_the_threshold_of_its_level(level, threshold):
+    found = narrowed(rule({**COST, "warn": 3}, group_by=["model"]), {"model": "a", "level": level})
+    assert (found.conditions[0].value, found.conditions[0].warn, found.where) == (threshold, None, {"model": ("a",)})
+
+
+@pytest.mark.parametrize(("value", "warn"), [(4, 3), (2, None)], ids=["still before it", "beyond it"])
+def test_another_threshold_keeps_the_warning_that_comes_before_it(value, warn):
+    tried = with_first(rule({**COST, "warn": 3}, notify=["ops"], warn_notify=["desk"]), value)
+    assert [(c.value, c.recovery, c.warn) for c in tried.conditions] == [(value, None, warn)]
 
 
 def test_a_change_in_percent_is_drawn_in_percent():

@@ -37,6 +37,11 @@ def conditions(draw: st.DrawFn) -> dict[str, Any]:
     }
     if op not in ("==", "!=") and draw(st.booleans()):
         condition["recovery"] = value - 5 if op in (">", ">=") else value + 5
+    if op not in ("==", "!=") and draw(st.booleans()):
+        milder = -5 if op in (">", ">=") else 5
+        condition["warn"] = value + milder
+        if draw(st.booleans()):
+            condition["warn_recovery"] = value + 2 * milder
     if draw(st.integers(0, 3)) == 0:
         to = draw(st.sampled_from(["3m", "1d"] if condition["window"] == "this_month" else ["previous", "3m", "1d"]))
         as_ = draw(st.sampled_from(["percent", "difference"]))
@@ -49,8 +54,21 @@ def branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(
         st.fixed_dictionaries({"all": members}),
         st.fixed_dictionaries({"any": members}),
-        st.fixed_dictionaries({"not": inner}),
+        st.fixed_dictionaries({"not": inner.map(unwarned)}),
     )
+
+
+def unwarned(node: dict[str, Any]) -> dict[str, Any]:
+    """The tree without warnings: under a `not` they have no place."""
+    if "metric" in node:
+        return {name: value for name, value in node.items() if not name.startswith("warn")}
+    return {word: [unwarned(m) for m in below] if word != "not" else unwarned(below) for word, below in node.items()}
+
+
+def read(document: dict[str, Any]) -> Rule:
+    """The rule, without what is about warnings where nothing warns."""
+    warns = '"warn"' in json.dumps(document["when"])
+    return parse({name: value for name, value in document.items() if warns or not name.startswith("warn")})
 
 
 #: In the middle of a day, about the turn of a day, a week and a month, and about both changes of New York's clocks.
@@ -88,8 +106,9 @@ RULES = st.fixed_dictionaries(
         ),
         "flapping": st.sampled_from([None, {"count": 2, "within": "9m"}, {"count": 3, "within": "20m"}]),
         "escalate": st.just([{"after": "4m", "notify": "two"}, {"after": "9m", "notify": ["one", "two"]}]),
+        "warn_notify": st.sampled_from([["two"], ["two", "one"]]),
     },
-).map(parse)
+).map(read)
 
 
 def driven(rule: Rule, world: World, grid: Grid) -> tuple[list[Transition], list[tuple[datetime, str, str, Reason]]]:
@@ -103,7 +122,7 @@ def driven(rule: Rule, world: World, grid: Grid) -> tuple[list[Transition], list
         made = advance(rule, instances, evaluate(rule, answers, instances), now)
         instances = {key: s.instance for key, s in made.items() if s.instance}
         transitions += [s.transition for s in made.values() if s.transition]
-        for key, s in made.items():
+        for key, s in sorted(made.items()):  # of a group the critical before the warn, which it keeps quiet
             teller.hear(key, s.transition, now)
     return transitions, teller.told
 
@@ -123,20 +142,26 @@ class Teller:
         if transition and transition.opens:
             self.opens.setdefault(key, []).append(now)
             self.open[key] = len(self.opens[key])
-            self.last |= {(key, channel): Reason.NOTHING_NEW for channel in listeners(self.rule)}
+            self.last |= {(key, channel): Reason.NOTHING_NEW for channel in listeners(self.rule_of(key))}
         if key in self.open:
             ended = bool(transition and transition.resolves)
             self.decide(key, frozenset() if ended else frozenset({key}), now)
             if ended:
                 del self.open[key]
 
+    def rule_of(self, key: str) -> Rule:
+        return self.rule.of(rule_labels(key))
+
     def decide(self, key: str, firing: frozenset[str], now: datetime) -> None:
         name = f"{key}#{self.open[key]}"
         heard = [s.at for (group, _), log in self.logs.items() if group == key for s in log if s.alert_id == name]
-        alert = Alert(name, firing, told_at=min(heard, default=None), opens=tuple(self.opens[key]))
-        for channel, listener in listeners(self.rule).items():
+        quiet = '"level":"warn"' in key and key.replace('"level":"warn"', '"level":"critical"') in self.open
+        times = tuple(self.opens[key])
+        alert = Alert(name, firing, told_at=min(heard, default=None), opens=times, inhibited=quiet)
+        rule = self.rule_of(key)
+        for channel, listener in listeners(rule).items():
             log = self.logs.setdefault((key, channel), [])
-            why = decide(self.rule, log, alert, now, listener)
+            why = decide(rule, log, alert, now, listener)
             if why.notifies:
                 log.append(Sent(now, alert.id, why, firing))
             if why is not Reason.NOTHING_NEW and (why.notifies or why is not self.last[key, channel]):
@@ -147,7 +172,7 @@ class Teller:
 def by_group(items: list[Any], key: Any) -> Mapping[str, list[Any]]:
     groups: dict[str, list[Any]] = {}
     for item in items:
-        groups.setdefault(str(key(item)), []).append(item)
+        groups.setdefault(group_key(key(item)), []).append(item)
     return groups
 
 
@@ -189,10 +214,10 @@ def test_the_simulator_moves_and_tells_exactly_as_the_worker_has_stored(
         ticking.tick(store, [Watched(rule_id, 1, rule)], grid.at(tick), asking=world.asking)
     simulated = replay(rule, load(rule, world.series, grid))
 
-    columns = '"at", from_state, to_state, reason, value, group_key'
+    columns = '"at", group_key, from_state, to_state, reason, value'
     moved = stored(store, f"SELECT {columns} FROM alert_events WHERE rule_id = ?", rule_id)
     assert moved == sorted(
-        (t.at, t.before.value, t.after.value, t.reason.value, t.value, group_key(t.labels))
+        (t.at, group_key(t.labels), t.before.value, t.after.value, t.reason.value, t.value)
         for t in simulated.transitions
     )
     told = stored(store, "SELECT created_at, channel, reason, group_key FROM notifications WHERE rule_id = ?", rule_id)
