@@ -6,6 +6,7 @@ text, money as Decimal(38, 9), counts as Int64, shares and averages as Float64 (
 requests have a row, but a question without `by` and `grain` has one always; `fill` adds the empty buckets.
 """
 
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -19,7 +20,7 @@ from data.metrics import Metric, metric
 from data.periods import Grain, bucket_starts
 from data.question import Question, budgetary, check, sentence
 from data.reads import Reader, ask, families, keys_of
-from data.shared import Range, Source, shareable, sources
+from data.shared import PLACE, Range, Source, shape, shareable, sources
 
 _THERE = " there"  # no dimension or metric has this name
 
@@ -49,7 +50,10 @@ def answers(store: Reader, questions: Sequence[Question]) -> list[pl.DataFrame]:
             merged[key] = _with_metrics(same, question.metrics)
     sharing = [(q, _needed(q)) for q in merged.values() if shareable(q, _needed(q))]
     read = sources(store, sharing)
-    together = {key: _answer_from(read, store, question) for key, question in merged.items()}
+    together = _in_batches(read, merged)
+    for key, question in merged.items():
+        if key not in together:
+            together[key] = _answer_from(read, store, question)
     of_budgets = iter(budget_metrics.answers(store, [q for q in questions if budgetary(q)]))
     made: dict[Hashable, pl.DataFrame] = {}
     for key, question in zip(keys, questions, strict=True):
@@ -96,6 +100,32 @@ def fill(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
     there = frame.with_columns(pl.lit(value=True).alias(_THERE))
     joined = every.join(there, on=keys, how="left", maintain_order="left")
     return _filled(joined, question, pl.col(_THERE).is_null()).drop(_THERE).sort(keys)
+
+
+def _in_batches(read: Mapping[Range, Source], asked: Mapping[Hashable, Question]) -> dict[Hashable, pl.DataFrame]:
+    """The answers to those that share a read and are not ranked, perhaps with more metrics than were asked for."""
+    batches: dict[Hashable, list[Hashable]] = defaultdict(list)
+    for key, question in asked.items():
+        needed = _needed(question)
+        ranked = question.order_by is not None or question.limit is not None
+        if (question.start, question.end) in read and shareable(question, needed) and not ranked:
+            batches[shape(question, needed)].append(key)
+    found: dict[Hashable, pl.DataFrame] = {}
+    for keys in batches.values():
+        questions = [asked[key] for key in keys]
+        source = read[questions[0].start, questions[0].end]
+        found.update(zip(keys, _batch(source, questions), strict=True))
+    return found
+
+
+def _batch(source: Source, asked: Sequence[Question]) -> list[pl.DataFrame]:
+    first = asked[0]
+    metrics = tuple(dict.fromkeys(name for question in asked for name in question.metrics))
+    every = replace(first, by=(PLACE, *first.by), metrics=metrics)
+    whole = _assembled(every, [source.batch(family, every, own, asked) for family, own in families(_needed(every))])
+    parts = whole.partition_by(PLACE, as_dict=True, include_key=False)
+    nothing = whole.clear().drop(PLACE)
+    return [parts.get((place,), nothing) for place in range(len(asked))]
 
 
 def _answer_from(read: Mapping[Range, Source], store: Reader, question: Question) -> pl.DataFrame:

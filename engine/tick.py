@@ -9,11 +9,9 @@ A row that changed since it was read fails the transaction as a whole; then each
 that still conflict are left to the next tick.
 """
 
-import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -28,6 +26,7 @@ from data.store import Statement, Store
 from engine import instances, state
 from engine.episode import Move, Situation, Watched, changes
 from engine.evaluate import Answer, Failure, evaluate, questions
+from engine.garbage import uncollected
 from engine.ration import rationed
 from engine.rule import Rule
 from engine.situation import situations
@@ -80,6 +79,7 @@ class _Evaluated:
     failure: str = ""
 
 
+@uncollected()
 def tick(
     store: Store,
     rules: Sequence[Watched],
@@ -94,22 +94,9 @@ def tick(
     Raises StoreUnavailable (nothing is known to be written; the next tick reads what is), or Fenced.
     """
     begun = time.perf_counter()
-    with _uncollected():
-        return _ticked(store, rules, at, fence, public_url, asking or ask, begun)
-
-
-def _ticked(  # noqa: PLR0917 - as `tick`
-    store: Store,
-    rules: Sequence[Watched],
-    at: datetime,
-    fence: Sequence[Statement],
-    public_url: str,
-    asking: Asking,
-    begun: float,
-) -> Tick:
     known = instances.from_rows(alerts.instances(store, [one.id for one in rules]))
     due = [one for one in rules if not _seen(known.get(one.id, {}), at)]
-    answered = asking(store, [questions(one.rule, at) for one in due])
+    answered = (asking or ask)(store, [questions(one.rule, at) for one in due])
     evaluated = [_step(one, known.get(one.id, {}), got, at) for one, got in zip(due, answered, strict=True)]
     parts = _consequences(store, evaluated, at, public_url, begun)
     conflicted = _commit(store, parts, fence)
@@ -122,18 +109,6 @@ def _ticked(  # noqa: PLR0917 - as `tick`
         conflicted=tuple(conflicted),
         duration_ms=(time.perf_counter() - begun) * 1000,
     )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without looking for cycles of garbage: a tick makes none, but so many objects that the looking takes a fifth."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _seen(known: Mapping[str, Instance], at: datetime) -> bool:

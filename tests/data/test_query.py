@@ -180,6 +180,44 @@ def test_answers_together_are_the_answers_alone(loaded, asked):
         assert_frame_equal(frame, answer(loaded, question))
 
 
+KNOWN = tuple(name for name in sorted(VALUES) if name not in {"session", "tag:branch"})
+SUMMED = tuple(m.name for m in METRICS if m.name not in {"active_sessions", "active_keys", "ledger_lag"})
+
+
+@st.composite
+def conditions(draw, spans):
+    """What one condition of a rule asks, of dimensions that the rollups know."""
+    scope = draw(st.dictionaries(st.sampled_from(KNOWN), st.none(), max_size=3))
+    return Question(
+        (draw(st.sampled_from(SUMMED)),),
+        *draw(st.sampled_from(spans)),
+        by=draw(st.sampled_from([(), ("key",), ("model",), ("status", "key"), ("stream",)])),
+        where={
+            name: tuple(draw(st.lists(st.sampled_from((*VALUES[name], "nobody's")), min_size=1, max_size=3)))
+            for name in scope
+        },
+        tz=draw(st.sampled_from(ZONES[:2])),
+    )
+
+
+@st.composite
+def rule_sets(draw):
+    end = draw(MOMENTS)
+    spans = [(end - length, end) for length in (timedelta(minutes=7), timedelta(hours=5), timedelta(days=3))]
+    return draw(st.lists(conditions(spans[: draw(st.integers(1, 3))]), min_size=8, max_size=25))
+
+
+@pytest.mark.parametrize("at_once", [1, 200_000])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(asked=rule_sets())
+def test_a_set_of_rules_is_answered_as_each_condition_alone(loaded, at_once, asked):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("data.shared.AT_ONCE", at_once)
+        found = answers(loaded, asked)
+    for question, frame in zip(asked, found, strict=True):
+        assert_frame_equal(frame, answer(loaded, question), rel_tol=1e-12, abs_tol=1e-5)
+
+
 def test_questions_over_the_same_requests_share_a_read(loaded):
     counting = Counting(loaded)
     asked = [Question((name,), FIRST, LAST, by=("model",)) for name in ("cost", "errors", "cache_hit_rate")]
