@@ -20,7 +20,7 @@ from data.metrics import Metric, metric
 from data.periods import Grain, bucket_starts
 from data.question import Question, budgetary, check, sentence
 from data.reads import Reader, ask, families, keys_of
-from data.shared import PLACE, Range, Source, shape, shareable, sources
+from data.shared import PLACE, Reading, Source, reading, shape, shareable, sources
 
 _THERE = " there"  # no dimension or metric has this name
 
@@ -102,18 +102,18 @@ def fill(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
     return _filled(joined, question, pl.col(_THERE).is_null()).drop(_THERE).sort(keys)
 
 
-def _in_batches(read: Mapping[Range, Source], asked: Mapping[Hashable, Question]) -> dict[Hashable, pl.DataFrame]:
+def _in_batches(read: Mapping[Reading, Source], asked: Mapping[Hashable, Question]) -> dict[Hashable, pl.DataFrame]:
     """The answers to those that share a read and are not ranked, perhaps with more metrics than were asked for."""
     batches: dict[Hashable, list[Hashable]] = defaultdict(list)
     for key, question in asked.items():
         needed = _needed(question)
         ranked = question.order_by is not None or question.limit is not None
-        if (question.start, question.end) in read and shareable(question, needed) and not ranked:
+        if reading(question) in read and shareable(question, needed) and not ranked:
             batches[shape(question, needed)].append(key)
     found: dict[Hashable, pl.DataFrame] = {}
     for keys in batches.values():
         questions = [asked[key] for key in keys]
-        source = read[questions[0].start, questions[0].end]
+        source = read[reading(questions[0])]
         found.update(zip(keys, _batch(source, questions), strict=True))
     return found
 
@@ -128,8 +128,8 @@ def _batch(source: Source, asked: Sequence[Question]) -> list[pl.DataFrame]:
     return [parts.get((place,), nothing) for place in range(len(asked))]
 
 
-def _answer_from(read: Mapping[Range, Source], store: Reader, question: Question) -> pl.DataFrame:
-    source = read.get((question.start, question.end))
+def _answer_from(read: Mapping[Reading, Source], store: Reader, question: Question) -> pl.DataFrame:
+    source = read.get(reading(question))
     if source is None or not shareable(question, _needed(question)):
         return answer(store, question)
     return _assembled(question, [source.answer(family, question, own) for family, own in families(_needed(question))])

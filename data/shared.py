@@ -32,6 +32,8 @@ AT_ONCE = 200_000
 PLACE = " place"
 
 Range = tuple[datetime, datetime]
+Reading = tuple[datetime, datetime, frozenset[str]]
+Asked = tuple[Question, Sequence[Metric]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +79,49 @@ def shareable(question: Question, metrics: Iterable[Metric]) -> bool:
     return known and question.grain is None and all(m.measures or m.kind is Kind.QUANTILE for m in metrics)
 
 
-def sources(store: Reader, questions: Sequence[tuple[Question, Sequence[Metric]]]) -> dict[Range, Source]:
-    """One read (two with percentiles) a range that several of these questions, all shareable, ask about."""
-    ranges: dict[Range, list[tuple[Question, Sequence[Metric]]]] = defaultdict(list)
+def reading(question: Question) -> Reading:
+    """What of the ledger it needs to know: the key of its source."""
+    return question.start, question.end, question.dimensions
+
+
+def sources(store: Reader, questions: Sequence[Asked]) -> dict[Reading, Source]:
+    """What these questions, all shareable, can be answered from: one read a range (two with percentiles).
+
+    Where that has too many rows, one for each set of dimensions that no other contains; what even then has too many,
+    or is asked by one question only, is left out.
+    """
+    ranges: dict[Range, list[Asked]] = defaultdict(list)
     for question, metrics in questions:
         ranges[question.start, question.end].append((question, metrics))
-    found = {}
+    found: dict[Reading, Source] = {}
     for span, asked in ranges.items():
-        if len(asked) < FEWEST:
-            continue
-        try:
-            found[span] = _source(store, span, asked)
-        except RowLimitExceeded:
-            continue
+        found.update(_shared(store, span, asked) or _shared_by_dimensions(store, span, asked))
     return found
 
 
-def _source(store: Reader, span: Range, asked: Sequence[tuple[Question, Sequence[Metric]]]) -> Source:
+def _shared(store: Reader, span: Range, asked: Sequence[Asked]) -> dict[Reading, Source]:
+    if len(asked) < FEWEST:
+        return {}
+    try:
+        source = _source(store, span, asked)
+    except RowLimitExceeded:
+        return {}
+    return {reading(question): source for question, _ in asked}
+
+
+def _shared_by_dimensions(store: Reader, span: Range, asked: Sequence[Asked]) -> dict[Reading, Source]:
+    sets = {question.dimensions for question, _ in asked}
+    largest = [names for names in sets if not any(names < others for others in sets)]
+    if len(largest) == 1:
+        return {}
+    found: dict[Reading, Source] = {}
+    for names in sorted(largest, key=sorted):
+        rest = [one for one in asked if one[0].dimensions <= names and reading(one[0]) not in found]
+        found.update(_shared(store, span, rest))
+    return found
+
+
+def _source(store: Reader, span: Range, asked: Sequence[Asked]) -> Source:
     summing = [(q, own) for q, metrics in asked if (own := [m for m in metrics if m.measures])]
     ranking = [(q, own) for q, metrics in asked if (own := [m for m in metrics if m.kind is Kind.QUANTILE])]
     sums = counts = None
