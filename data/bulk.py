@@ -63,11 +63,15 @@ def unpacked(table: Table, names: Sequence[str]) -> str:
 
 
 def packed(rows: Sequence[Row]) -> str:
-    """The rows as the parameter of `unpacked`. Money goes as text."""
-    return orjson.dumps([{name: _plain(value) for name, value in row.items()} for row in rows]).decode()
+    """The rows as the parameter of `unpacked`. Money goes as text, times go as naive UTC."""
+    return orjson.dumps(list(rows), default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime) and value.tzinfo:
-        return value.astimezone(UTC).replace(tzinfo=None)
-    return format(value, "f") if isinstance(value, Decimal) else value
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value).isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(f"{value!r} cannot be packed")

@@ -6,6 +6,7 @@ text, money as Decimal(38, 9), counts as Int64, shares and averages as Float64 (
 requests have a row, but a question without `by` and `grain` has one always; `fill` adds the empty buckets.
 """
 
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -19,7 +20,7 @@ from data.metrics import Metric, metric
 from data.periods import Grain, bucket_starts
 from data.question import Question, budgetary, check, sentence
 from data.reads import Reader, ask, families, keys_of
-from data.shared import Range, Source, shareable, sources
+from data.shared import PLACE, Reading, Source, reading, shape, shareable, sources
 
 _THERE = " there"  # no dimension or metric has this name
 
@@ -40,22 +41,44 @@ def answer(store: Reader, question: Question) -> pl.DataFrame:
 
 
 def answers(store: Reader, questions: Sequence[Question]) -> list[pl.DataFrame]:
-    """The answers, in the questions' order; questions about the same time share their reads."""
+    """The answers, in the questions' order; questions about the same time share their reads, equal ones a frame."""
     merged: dict[Hashable, Question] = {}
-    for question in questions:
-        check(question)
-        if budgetary(question):
-            continue
-        same = merged.setdefault(_requests_of(question), question)
-        merged[_requests_of(question)] = replace(same, metrics=tuple(dict.fromkeys((*same.metrics, *question.metrics))))
+    keys = [_key(question) for question in questions]
+    for key, question in zip(keys, questions, strict=True):
+        if key is not None:
+            same = merged.setdefault(key, question)
+            merged[key] = _with_metrics(same, question.metrics)
     sharing = [(q, _needed(q)) for q in merged.values() if shareable(q, _needed(q))]
     read = sources(store, sharing)
-    together = {key: _answer_from(read, store, question) for key, question in merged.items()}
+    together = _in_batches(read, merged)
+    for key, question in merged.items():
+        if key not in together:
+            together[key] = _answer_from(read, store, question)
     of_budgets = iter(budget_metrics.answers(store, [q for q in questions if budgetary(q)]))
+    made: dict[Hashable, pl.DataFrame] = {}
+    for key, question in zip(keys, questions, strict=True):
+        if key is not None and (key, question.metrics) not in made:
+            made[key, question.metrics] = _chosen(together[key], [*keys_of(question), *question.metrics])
     return [
-        next(of_budgets) if budgetary(q) else together[_requests_of(q)].select([*keys_of(q), *q.metrics])
-        for q in questions
+        next(of_budgets) if key is None else made[key, question.metrics]
+        for key, question in zip(keys, questions, strict=True)
     ]
+
+
+def _key(question: Question) -> Hashable | None:
+    """`_requests_of` a question that is in order; None for one about budgets."""
+    check(question)
+    return None if budgetary(question) else _requests_of(question)
+
+
+def _with_metrics(question: Question, more: Sequence[str]) -> Question:
+    missing = [name for name in more if name not in question.metrics]
+    return replace(question, metrics=(*question.metrics, *missing)) if missing else question
+
+
+def _chosen(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """As `select`, which goes through the planner and takes many times as long."""
+    return pl.DataFrame([frame.get_column(name) for name in names])
 
 
 def compiled(question: Question) -> tuple[str, list[object]]:
@@ -79,8 +102,34 @@ def fill(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
     return _filled(joined, question, pl.col(_THERE).is_null()).drop(_THERE).sort(keys)
 
 
-def _answer_from(read: Mapping[Range, Source], store: Reader, question: Question) -> pl.DataFrame:
-    source = read.get((question.start, question.end))
+def _in_batches(read: Mapping[Reading, Source], asked: Mapping[Hashable, Question]) -> dict[Hashable, pl.DataFrame]:
+    """The answers to those that share a read and are not ranked, perhaps with more metrics than were asked for."""
+    batches: dict[Hashable, list[Hashable]] = defaultdict(list)
+    for key, question in asked.items():
+        needed = _needed(question)
+        ranked = question.order_by is not None or question.limit is not None
+        if reading(question) in read and shareable(question, needed) and not ranked:
+            batches[shape(question, needed)].append(key)
+    found: dict[Hashable, pl.DataFrame] = {}
+    for keys in batches.values():
+        questions = [asked[key] for key in keys]
+        source = read[reading(questions[0])]
+        found.update(zip(keys, _batch(source, questions), strict=True))
+    return found
+
+
+def _batch(source: Source, asked: Sequence[Question]) -> list[pl.DataFrame]:
+    first = asked[0]
+    metrics = tuple(dict.fromkeys(name for question in asked for name in question.metrics))
+    every = replace(first, by=(PLACE, *first.by), metrics=metrics)
+    whole = _assembled(every, [source.batch(family, every, own, asked) for family, own in families(_needed(every))])
+    parts = whole.partition_by(PLACE, as_dict=True, include_key=False)
+    nothing = whole.clear().drop(PLACE)
+    return [parts.get((place,), nothing) for place in range(len(asked))]
+
+
+def _answer_from(read: Mapping[Reading, Source], store: Reader, question: Question) -> pl.DataFrame:
+    source = read.get(reading(question))
     if source is None or not shareable(question, _needed(question)):
         return answer(store, question)
     return _assembled(question, [source.answer(family, question, own) for family, own in families(_needed(question))])

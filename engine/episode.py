@@ -135,10 +135,11 @@ def _instance_rows(rule_id: str, move: Move, alert_id: str) -> tuple[Any, Any, A
     after, stored = move.step.instance, move.stored
     if after is None:
         return (), (), ((instances.as_read(rule_id, stored),) if stored else ())
-    row = instances.to_row(rule_id, replace(after, alert_id=alert_id if after.alerting else ""))
+    open_id = alert_id if after.alerting else ""
+    after = after if after.alert_id == open_id else replace(after, alert_id=open_id)
     if stored is None:
-        return (row,), (), ()
-    return (), ({**row, **instances.as_read(rule_id, stored)},), ()
+        return (instances.to_row(rule_id, after),), (), ()
+    return (), (instances.moved(rule_id, stored, after),), ()
 
 
 def _opened(watched: Watched, move: Move, alert_id: str, situation: Situation, at: datetime) -> dict[str, Any]:

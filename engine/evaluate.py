@@ -187,12 +187,20 @@ def _reading(rule: Rule, condition: Condition, answer: Answer) -> Reading:
     if isinstance(answer, Failure):
         return Reading({}, None, answer.message)
     values: dict[Group, float | None] = {}
-    for row in answer.select(*rule.group_by, pl.col(condition.metric).cast(pl.Float64)).iter_rows():
-        group = tuple(written_value(v) for v in row[:-1])
+    for group, value in zip(_labels(answer, rule.group_by), _numbers(answer, condition.metric), strict=True):
         if group in values:
             return Reading({}, None, f"two groups have the labels {dict(zip(rule.group_by, group, strict=True))}")
-        values[group] = number(row[-1])
+        values[group] = value
     return Reading(values, empty_value(condition.metric))
+
+
+def _labels(answer: pl.DataFrame, by: Sequence[str]) -> list[Group]:
+    columns = [map(written_value, answer.get_column(name).to_list()) for name in by]
+    return list(zip(*columns, strict=True)) if by else [()] * answer.height
+
+
+def _numbers(answer: pl.DataFrame, name: str) -> list[float | None]:
+    return [number(value) for value in answer.get_column(name).cast(pl.Float64).to_list()]
 
 
 def number(value: float | None) -> float | None:

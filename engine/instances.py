@@ -1,9 +1,11 @@
 """Instances as rows: the state machine's values to and from `alert_instances`."""
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -13,32 +15,47 @@ from engine.rule import Rule
 from engine.state import Instance, Reason, State, restored
 from engine.truth import group_key
 
-Row = Mapping[str, Any]
+#: How columns that are not an instance's values as they are become them.
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "labels": orjson.loads,
+    "state": State,
+    "reason": Reason,
+    "held": lambda text: frozenset(orjson.loads(text)),
+}
+#: All of an instance but what it was measured at, which nearly every evaluation changes alone.
+_STANDING = attrgetter(
+    "labels",
+    "state",
+    "reason",
+    "since",
+    "active_since",
+    "recovering_since",
+    "missing_evaluations",
+    "held",
+    "alert_id",
+)
 
 
 def from_rows(rows: pl.DataFrame) -> dict[str, dict[str, Instance]]:
     """Instances by rule id and group key, from the columns of `alert_instances`."""
     found: dict[str, dict[str, Instance]] = defaultdict(dict)
-    for row in rows.iter_rows(named=True):
-        found[row["rule_id"]][row["group_key"]] = _instance(row)
+    columns = [rows.get_column(name).to_list() for name in ("rule_id", "group_key")]
+    fields = [_read(rows.get_column(field.name)) for field in dataclasses.fields(Instance)]
+    for rule_id, key, *values in zip(*columns, *fields, strict=True):
+        found[rule_id][key] = Instance(*values)
     return dict(found)
 
 
-def _instance(row: Row) -> Instance:
-    return Instance(
-        labels=orjson.loads(row["labels"]),
-        state=State(row["state"]),
-        reason=Reason(row["reason"]),
-        since=row["since"],
-        evaluated_at=row["evaluated_at"],
-        active_since=row["active_since"],
-        recovering_since=row["recovering_since"],
-        missing_evaluations=row["missing_evaluations"],
-        value=row["value"],
-        threshold=row["threshold"],
-        held=frozenset(orjson.loads(row["held"])),
-        alert_id=row["alert_id"],
-    )
+def _read(column: pl.Series) -> list[Any]:
+    """The values as an instance has them; made once each where most rows have the same."""
+    if column.dtype == pl.Datetime:
+        different = column.unique()
+        times = dict(zip(different.to_physical().to_list(), different.to_list(), strict=True))
+        return [times[value] for value in column.to_physical().to_list()]
+    if read := _READ.get(column.name):
+        made = {value: read(value) for value in column.unique().to_list()}
+        return [made[value] for value in column.to_list()]
+    return column.to_list()
 
 
 def to_row(rule_id: str, instance: Instance) -> dict[str, Any]:
@@ -69,6 +86,14 @@ def as_read(rule_id: str, stored: Instance) -> dict[str, Any]:
         "was_state": stored.state.value,
         "was_evaluated_at": stored.evaluated_at,
     }
+
+
+def moved(rule_id: str, stored: Instance, after: Instance) -> dict[str, Any]:
+    """The columns to set where the stored row is still the one that was read; few, while only the value moves."""
+    if _STANDING(stored) != _STANDING(after):
+        return {**to_row(rule_id, after), **as_read(rule_id, stored)}
+    seen = {"value": after.value, "threshold": after.threshold, "evaluated_at": after.evaluated_at}
+    return {**as_read(rule_id, stored), **seen}
 
 
 def caught_up(rule: Rule, instance: Instance, at: datetime) -> Instance:

@@ -26,6 +26,7 @@ from data.store import Statement, Store
 from engine import instances, state
 from engine.episode import Move, Situation, Watched, changes
 from engine.evaluate import Answer, Failure, evaluate, questions
+from engine.garbage import uncollected
 from engine.ration import rationed
 from engine.rule import Rule
 from engine.situation import situations
@@ -78,6 +79,7 @@ class _Evaluated:
     failure: str = ""
 
 
+@uncollected()
 def tick(
     store: Store,
     rules: Sequence[Watched],

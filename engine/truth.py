@@ -5,13 +5,14 @@ What is not known (no data, error) therefore stands between: one false member se
 settles an `any`, whatever the others would have said; nothing else is concluded from a hole.
 """
 
-import json
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+import orjson
 
 from engine.condition import AllOf, AnyOf, Condition, Node, Op
 
@@ -140,4 +141,4 @@ class GroupTruth:
 
 def group_key(labels: Mapping[str, str]) -> str:
     """A group's labels as one text: compact JSON, names sorted; `{}` for the only group of an ungrouped rule."""
-    return json.dumps(dict(labels), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return orjson.dumps(dict(labels), option=orjson.OPT_SORT_KEYS).decode() if labels else "{}"

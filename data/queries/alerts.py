@@ -1,5 +1,6 @@
 """Incidents: instances of rules, their transitions, and what became of them."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,8 +29,8 @@ _LATEST = "ON CONFLICT (rule_id) DO UPDATE SET " + ", ".join(
 class Changes:
     """Rows one rule's evaluation, or one person's act, leaves behind; committed together or not at all.
 
-    `moved` and `gone` rows of `alert_instances` carry `was_state` and `was_evaluated_at`, `resolved` rows of `alerts`
-    `was_status`: they hold only while the stored row still has these.
+    `moved` rows have the columns to set. `moved` and `gone` rows of `alert_instances` carry `was_state` and
+    `was_evaluated_at`, `resolved` rows of `alerts` `was_status`: they hold only while the stored row still has these.
     """
 
     appeared: tuple[Mapping[str, Any], ...] = ()
@@ -62,10 +63,17 @@ def committing(changes: Iterable[Changes]) -> list[Statement]:
     paid = rates.spending([row for part in parts for row in part.spent])
     statements: list[Statement] = []
     for make, table, name, options in made:
-        rows = list(chain.from_iterable(getattr(part, name) for part in parts))
-        if rows:
-            statements.append(make(table, rows, **options))
+        rows = chain.from_iterable(getattr(part, name) for part in parts)
+        statements += [make(table, alike, **options) for alike in _alike(rows)]
     return statements + paid
+
+
+def _alike(rows: Iterable[Mapping[str, Any]]) -> Iterable[list[Mapping[str, Any]]]:
+    """Rows with the same columns together, as a statement needs them."""
+    found: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        found[tuple(row)].append(row)
+    return found.values()
 
 
 def _absent() -> str:

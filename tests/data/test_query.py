@@ -180,6 +180,45 @@ def test_answers_together_are_the_answers_alone(loaded, asked):
         assert_frame_equal(frame, answer(loaded, question))
 
 
+KNOWN = tuple(name for name in sorted(VALUES) if name not in {"session", "tag:branch"})
+SUMMED = tuple(m.name for m in METRICS if m.name not in {"active_sessions", "active_keys", "ledger_lag"})
+
+
+@st.composite
+def conditions(draw, spans):
+    """What one condition of a rule asks, of dimensions that the rollups know."""
+    scope = draw(st.dictionaries(st.sampled_from(KNOWN), st.none(), max_size=3))
+    return Question(
+        (draw(st.sampled_from(SUMMED)),),
+        *draw(st.sampled_from(spans)),
+        by=draw(st.sampled_from([(), ("key",), ("model",), ("status", "key"), ("stream",)])),
+        where={
+            name: tuple(draw(st.lists(st.sampled_from((*VALUES[name], "nobody's")), min_size=1, max_size=3)))
+            for name in scope
+        },
+        tz=draw(st.sampled_from(ZONES[:2])),
+    )
+
+
+@st.composite
+def rule_sets(draw):
+    end = draw(MOMENTS)
+    spans = [(end - length, end) for length in (timedelta(minutes=7), timedelta(hours=5), timedelta(days=3))]
+    return draw(st.lists(conditions(spans[: draw(st.integers(1, 3))]), min_size=8, max_size=25))
+
+
+@pytest.mark.parametrize(("at_once", "most_rows"), [(1, 200_000), (200_000, 200_000), (200_000, 20)])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(asked=rule_sets())
+def test_a_set_of_rules_is_answered_as_each_condition_alone(loaded, at_once, most_rows, asked):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("data.shared.AT_ONCE", at_once)
+        patched.setattr("data.shared.MOST_ROWS", most_rows)
+        found = answers(loaded, asked)
+    for question, frame in zip(asked, found, strict=True):
+        assert_frame_equal(frame, answer(loaded, question), rel_tol=1e-12, abs_tol=1e-5)
+
+
 def test_questions_over_the_same_requests_share_a_read(loaded):
     counting = Counting(loaded)
     asked = [Question((name,), FIRST, LAST, by=("model",)) for name in ("cost", "errors", "cache_hit_rate")]
@@ -207,6 +246,20 @@ def test_where_the_dimensions_are_too_many_each_question_is_asked_alone(loaded, 
     monkeypatch.setattr("data.shared.MOST_ROWS", 3)
     asked = [Question(("cost",), FIRST, LAST, by=(name,)) for name in ("model", "status", "key")]
     for question, frame in zip(asked, answers(loaded, asked), strict=True):
+        assert_frame_equal(frame, answer(loaded, question))
+
+
+def test_where_the_dimensions_are_too_many_those_that_go_together_share_a_read(loaded, monkeypatch):
+    monkeypatch.setattr("data.shared.MOST_ROWS", 4)
+    counting = Counting(loaded)
+    asked = [
+        Question(("cost",), FIRST, LAST, by=(name,), where=where)
+        for name in ("model", "key")
+        for where in ({}, {name: VALUES[name][:1]}, {name: VALUES[name][1:]})
+    ]
+    found = answers(counting, asked)
+    assert counting.reads == 3
+    for question, frame in zip(asked, found, strict=True):
         assert_frame_equal(frame, answer(loaded, question))
 
 
