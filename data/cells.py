@@ -7,6 +7,7 @@ a time, and what hardly gets fewer by adding it up is added up by nobody.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -147,9 +148,9 @@ def _parts(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iter
     numbers = read["group"].to_numpy()
     order = np.argsort(numbers, kind="stable")
     edges = np.searchsorted(numbers, np.arange(names.height + 1), sorter=order)
-    sorted_rows = read.drop("group")[order]
-    for number, group in enumerate(names.rows()):
-        yield group, sorted_rows.slice(edges[number], edges[number + 1] - edges[number])
+    rows = read.drop("group")
+    for group, (first, last) in zip(names.rows(), pairwise(edges), strict=True):
+        yield group, rows[order[first:last]]
 
 
 def _in_time(rows: pl.DataFrame, scope: Scope) -> Cells:
