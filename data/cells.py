@@ -5,7 +5,7 @@ a time, and what hardly gets fewer by adding it up is added up by nobody.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ from data import pieces
 from data.errors import RowLimitExceeded
 from data.periods import Grain
 from data.pieces import Level, Scope, Sql, quoted, union
-from data.reads import Reader, last_sql, sums_sql, typed, values_sql
+from data.reads import Reader, last_sql, typed, values_sql
 from data.sliding import Ints
 
 #: Cells times groups may be many.
@@ -44,15 +44,17 @@ def sums(store: Reader, scope: Scope, measures: Sequence[str]) -> Iterator[tuple
     """Each group's cells with the measures summed: counts Int64, money Decimal(38, 9), milliseconds Float64."""
     added = [f"{typed(name, f'sum({name})')} AS {name}" for name in measures]
     inner = union(pieces.usage(scope, measures, raw=True))
-    names = _names(store, scope)
+    names = _names(store, scope, inner)
     sql = _narrow(scope, names, [], added, inner)
     return _split(_asked(store, sql), scope, names)
 
 
 def counts(store: Reader, scope: Scope, counted: Sequence[str]) -> Iterator[tuple[Group, Cells]]:
     """Each group's cells with `bucket` (Int16) and how often (`counted`, Int32); a bucket may have several rows."""
-    names = _names(store, scope)
-    return _split(_counts(store, scope, names, sorted(set(counted))), scope, names)
+    measured = sorted(set(counted))
+    inner = union(pieces.latency(scope, measured, raw=True))
+    names = _names(store, scope, inner)
+    return _split(_counts(store, scope, names, inner, measured), scope, names)
 
 
 def values(store: Reader, scope: Scope, name: str) -> Iterator[tuple[Group, Cells]]:
@@ -65,17 +67,17 @@ def last(store: Reader, scope: Scope) -> Iterator[tuple[Group, Cells]]:
     return _split(_asked(store, _told(scope, last_sql(scope), "last")), scope, None)
 
 
-def _counts(store: Reader, scope: Scope, names: pl.DataFrame | None, counted: Sequence[str]) -> pl.DataFrame:
+def _counts(
+    store: Reader, scope: Scope, names: pl.DataFrame | None, inner: Sql, counted: Sequence[str]
+) -> pl.DataFrame:
     """As the rollup has them where a minute of a group holds few requests, which DuckDB then groups for nothing."""
     if scope.by and scope.grain is Grain.MINUTE:
-        inner = union(pieces.latency(scope, counted, raw=True))
         plain = [f"CAST({name} AS INTEGER) AS {name}" for name in counted]
         try:
             return _asked(store, _narrow(scope, names, ["bucket", *plain], [], inner), MOST_RAW)
         except RowLimitExceeded:
             pass
     added = [f"CAST(sum({name}) AS INTEGER) AS {name}" for name in counted]
-    inner = union(pieces.latency(scope, counted, raw=True))
     return _asked(store, _narrow(scope, names, ["bucket"], added, inner))
 
 
@@ -83,20 +85,24 @@ def _asked(store: Reader, sql: Sql, most: int = MOST_ROWS) -> pl.DataFrame:
     return store.sql(sql.text, sql.params, max_rows=most)
 
 
-def _names(store: Reader, scope: Scope) -> pl.DataFrame | None:
-    """Every group, in order, if its rows should come with its number: if the rollups know it and tell it fast."""
+def _names(store: Reader, scope: Scope, inner: Sql) -> pl.DataFrame | None:
+    """Every group of the rows, in order, if these should come with its number: if the rollups tell it fast."""
     if not scope.by or scope.finest is Level.ROWS:
         return None
-    sql = sums_sql(replace(scope, grain=None), ["requests"])
+    sql = Sql(f"SELECT DISTINCT {', '.join(_texts(scope))} FROM ({inner.text})", inner.params)
     try:
-        return _asked(store, sql, MOST_NUMBERED).select(scope.by).sort(scope.by)
+        return _asked(store, sql, MOST_NUMBERED).sort(scope.by)
     except RowLimitExceeded:
         return None
 
 
+def _texts(scope: Scope) -> list[str]:
+    return [f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name in scope.by]
+
+
 def _narrow(scope: Scope, names: pl.DataFrame | None, kept: Sequence[str], added: Sequence[str], inner: Sql) -> Sql:
     """The group's number (or its values, where it has none), `cell`, what is kept, and what is added up."""
-    group = [f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" for name in scope.by]
+    group = _texts(scope)
     source, bound = f"({inner.text})", list(inner.params)
     if names is not None:
         group = [f'CAST("group" AS {"USMALLINT" if names.height < 2**16 else "INTEGER"}) AS "group"']

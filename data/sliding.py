@@ -50,7 +50,9 @@ def held(windows: Windows, cells: Ints) -> Held:
 
 
 def _before(cells: Ints, moments: Ints) -> Ints:
-    """How many cells lie before each moment (both ascending)."""
+    """How many cells lie before each moment (both ascending); the fewer are looked for among the more."""
+    if len(moments) < len(cells):
+        return np.searchsorted(cells, moments)
     seen = np.bincount(np.searchsorted(moments, cells, side="right"), minlength=len(moments) + 1)
     before: Ints = np.cumsum(seen)[:-1]
     return before
