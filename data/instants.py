@@ -1,37 +1,64 @@
 """A metric at many instants, as a rule's condition would have seen it at each: the simulator's input.
 
 The value at an instant t is that of `answer` over the window that ends at t, half-open. All instants come from one
-read of the ledger: sums per cell (the widest of hour, quarter, five minutes or minute that no window's edge cuts),
-and sums over any window are differences of running sums. Edges within a minute are read from `requests`.
+read of the ledger, which what else is asked about the same requests shares: sums per cell (the widest of hour,
+quarter, five minutes or minute that no window's edge cuts), and sums over any window are differences of running sums.
+Edges within a minute are read from `requests`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
-from data import budget_metrics, sliding
+from data import budget_metrics, cells, sliding, wavelet
 from data.buckets import UTC_TIME
+from data.cells import Cells, Group
 from data.errors import QueryRejected
 from data.finish import latency_ms, measures_of, sum_metric
 from data.metrics import Kind, Metric, metric
 from data.periods import Grain, bucket_starts
-from data.pieces import Scope, Sql
+from data.pieces import Scope
 from data.question import Question, budgetary, check
-from data.reads import Reader, counts_sql, last_sql, sums_sql, values_sql
+from data.reads import Reader
 from data.sliding import Held, Windows
 
 _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NANO = 1_000_000_000
 _US_AN_HOUR = 3.6e9
-#: Minutes times groups may be many.
-_MAX_ROWS = 50_000_000
 _CELLS = (Grain.HOUR, Grain.QUARTER, Grain.FIVE_MINUTES, Grain.MINUTE)
 _CALENDAR = (Grain.DAY, Grain.WEEK, Grain.MONTH)
 _ONE = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A metric at start, start + step, … before `end`.
+
+    `window` is a length, or DAY, WEEK or MONTH for the calendar period of `tz` so far (at its very end: whole, so it
+    is never empty).
+    """
+
+    metric: str
+    window: timedelta | Grain
+    start: datetime
+    end: datetime
+    step: timedelta
+    by: tuple[str, ...] = ()
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tz: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One group's values (Float64, null over nothing) at the instants, counted from 0, whose window holds requests."""
+
+    group: Group
+    ticks: sliding.Ints
+    values: pl.Series
 
 
 def instants(
@@ -46,25 +73,59 @@ def instants(
     where: Mapping[str, tuple[str, ...]] | None = None,
     tz: str = "UTC",
 ) -> pl.DataFrame:
-    """Columns `time` (the instant, aware UTC), *by (text), `value` (Float64) at start, start + step, … before `end`.
+    """Columns `time` (the instant, aware UTC), *by (text), `value` (Float64) for what is `Asked`.
 
-    `window` is a length, or DAY, WEEK or MONTH for the calendar period of `tz` so far (at its very end: whole, so it
-    is never empty). As in `answer` only groups with requests in the window have a row; without `by` every instant has
-    one. The value is null over nothing. Instants on whole minutes are fast; others read every request.
+    As in `answer` only groups with requests in the window have a row; without `by` every instant has one. The value
+    is null over nothing. Instants on whole minutes are fast; others read every request.
     Raises as `answer` does, and QueryRejected for a step or a window that is not longer than nothing.
     """
-    times = _times(start, end, step)
-    windows = Windows(_starts(times, window, tz), times)
-    by, where = tuple(by), where or {}
-    if not len(windows):
-        check(Question((metric,), start, start + step, by, where=where, tz=tz))
-        return _frame(windows, by, [])
-    first, last = _EPOCH + int(windows.starts[0]) * _US, _EPOCH + int(windows.ends[-1]) * _US
-    question = Question((metric,), first, last, by, where=where, tz=tz)
-    check(question)
-    if budgetary(question):
-        return budget_metrics.series(store, metric, windows, by, where)
-    return _slide(store, metric, Scope(first, last, by, where=where), windows)
+    asked = Asked(metric, window, start, end, step, tuple(by), where or {}, tz)
+    (found,) = lines(store, [asked])
+    return _frame(asked, _times(start, end, step), found)
+
+
+def lines(store: Reader, asked: Sequence[Asked]) -> list[list[Line]]:
+    """What each comes to, by group, in the groups' order; without `by` there is one line always. Raises as `instants`.
+
+    What sums up the same requests in the same cells is read once.
+    """
+    found: list[list[Line]] = [[] for _ in asked]
+    shared: dict[Hashable, list[_Sliding]] = {}
+    for number, one in enumerate(asked):
+        windows = _windows(one)
+        question = _question(one, windows)
+        check(question)
+        if budgetary(question) and len(windows):
+            found[number] = _of_budgets(store, one, windows)
+        elif len(windows):
+            sliding_one = _Sliding(number, metric(one.metric), windows, _scope(question, windows))
+            shared.setdefault(sliding_one.read_with, []).append(sliding_one)
+    for together in (part for alike in shared.values() for part in _overlapping(alike)):
+        for number, line in _slide(store, together):
+            found[number].append(line)
+    return [of or ([] if one.by else [_nothing()]) for one, of in zip(asked, found, strict=True)]
+
+
+def _nothing() -> Line:
+    return Line((), np.empty(0, dtype=np.int64), pl.Series([], dtype=pl.Float64))
+
+
+def _windows(asked: Asked) -> Windows:
+    times = _times(asked.start, asked.end, asked.step)
+    return Windows(_starts(times, asked.window, asked.tz), times)
+
+
+def _question(asked: Asked, windows: Windows) -> Question:
+    """About all the time that the windows cover."""
+    start, end = asked.start, asked.start + asked.step
+    if len(windows):
+        start, end = _EPOCH + int(windows.starts[0]) * _US, _EPOCH + int(windows.ends[-1]) * _US
+    return Question((asked.metric,), start, end, asked.by, where=asked.where, tz=asked.tz)
+
+
+def _scope(question: Question, windows: Windows) -> Scope:
+    grain = _cell(windows)
+    return Scope(question.start, question.end, question.by, grain, "UTC", question.where, moments=grain is None)
 
 
 def _times(start: datetime, end: datetime, step: timedelta) -> sliding.Ints:
@@ -100,71 +161,93 @@ def _cell(windows: Windows) -> Grain | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cells:
-    """One group's rows of what was read, ordered by time, with the times in microseconds."""
+class _Way:
+    """How a kind of metric is read, with others of the kind or alone, and what a group's cells come to.
 
-    rows: pl.DataFrame
-    times: sliding.Ints
+    That is: values at the windows that hold any.
+    """
+
+    read: Callable[[Reader, Scope, Sequence[Metric]], Iterator[tuple[Group, Cells]]]
+    measure: Callable[[Cells, Windows, Metric], tuple[sliding.Ints, pl.Series]]
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """How a kind of metric is read, and what a group's cells come to: values at the windows that hold any."""
+class _Sliding:
+    """One of those asked, by its number."""
 
-    statement: Callable[[Scope, Metric], Sql]
-    measure: Callable[[_Cells, Windows, Metric], tuple[sliding.Ints, pl.Series]]
+    number: int
+    metric: Metric
+    windows: Windows
+    scope: Scope
 
-
-def _slide(store: Reader, name: str, scope: Scope, windows: Windows) -> pl.DataFrame:
-    m = metric(name)
-    grain = _cell(windows)
-    scope = Scope(scope.start, scope.end, scope.by, grain, "UTC", scope.where, moments=grain is None)
-    way = _WAYS[m.kind]
-    sql = way.statement(scope, m)
-    read = store.sql(sql.text, sql.params, max_rows=_MAX_ROWS).sort("time")
-    found = [(group, *way.measure(cells, windows, m)) for group, cells in _groups(read, scope.by)]
-    if scope.by:
-        return _frame(windows, scope.by, found)
-    which, values = found[0][1:] if found else (np.empty(0, np.int64), pl.Series([], dtype=pl.Float64))
-    every = pl.DataFrame(
-        {"time": _instants(windows.ends), "value": pl.Series([m.empty] * len(windows), dtype=pl.Float64)}
-    )
-    return every.with_columns(value=every["value"].scatter(which, values.cast(pl.Float64)))
+    @property
+    def read_with(self) -> Hashable:
+        """Equal for those that one read can serve."""
+        way, scope = _WAYS[self.metric.kind], self.scope
+        where = tuple(sorted((name, tuple(sorted(wanted))) for name, wanted in scope.where.items()))
+        return way.read, way.alone and self.metric.name, scope.by, scope.grain, scope.moments, where
 
 
-def _groups(read: pl.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[object, ...], _Cells]]:
-    parts = read.partition_by(by, as_dict=True, include_key=False) if by else {(): read}
-    for group, rows in sorted(parts.items(), key=lambda part: str(part[0])):
-        if len(rows):
-            yield group, _Cells(rows, rows["time"].dt.epoch("us").to_numpy())
+def _overlapping(alike: Sequence[_Sliding]) -> Iterator[list[_Sliding]]:
+    """Those whose times overlap, together: what lies between others is not read for them."""
+    part: list[_Sliding] = []
+    for one in sorted(alike, key=lambda one: one.scope.start):
+        if part and one.scope.start > max(before.scope.end for before in part):
+            yield part
+            part = []
+        part.append(one)
+    yield part
 
 
-def _frame(
-    windows: Windows, by: Sequence[str], found: Sequence[tuple[tuple[object, ...], sliding.Ints, pl.Series]]
-) -> pl.DataFrame:
-    schema: dict[str, pl.DataType] = {
-        "time": UTC_TIME,
-        **dict.fromkeys(by, pl.String()),
-        "value": pl.Float64(),
-    }
+def _slide(store: Reader, together: Sequence[_Sliding]) -> Iterator[tuple[int, Line]]:
+    """The lines of those read together, each with the number of the one whose it is."""
+    start, end = min(one.scope.start for one in together), max(one.scope.end for one in together)
+    first = together[0]
+    way = _WAYS[first.metric.kind]
+    scope = replace(first.scope, start=start, end=end)
+    for group, found in way.read(store, scope, [one.metric for one in together]):
+        for one in together:
+            ticks, values = way.measure(found, one.windows, one.metric)
+            if len(ticks) or not scope.by:
+                yield one.number, Line(group, ticks, values.cast(pl.Float64))
+
+
+def _frame(asked: Asked, times: sliding.Ints, found: Sequence[Line]) -> pl.DataFrame:
+    if not asked.by:
+        (line,) = found
+        empty = metric(asked.metric).empty
+        values = pl.Series("value", [empty] * len(times), dtype=pl.Float64).scatter(line.ticks, line.values)
+        return pl.DataFrame({"time": _instants(times), "value": values})
+    schema: dict[str, pl.DataType] = {"time": UTC_TIME, **dict.fromkeys(asked.by, pl.String()), "value": pl.Float64()}
     frames = [
-        pl.DataFrame({"time": _instants(windows.ends[which]), "value": values.cast(pl.Float64)})
-        .with_columns(pl.lit(value, dtype=pl.String).alias(name) for name, value in zip(by, group, strict=True))
+        pl.DataFrame({"time": _instants(times[line.ticks]), "value": line.values})
+        .with_columns(
+            pl.lit(value, dtype=pl.String).alias(name) for name, value in zip(asked.by, line.group, strict=True)
+        )
         .select(list(schema))
-        for group, which, values in found
+        for line in found
     ]
-    return pl.concat([pl.DataFrame(schema=schema), *frames]).sort("time", *by)
+    return pl.concat([pl.DataFrame(schema=schema), *frames]).sort("time", *asked.by)
 
 
 def _instants(times: sliding.Ints) -> pl.Series:
     return pl.Series("time", times).cast(UTC_TIME)
 
 
-def _sums(cells: _Cells, windows: Windows, m: Metric) -> tuple[sliding.Ints, pl.Series]:
-    holds = sliding.held(windows, cells.times)
+def _of_budgets(store: Reader, asked: Asked, windows: Windows) -> list[Line]:
+    found = budget_metrics.series(store, asked.metric, windows, asked.by, asked.where)
+    ticks = np.searchsorted(windows.ends, found["time"].dt.epoch("us").to_numpy())
+    placed = found.with_columns(pl.Series("tick", ticks))
+    parts = placed.partition_by(asked.by, as_dict=True, include_key=False) if asked.by else {(): placed}
+    return [Line(group, part["tick"].to_numpy(), part["value"]) for group, part in parts.items()]
+
+
+def _sums(found: Cells, windows: Windows, m: Metric) -> tuple[sliding.Ints, pl.Series]:
+    holds = sliding.held(windows, found.times)
     which = holds.filled
     some = holds.take(which)
-    columns = {name: _summed(cells.rows[name], some) for name in measures_of([m])}
+    columns = {name: _summed(found.rows[name], some) for name in measures_of([m])}
     hours = pl.Series("hours", (windows.ends[which] - windows.starts[which]) / _US_AN_HOUR)
     return which, pl.DataFrame({**columns, "hours": hours}).select(sum_metric(m, pl.col("hours"))).to_series()
 
@@ -178,47 +261,45 @@ def _summed(values: pl.Series, holds: Held) -> sliding.Ints | sliding.Floats:
     return sliding.sums(values.to_numpy(), holds)
 
 
-def _percentile(cells: _Cells, windows: Windows, m: Metric) -> tuple[sliding.Ints, pl.Series]:
-    times, where = np.unique(cells.times, return_inverse=True)
-    holds = sliding.held(windows, times)
+def _percentile(found: Cells, windows: Windows, m: Metric) -> tuple[sliding.Ints, pl.Series]:
+    holds = sliding.held(windows, found.times)
     which = holds.filled
     different, back = sliding.runs(holds.take(which))
-    buckets, counts = (cells.rows[name].to_numpy().astype(np.int64) for name in ("bucket", m.of[0]))
-    counted = sliding.Counts(where.astype(np.int64), buckets, counts)
-    found, known = sliding.percentile(counted, different, m.percent)
-    ms = pl.DataFrame({"bucket": found}).select(pl.when(pl.Series(known)).then(latency_ms(pl.col("bucket"))))
+    buckets, counts = (found.rows[name].to_numpy() for name in ("bucket", m.of[0]))
+    reached, known = wavelet.percentile(buckets, counts, different, m.percent)
+    ms = pl.DataFrame({"bucket": reached}).select(pl.when(pl.Series(known)).then(latency_ms(pl.col("bucket"))))
     return which, ms.to_series().gather(back)
 
 
-def _distinct(cells: _Cells, windows: Windows, _m: Metric) -> tuple[sliding.Ints, pl.Series]:
-    which = sliding.held(windows, np.unique(cells.times)).filled
-    known = cells.rows["value"] != ""
-    numbers = cells.rows["value"].filter(known).rank("dense").to_numpy().astype(np.int64)
-    counts = sliding.distinct(windows, cells.times[known.to_numpy()], numbers)
+def _distinct(found: Cells, windows: Windows, _m: Metric) -> tuple[sliding.Ints, pl.Series]:
+    which = sliding.held(windows, np.unique(found.times)).filled
+    known = found.rows["value"] != ""
+    numbers = found.rows["value"].filter(known).rank("dense").to_numpy().astype(np.int64)
+    counts = sliding.distinct(windows, found.times[known.to_numpy()], numbers)
     return which, pl.Series(counts[which])
 
 
-def _age(cells: _Cells, windows: Windows, _m: Metric) -> tuple[sliding.Ints, pl.Series]:
-    holds = sliding.held(windows, cells.times)
+def _age(found: Cells, windows: Windows, _m: Metric) -> tuple[sliding.Ints, pl.Series]:
+    holds = sliding.held(windows, found.times)
     which = holds.filled
-    last = cells.rows["last"].dt.epoch("us").to_numpy()
+    last = found.rows["last"].dt.epoch("us").to_numpy()
     return which, pl.Series((windows.ends[which] - last[holds.last[which] - 1]) / 1e6)
 
 
-def _read_sums(scope: Scope, m: Metric) -> Sql:
-    return sums_sql(scope, measures_of([m]))
+def _read_sums(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
+    return cells.sums(store, scope, measures_of(metrics))
 
 
-def _read_counts(scope: Scope, m: Metric) -> Sql:
-    return counts_sql(scope, m.of)
+def _read_counts(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
+    return cells.counts(store, scope, [m.of[0] for m in metrics])
 
 
-def _read_values(scope: Scope, m: Metric) -> Sql:
-    return values_sql(scope, m.of[0])
+def _read_values(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
+    return cells.values(store, scope, metrics[0].of[0])
 
 
-def _read_last(scope: Scope, _m: Metric) -> Sql:
-    return last_sql(scope)
+def _read_last(store: Reader, scope: Scope, _metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
+    return cells.last(store, scope)
 
 
 _SUMMED = _Way(_read_sums, _sums)
@@ -227,6 +308,6 @@ _WAYS: dict[Kind, _Way] = {
     Kind.RATIO: _SUMMED,
     Kind.RATE: _SUMMED,
     Kind.QUANTILE: _Way(_read_counts, _percentile),
-    Kind.DISTINCT: _Way(_read_values, _distinct),
+    Kind.DISTINCT: _Way(_read_values, _distinct, alone=True),
     Kind.AGE: _Way(_read_last, _age),
 }

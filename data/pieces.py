@@ -111,25 +111,34 @@ def _fitting(offset: Offset, width: timedelta) -> timedelta:
     return _SECOND
 
 
-def usage(scope: Scope, measures: Sequence[str]) -> Iterator[Sql]:
-    """One SELECT a piece: [time], the dimensions, the measures summed. Rows of one bucket may be several."""
+def usage(scope: Scope, measures: Sequence[str], *, raw: bool = False) -> Iterator[Sql]:
+    """One SELECT a piece: [time], the dimensions, the measures summed. Rows of one bucket may be several.
+
+    `raw`: the rollups' rows as they are, for whoever adds them up.
+    """
     for piece in cut(scope.start, scope.end, scope.finest):
         rows = piece.level is Level.ROWS
+        if raw and not rows:
+            yield _rows([*_kept(scope, piece), *measures], f"usage_{piece.level}", scope, piece)
+            continue
         kept = [*_kept(scope, piece), *(_measure(name, rows=rows) for name in measures)]
         yield _select(kept, "requests" if rows else f"usage_{piece.level}", scope, piece)
 
 
-def latency(scope: Scope, counted: Sequence[str]) -> Iterator[Sql]:
+def latency(scope: Scope, counted: Sequence[str], *, raw: bool = False) -> Iterator[Sql]:
     """One SELECT or two a piece: [time], the dimensions, bucket, and what is `counted`: durations, ttfts or both.
 
     Rows of one bucket may be several. Every request has a row, also where only `ttfts` are counted: a group whose
-    requests have no first token is a group all the same.
+    requests have no first token is a group all the same. `raw`: the rollups' rows as they are.
     """
+    # every request has a duration: where these alone are counted, rows without one add nothing
+    needed = ["durations > 0"] if list(counted) == ["durations"] else []
     for piece in cut(scope.start, scope.end, scope.finest):
         kept = _kept(scope, piece)
         if piece.level is not Level.ROWS:
-            sums = [f"sum({name}) AS {name}" for name in counted]
-            yield _select([*kept, "bucket", *sums], f"latency_{piece.level}", scope, piece)
+            sums = counted if raw else [f"sum({name}) AS {name}" for name in counted]
+            select = _rows if raw else _select
+            yield select([*kept, "bucket", *sums], f"latency_{piece.level}", scope, piece, needed)
             continue
         for measured, own in _LATENCIES.items():
             if own == "durations" or own in counted:
@@ -184,17 +193,24 @@ def _kept(scope: Scope, piece: Piece) -> list[str]:
         return [f'{ended} AS "time"', *kept]
     if scope.grain is None:
         return kept
+    if scope.grain.value == piece.level.value:
+        return ['"time"', *kept]  # the rollup's rows are such buckets
     return [f'{bucket_sql(ended, scope.grain, scope.tz, scope.start, scope.end)} AS "time"', *kept]
 
 
 def _select(kept: Sequence[str], table: str, scope: Scope, piece: Piece, extra: Sequence[str] = ()) -> Sql:
+    rows = _rows(kept, table, scope, piece, extra)
+    return Sql(f"{rows.text} GROUP BY ALL", rows.params)
+
+
+def _rows(kept: Sequence[str], table: str, scope: Scope, piece: Piece, extra: Sequence[str] = ()) -> Sql:
     ended = "ended_at" if piece.level is Level.ROWS else '"time"'
     conditions = [f"{ended} >= ?", f"{ended} < ?"]
     bound: list[object] = [naive_utc(piece.start), naive_utc(piece.end)]
     among = [condition(name, wanted) for name, wanted in scope.where.items()]
     where = " AND ".join([*conditions, *(part.text for part in among), *extra])
     bound += [value for part in among for value in part.params]
-    return Sql(f"SELECT {', '.join(kept)} FROM {table} WHERE {where} GROUP BY ALL", bound)
+    return Sql(f"SELECT {', '.join(kept)} FROM {table} WHERE {where}", bound)
 
 
 def condition(name: str, wanted: Sequence[str]) -> Sql:

@@ -73,13 +73,13 @@ def counts_sql(scope: Scope, counted: Iterable[str]) -> Sql:
 def _added_up(scope: Scope, keys: Sequence[str], names: Sequence[str], parts: Sequence[Sql]) -> Sql:
     """The parts' rows with the sums of `names`; a single part is added up already."""
     alone = len(parts) == 1
-    sums = [f"{_typed(name, name if alone else f'sum({name})')} AS {name}" for name in names]
+    sums = [f"{typed(name, name if alone else f'sum({name})')} AS {name}" for name in names]
     inner = union(parts)
     group = "" if alone else " GROUP BY ALL"
     return Sql(f"SELECT {', '.join([*_keys(scope), *keys, *sums])} FROM ({inner.text}){group}", inner.params)
 
 
-def _typed(name: str, total: str) -> str:
+def typed(name: str, total: str) -> str:
     """A sum in its type, 0 over nothing; DuckDB's sums of integers are wider than they need to be."""
     if name == "cost_usd":
         return f"CAST(coalesce({total}, 0) AS DECIMAL(38, 9))"

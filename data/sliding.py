@@ -4,7 +4,6 @@ A cell is a stretch of time with its sums; `cells` are their starts, ascending. 
 ascending, with every edge between two cells. All times are UTC microseconds.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +50,9 @@ def held(windows: Windows, cells: Ints) -> Held:
 
 
 def _before(cells: Ints, moments: Ints) -> Ints:
-    """How many cells lie before each moment (both ascending)."""
+    """How many cells lie before each moment (both ascending); the fewer are looked for among the more."""
+    if len(moments) < len(cells):
+        return np.searchsorted(cells, moments)
     seen = np.bincount(np.searchsorted(moments, cells, side="right"), minlength=len(moments) + 1)
     before: Ints = np.cumsum(seen)[:-1]
     return before
@@ -73,44 +74,6 @@ def float_sums(values: Floats, holds: Held) -> Floats:
 
 def _running(values: Ints) -> Ints:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(values)])
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many requests (`counts`) fell into which latency bucket in which cell (its number), one entry each."""
-
-    cells: Ints
-    buckets: Ints
-    counts: Ints
-
-    def by_bucket(self) -> Iterator[tuple[int, Ints, Ints]]:
-        """Per bucket, smallest first: its cells, ascending, and their counts."""
-        order = np.lexsort((self.cells, self.buckets))
-        used, first = np.unique(self.buckets[order], return_index=True)
-        cells, counts = (np.split(part[order], first[1:]) for part in (self.cells, self.counts))
-        yield from zip(used.tolist(), cells, counts, strict=True)
-
-
-def percentile(counted: Counts, holds: Held, percent: int) -> tuple[Ints, Flags]:
-    """The bucket that holds each window's percentile, by nearest rank, and whether it has one."""
-    total = np.zeros(len(holds.last), dtype=np.int64)
-    found, so_far = total.copy(), total.copy()
-    lines = [(bucket, _within(cells, counts, holds)) for bucket, cells, counts in counted.by_bucket()]
-    for _, line in lines:
-        total += line
-    pending = total > 0
-    for bucket, line in lines:
-        so_far += line
-        here = pending & (so_far * 100 >= total * percent)
-        found[here] = bucket
-        pending &= ~here
-    return found, total > 0
-
-
-def _within(cells: Ints, counts: Ints, holds: Held) -> Ints:
-    """The sum of counts that stand at some cells alone, in each window."""
-    running = _running(counts)
-    return running[np.searchsorted(cells, holds.last)] - running[np.searchsorted(cells, holds.first)]
 
 
 def distinct(windows: Windows, cells: Ints, values: Ints) -> Ints:

@@ -1,10 +1,10 @@
 """What a rule's conditions would have measured at every instant of a stretch of time: the simulator's input."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain, combinations
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ _FEW = 4
 
 
 class Series(Protocol):
-    """Where history comes from: the value of a metric at many instants.
+    """Where history comes from, one metric after the other: its value at many instants.
 
     Returns columns `time` (aware UTC, `start`, `start + step`, … before `end`), one a name in `by`, and `value`, over
     the window that ends at `time`. Rows without requests may be left out.
@@ -89,6 +89,24 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A series that a rule's conditions look at, `shift` before the evaluations; `where` names the requests."""
+
+    metric: str
+    window: Window
+    where: tuple[tuple[str, tuple[str, ...]], ...]
+    shift: timedelta
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where history comes from, for all that a rule wants at once."""
+
+    def points(self, rule: Rule, wanted: Sequence[Wanted], grid: Grid) -> Sequence[Mapping[Group, Points]]:
+        """Each one's series by group. Ticks without requests may be left out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dense:
     """One series of one group at every tick: whether there was a row, and the value (NaN: none)."""
 
@@ -116,21 +134,21 @@ class History:
         return int(present.max())
 
 
-def load(rule: Rule, series: Series, grid: Grid) -> History:
+def load(rule: Rule, source: Source | Series, grid: Grid) -> History:
     """Ask for all that is needed to replay the rule over the grid; what two conditions share is asked once.
 
     A rule with other thresholds, timers or policies can be replayed over the same history.
     """
-    asked: dict[Hashable, Mapping[Group, Points]] = {}
+    needed = [[_wanted(rule, condition, shift) for shift in shifts(rule, condition)] for condition in rule.conditions]
+    different = list(dict.fromkeys(chain.from_iterable(needed)))
+    asked = source if isinstance(source, Source) else _Asking(source)
+    found = dict(zip(different, asked.points(rule, different, grid), strict=True))
+    return History(grid, tuple(tuple(found[wanted] for wanted in part) for part in needed))
 
-    def points(condition: Condition, shift: timedelta) -> Mapping[Group, Points]:
-        scoped = tuple((name, tuple(wanted)) for name, wanted in scope(rule, condition).items())
-        same = condition.metric, condition.window, scoped, shift
-        if same not in asked:
-            asked[same] = _points(rule, condition, series, grid, shift)
-        return asked[same]
 
-    return History(grid, tuple(tuple(points(c, shift) for shift in shifts(rule, c)) for c in rule.conditions))
+def _wanted(rule: Rule, condition: Condition, shift: timedelta) -> Wanted:
+    where = tuple((name, tuple(among)) for name, among in scope(rule, condition).items())
+    return Wanted(condition.metric, condition.window, where, shift)
 
 
 def dense(condition: Condition, points: Points | None, length: int) -> Dense:
@@ -196,20 +214,30 @@ def _truth(code: int, *, held: bool) -> Truth:
     return Truth.TRUE if code == 3 or (held and code == 2) else Truth.FALSE
 
 
-def _points(rule: Rule, condition: Condition, series: Series, grid: Grid, shift: timedelta) -> dict[Group, Points]:
-    frame = series(
-        metric=condition.metric,
-        window=condition.window,
-        by=rule.group_by,
-        where=scope(rule, condition),
-        start=grid.start - shift,
-        end=grid.end - shift,
-        step=grid.step,
-        tz=rule.tz,
-    )
-    placed = _placed(frame, grid, shift)
-    parts = placed.partition_by(*rule.group_by, as_dict=True) if rule.group_by else {(): placed}
-    return {tuple(written_value(v) for v in group): _read(part) for group, part in parts.items()}
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A `Series` as a `Source`."""
+
+    series: Series
+
+    def points(self, rule: Rule, wanted: Sequence[Wanted], grid: Grid) -> list[Mapping[Group, Points]]:
+        """Each one's series by group."""
+        return [self._points(rule, one, grid) for one in wanted]
+
+    def _points(self, rule: Rule, wanted: Wanted, grid: Grid) -> dict[Group, Points]:
+        frame = self.series(
+            metric=wanted.metric,
+            window=wanted.window,
+            by=rule.group_by,
+            where=dict(wanted.where),
+            start=grid.start - wanted.shift,
+            end=grid.end - wanted.shift,
+            step=grid.step,
+            tz=rule.tz,
+        )
+        placed = _placed(frame, grid, wanted.shift)
+        parts = placed.partition_by(*rule.group_by, as_dict=True) if rule.group_by else {(): placed}
+        return {tuple(written_value(v) for v in group): _read(part) for group, part in parts.items()}
 
 
 def _placed(frame: pl.DataFrame, grid: Grid, shift: timedelta) -> pl.DataFrame:

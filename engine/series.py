@@ -1,13 +1,15 @@
 """The ledger as the simulator's source of history."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
-import polars as pl
-
-from data.instants import instants
+from data.instants import Asked, Line, lines
 from data.query import Grain, Reader
-from engine.history import Series
+from engine.condition import written_value
+from engine.evaluate import Group
+from engine.history import Grid, Points, Source, Wanted
+from engine.rule import Rule
 from engine.window import Period, Rolling, Window
 
 _GRAINS: Mapping[Period, Grain] = {
@@ -17,30 +19,37 @@ _GRAINS: Mapping[Period, Grain] = {
 }
 
 
-def stored(store: Reader) -> Series:
+def stored(store: Reader) -> Source:
     """History as the ledger has it; asking raises the store's errors."""
+    return _Stored(store)
 
-    def series(
-        *,
-        metric: str,
-        window: Window,
-        by: tuple[str, ...],
-        where: Mapping[str, tuple[str, ...]],
-        start: datetime,
-        end: datetime,
-        step: timedelta,
-        tz: str,
-    ) -> pl.DataFrame:
-        return instants(
-            store,
-            metric=metric,
-            window=window.length if isinstance(window, Rolling) else _GRAINS[window.period],
-            start=start,
-            end=end,
-            step=step,
-            by=by,
-            where=where,
-            tz=tz,
-        )
 
-    return series
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    store: Reader
+
+    def points(self, rule: Rule, wanted: Sequence[Wanted], grid: Grid) -> list[Mapping[Group, Points]]:
+        """Each one's series by group; conditions about the same requests share what is read."""
+        found = lines(self.store, [_asked(rule, one, grid) for one in wanted])
+        return [{tuple(map(written_value, line.group)): _points(line) for line in of} for of in found]
+
+
+def _asked(rule: Rule, wanted: Wanted, grid: Grid) -> Asked:
+    return Asked(
+        metric=wanted.metric,
+        window=_window(wanted.window),
+        start=grid.start - wanted.shift,
+        end=grid.end - wanted.shift,
+        step=grid.step,
+        by=rule.group_by,
+        where=dict(wanted.where),
+        tz=rule.tz,
+    )
+
+
+def _window(window: Window) -> timedelta | Grain:
+    return window.length if isinstance(window, Rolling) else _GRAINS[window.period]
+
+
+def _points(line: Line) -> Points:
+    return Points(line.ticks, line.values.fill_null(float("nan")).to_numpy())

@@ -6,6 +6,7 @@ evaluation changed something, or a timer is due. In between, evaluating again wo
 Nothing is saved and nothing is sent.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,19 @@ import numpy as np
 import polars as pl
 
 from engine.evaluate import Group, labels_of, levelled, number, truth_of
-from engine.history import Flags, Grid, History, Numbers, Series, Ticks, codes, compared_all, composed, dense, load
+from engine.history import (
+    Flags,
+    Grid,
+    History,
+    Numbers,
+    Series,
+    Source,
+    codes,
+    compared_all,
+    composed,
+    dense,
+    load,
+)
 from engine.levels import LEVEL
 from engine.rule import Rule
 from engine.simulated_notices import Incident, Notice, incidents, notices
@@ -78,13 +91,13 @@ class Simulation:
 
 
 def simulate(
-    rule: Rule, series: Series, start: datetime, end: datetime, step_by: timedelta | None = None
+    rule: Rule, source: Source | Series, start: datetime, end: datetime, step_by: timedelta | None = None
 ) -> Simulation:
     """Replay the rule over [start, end) at the instants the worker evaluates it, or every `step_by`.
 
-    `series` is `engine.series.stored(store)` for the ledger; its errors pass through.
+    `source` is `engine.series.stored(store)` for the ledger; its errors pass through.
     """
-    return replay(rule, load(rule, series, Grid.full(start, end, step_by or rule.every)))
+    return replay(rule, load(rule, source, Grid.full(start, end, step_by or rule.every)))
 
 
 def replay(rule: Rule, history: History) -> Simulation:
@@ -136,7 +149,7 @@ class _Track:
     present: Flags
     measured: tuple[tuple[Numbers, ...], ...]
     values: tuple[Numbers, ...]
-    changes: Ticks
+    changes: list[int]
 
 
 def _track(rule: Rule, history: History, group: Group, labels: Mapping[str, str]) -> _Track:
@@ -151,13 +164,14 @@ def _track(rule: Rule, history: History, group: Group, labels: Mapping[str, str]
     return _Track(labels, seen, measured, values, _changes(rule, seen, values))
 
 
-def _changes(rule: Rule, seen: Flags, values: Sequence[Numbers]) -> Ticks:
+def _changes(rule: Rule, seen: Flags, values: Sequence[Numbers]) -> list[int]:
     """Ticks that say something else than the one before, and a group's last before it vanishes: its value is shown."""
     said = [codes(c, v) for c, v in zip(rule.conditions, values, strict=True)]
     meant = composed(rule, said)
     changed = (seen[1:] != seen[:-1]) | (meant[1:] != meant[:-1])
     last = np.flatnonzero(seen[:-1] & ~seen[1:])
-    return np.union1d(np.flatnonzero(changed) + 1, last)
+    ticks: list[int] = np.union1d(np.flatnonzero(changed) + 1, last).tolist()
+    return ticks
 
 
 def _walk(rule: Rule, grid: Grid, track: _Track) -> list[Transition]:
@@ -191,8 +205,8 @@ def _control(instance: Instance | None) -> tuple[object, ...] | None:
 
 
 def _next_tick(rule: Rule, grid: Grid, track: _Track, tick: int, instance: Instance | None) -> int:
-    position = int(np.searchsorted(track.changes, tick, side="right"))
-    change = int(track.changes[position]) if position < len(track.changes) else len(grid)
+    position = bisect_right(track.changes, tick)
+    change = track.changes[position] if position < len(track.changes) else len(grid)
     due = _due(rule, instance)
     return min(change, grid.tick(due)) if due is not None and due > grid.at(tick) else change
 

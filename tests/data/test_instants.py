@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.errors import QueryRejected, UnknownMetric
-from data.instants import instants
+from data.instants import Asked, instants, lines
 from data.metrics import METRICS
 from data.periods import bucket_start
 from data.query import Grain, Question, answer
@@ -105,16 +105,64 @@ def test_no_instants_is_an_empty_frame(loaded):
     assert frame.schema == {"time": pl.Datetime("us", "UTC"), "model": pl.String, "value": pl.Float64}
 
 
+class Counting:
+    """A store that notes what is asked."""
+
+    def __init__(self, store):
+        self.store, self.asked = store, []
+
+    def sql(self, text, params=(), *, max_rows):
+        self.asked.append(text)
+        return self.store.sql(text, params, max_rows=max_rows)
+
+
 def test_one_read_serves_all_instants(loaded):
-    class Counting:
-        reads = 0
+    counting = Counting(loaded)
 
-        def sql(self, text, params=(), *, max_rows):
-            Counting.reads += 1
-            return loaded.sql(text, params, max_rows=max_rows)
+    instants(counting, metric="latency_p95", window=HOUR, start=FIRST, end=LAST, step=MINUTE)
 
-    instants(Counting(), metric="latency_p95", window=HOUR, start=FIRST, end=LAST, step=MINUTE, by=("model",))
-    assert Counting.reads == 1
+    assert len(counting.asked) == 1
+
+
+def asked(metric, window, *, back=timedelta(), **more):
+    start, end = FIRST + 2 * HOUR - back, FIRST + 6 * HOUR - back
+    return Asked(metric, window, start, end, MINUTE, **{"by": ("model",), **more})
+
+
+def test_what_sums_up_the_same_requests_is_read_once(loaded):
+    wanted = [
+        asked("cost", DAY),
+        asked("error_rate", 5 * MINUTE),
+        asked("error_rate", 5 * MINUTE, back=HOUR),
+        asked("latency_p95", 5 * MINUTE),
+        asked("latency_p50", HOUR),
+        asked("ttft_p95", 90 * MINUTE),
+        asked("cost", HOUR, where={"key": ("key-1",)}),
+        asked("requests", HOUR, back=-3 * DAY),
+    ]
+    counting = Counting(loaded)
+
+    together = lines(counting, wanted)
+
+    # sums, percentiles, others' requests, another time: each with the names of its groups
+    assert len(counting.asked) == 2 * 4
+    alone = [lines(loaded, [one])[0] for one in wanted]
+    assert written(together) == written(alone)
+    assert all(together)
+
+
+def written(found):
+    return [[(line.group, line.ticks.tolist(), line.values.to_list()) for line in of] for of in found]
+
+
+@pytest.mark.parametrize("limit", ["MOST_RAW", "MOST_NUMBERED"])
+def test_many_rows_and_many_groups_come_to_the_same(loaded, monkeypatch, limit):
+    wanted = [asked("latency_p95", HOUR), asked("cost", HOUR)]
+    usual = written(lines(loaded, wanted))
+
+    monkeypatch.setattr(f"data.cells.{limit}", 1)
+
+    assert written(lines(loaded, wanted)) == usual
 
 
 @pytest.mark.parametrize(
