@@ -7,7 +7,7 @@ import pytest
 from data.queries import notifications
 from data.store import Statement
 from engine import channel_store, incidents, notice, outbox
-from engine.aftermath import consequences
+from engine.aftermath import consequences, stand_ins
 from engine.audit import new_id
 from engine.bundle import LISTED, NAMED, carried
 from engine.channels.bodies import Body, render
@@ -152,8 +152,9 @@ def test_many_pending_notifications_are_looked_through_quickly(store):
     )
     store.transact([Statement(text, (NOON.replace(tzinfo=None), NOON.replace(tzinfo=None)))])
     found = notifications.due(store, NOON + timedelta(seconds=1))
-    assert len(found) == 3 * 8
-    assert {row.alert_id for row in found if row.channel == "c0"} <= {f"a{n}" for n in range(50)}
+    # of each incident the first
+    assert {row.alert_id for row in found if row.channel == "c0"} == {f"a{n}" for n in range(50)}
+    assert len(found) == 3 * 50
 
 
 async def test_a_fallback_that_keeps_one_thing_an_incident_gets_each_group_and_each_end(store, home):
@@ -167,7 +168,7 @@ async def test_a_fallback_that_keeps_one_thing_an_incident_gets_each_group_and_e
     row = notifications.by_id(store, bundle)
     failure = DeliveryError("answered 400", permanent=True)
 
-    store.transact(consequences(store, row, outbox.verdict(row, 1, failure, NOON, 0.5), failure, NOON))
+    store.transact(consequences(store, row, outbox.verdict(row, 1, failure, NOON, 0.5), failure, NOON, {}))
 
     told = "SELECT reason, alert_id FROM notifications WHERE channel = 'pager' ORDER BY id"
     alerts = [alert for (alert,) in rows(store, "alerts", "id")]
@@ -176,5 +177,6 @@ async def test_a_fallback_that_keeps_one_thing_an_incident_gets_each_group_and_e
     incidents.resolve(store, alerts, by="ada", at=NOON + SECOND)
     ((bundle,),) = store.sql("SELECT id FROM notifications WHERE status = 'pending'").rows()
     row = notifications.by_id(store, bundle)
-    store.transact(consequences(store, row, outbox.verdict(row, 1, None, NOON, 0.5), None, NOON))
+    ended = outbox.verdict(row, 1, None, NOON, 0.5)
+    store.transact(consequences(store, row, ended, None, NOON, stand_ins(store, [row])))
     assert sorted(alert for _, alert in store.sql(told).rows()[3:]) == sorted(alerts)
