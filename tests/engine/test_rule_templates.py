@@ -77,7 +77,7 @@ def test_parameters_are_put_where_they_belong():
     ("name", "values", "path", "message"),
     [
         ("daily-spend", {}, "amount", "must be set: US dollars a day"),
-        ("daily-spend", {"amont": 3, "amount": 3}, "amont", "there are amount, warn, tz, name, channels"),
+        ("daily-spend", {"amont": 3, "amount": 3}, "amont", "there are amount, tz, warn, name, channels"),
         ("daily-spend", {"amount": "much"}, "when.value", "must be a number"),
         ("cache-hit-drop", {"points": "much"}, "points", "must be a number"),
         ("traffic-silence", {"tz": "Berlin"}, "active.tz", "there is no time zone"),
