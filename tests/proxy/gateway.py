@@ -11,6 +11,7 @@ import aiohttp
 import pyarrow as pa
 
 from data.config import Config, ProviderConfig, ProxyConfig
+from data.encoded_records import decoded_table
 from data.errors import StoreUnavailable
 from data.model import LedgerRecord, Protocol
 from proxy.program import Proxy, running
@@ -135,7 +136,7 @@ class TakingStore(NoStore):
         return self
 
     def put(self, rows: pa.Table, *, spool_id: str, first: int, last: int) -> int:  # noqa: ARG002
-        self.taken += rows.to_pylist()
+        self.taken += decoded_table(rows).to_pylist()
         return last
 
     def ping(self) -> object:
