@@ -75,8 +75,3 @@ def outcome(notification_id: str, channel: str, attempt: AttemptRow | None) -> T
         provider_id=attempt.provider_id,
         duration_ms=attempt.duration_ms or 0.0,
     )
-
-
-def send_now(store: Store, box: SecretBox, channel_id: str, notice: Notice) -> Trial:
-    """`send`, for callers without an event loop of their own (the app's pages)."""
-    return asyncio.run(send(store, box, Hub(), channel_id, notice))
