@@ -1,6 +1,7 @@
 """One hour of production traffic through the running programs, whole and with programs killed midway."""
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -90,7 +91,7 @@ def test_killing_the_store_midway_loses_and_doubles_nothing(make_stack, trace, m
 
 def test_after_killing_the_proxy_midway_every_call_is_accounted_for(make_stack, trace):
     stack = make_stack()
-    replay = replaying(stack, trace, "--retries", "8")
+    replay = replaying(stack, trace, "--retries", "60")
     until(lambda: ledger_rows(stack) > 3_000, limit_s=120, what="a part of the calls in the ledger")
     stack.kill("proxy")
     replay.process.wait(300)
@@ -107,7 +108,10 @@ def test_after_killing_the_proxy_midway_every_call_is_accounted_for(make_stack, 
     provider = stack.get("/simulated/totals", base=stack.provider).json()
     assert answered.height <= provider["requests"] <= rows.height
     missing = CALLS - answered.height
-    assert 0 < by_outcome["interrupted"] + by_outcome["disconnected"] <= missing <= 64
+    said = "\n".join(replay.lines)
+    failed = int(re.search(r"([\d,]+) failed", said)[1].replace(",", ""))
+    # in flight at the kill: 64; as many may yet be sent on a connection whose end the client has not seen
+    assert 0 < by_outcome["interrupted"] + by_outcome["disconnected"] <= missing <= failed <= 2 * 64, said
     assert sums(stack, requests) == sums(stack, usage_minute) == sums(stack, usage_hour)
 
 
