@@ -14,7 +14,7 @@ from data.connection import Connection
 from data.errors import ConfigError
 from data.lean import without_pandas
 from data.settings import load
-from proxy.errors import ProxyError
+from proxy.errors import ProxyError, TelemetryUnavailable
 from proxy.logs import configure, set_level
 from proxy.program import Proxy, running
 
@@ -46,10 +46,12 @@ async def serve(config: Config, shared: socket.socket | None = None) -> None:
 def _reload(proxy: Proxy) -> None:
     """Read the configuration again; with faults in it the old one stays."""
     try:
-        kept = proxy.reload(load())
-    except ConfigError as error:
+        config = load()
+        kept = proxy.reload(config)
+    except (ConfigError, TelemetryUnavailable) as error:
         _log.error("the configuration has faults and stays as it was: %s", error)
         return
+    set_level(config.proxy.log_level)
     note = f"; these take a new start: {', '.join(kept)}" if kept else ""
     _log.warning("the configuration was read again%s", note)
 

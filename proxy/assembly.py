@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from typing import Protocol as Shape
 
 import aiohttp
@@ -46,7 +45,6 @@ from proxy.live import Live
 from proxy.live_socket import LiveSocket
 from proxy.metrics import Metrics
 from proxy.monitor import Monitor, Sources, program_version
-from proxy.otlp_push import OtlpPush
 from proxy.provider_client import ProviderClient
 from proxy.provider_health import Circuits
 from proxy.readings import BudgetUse, Readings
@@ -54,6 +52,7 @@ from proxy.seen_results import SeenResults
 from proxy.server import Parts
 from proxy.spool import Spool
 from proxy.standing import Standing
+from proxy.telemetry import Telemetry
 from proxy.worker_api import WorkerApi
 from proxy.worker_socket import WorkerSocket
 
@@ -82,7 +81,7 @@ class Works:
 
 
 def assembled(works: Works) -> Parts:
-    """Return what answers requests."""
+    """Return what answers requests. Raises TelemetryUnavailable."""
     config, spool, live, tabs = works.standing.config, works.spool, works.live, Tabs()
     breaker, listening = Breaker(config.breaker), LiveSocket(live)
     live.watch_circuits(lambda: _circuits(breaker))
@@ -90,18 +89,19 @@ def assembled(works: Works) -> Parts:
         _readings(works, listening),
         lambda name: genai.provider_name(name, _base_url(forwarder.standing.config, name)),
     )
-    access_log = _access_log(works)
+    access_log = AccessLog(sys.stderr)
+    works.tasks.start(access_log.run(), name="access log")
 
     def refused(endpoint: str, status: int, code: str) -> None:
         metrics.refused(code)
-        if access_log is not None:
+        if forwarder.standing.config.proxy.access_log:
             access_log.refused(endpoint, status, code)
 
     def closed(record: LedgerRecord) -> None:
         live.ended(record, time.time())
         metrics.count(record)
         tabs.closed(record)
-        if access_log is not None:
+        if forwarder.standing.config.proxy.access_log:
             access_log.ended(record)
 
     def answered(start: RequestStart, headers: Mapping[str, str]) -> None:
@@ -125,7 +125,9 @@ def assembled(works: Works) -> Parts:
         closing=asyncio.Event(),
     )
     forwarder = Forwarder(means, works.standing)
-    sources = Sources(lambda: _condition(works, forwarder), spool.backlog, _telemetry(works, metrics))
+    telemetry = Telemetry(works.tasks, metrics.genai, program_version())
+    telemetry.follow(config.otlp)
+    sources = Sources(lambda: _condition(works, forwarder), spool.backlog, telemetry.status)
     monitor = Monitor(config, live, metrics, sources)
     worker = WorkerApi(works.session, config.worker)
     crosstalk = _crosstalk(works, tabs, forwarder)
@@ -137,7 +139,15 @@ def assembled(works: Works) -> Parts:
         *crosstalk_routes(talks, followers),
     )
     sockets = WorkerSocket(works.session, worker)
-    return Parts(forwarder, monitor, listening, worker, sockets, refused, crosstalk, followers, api)
+
+    def follow(standing: Standing) -> None:
+        config = standing.config
+        telemetry.follow(config.otlp)
+        forwarder.standing, monitor.config, breaker.config = standing, config, config.breaker
+        works.gate.config, works.budgets.settings = config.keys, config.budgets
+        worker.move(config.worker)
+
+    return Parts(forwarder, monitor, listening, worker, sockets, refused, crosstalk, followers, follow, api)
 
 
 def _crosstalk(works: Works, tabs: Tabs, forwarder: Forwarder) -> Crosstalk:
@@ -179,24 +189,6 @@ def _budgets_used(budgets: Budgets) -> list[BudgetUse]:
 def _base_url(config: Config, provider: str) -> str:
     found = config.providers.get(provider)
     return "" if found is None else found.base_url
-
-
-def _access_log(works: Works) -> AccessLog | None:
-    if not works.standing.config.proxy.access_log:
-        return None
-    log = AccessLog(sys.stderr)
-    works.tasks.start(log.run(), name="access log")
-    return log
-
-
-def _telemetry(works: Works, metrics: Metrics) -> Callable[[], Mapping[str, Any]]:
-    """Begin to push metrics where that is configured; return how it goes. Raises TelemetryUnavailable."""
-    config = works.standing.config
-    if not config.otlp.endpoint:
-        return dict
-    push = OtlpPush(config.otlp, metrics.genai, program_version())
-    works.tasks.start(push.run(), name="telemetry")
-    return push.status
 
 
 def _circuits(breaker: Breaker) -> Circuits:

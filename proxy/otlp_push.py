@@ -21,9 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 class OtlpPush:
-    """Pushes `histograms`. `status` says how it goes."""
+    """Pushes `histograms`, which count since `since_ns`. `status` says how it goes."""
 
-    def __init__(self, config: OtlpConfig, histograms: Iterable[Series[Tally]], version: str) -> None:
+    def __init__(self, config: OtlpConfig, histograms: Iterable[Series[Tally]], version: str, since_ns: int) -> None:
         """Raise TelemetryUnavailable where the package that it needs is not installed."""
         if find_spec("opentelemetry") is None or find_spec("opentelemetry.proto") is None:
             raise TelemetryUnavailable(
@@ -34,7 +34,7 @@ class OtlpPush:
         self._interval_s = config.interval_s
         self._histograms = tuple(histograms)
         self._resource = {"service.name": "claude-proxy", "service.version": version}
-        self._since_ns = time.time_ns()
+        self._since_ns = since_ns
         self._pushed_at: float | None = None
         self._trouble = ""
 

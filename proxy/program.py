@@ -70,16 +70,15 @@ class Proxy:
     budgets: Budgets
 
     def reload(self, config: Config) -> list[str]:
-        """Serve new calls by `config`; those in flight end by the old one. Return what needs a new start to change."""
+        """Serve new calls by `config`; those in flight end by the old one. Return what needs a new start to change.
+
+        Raises TelemetryUnavailable, and then nothing has changed.
+        """
         old = self.forwarder.standing.config
         kept = fixed_changes(old, config)
         fixed = {name: getattr(old.proxy, name) for name in ("host", "port", "processes")}
         proxy = dataclasses.replace(config.proxy, **fixed)
-        standing = Standing.of(dataclasses.replace(config, home=old.home, proxy=proxy))
-        self.forwarder.standing = standing
-        self.gate.config = standing.config.keys
-        self.budgets.settings = standing.config.budgets
-        self.parts.monitor.config = standing.config
+        self.parts.follow(Standing.of(dataclasses.replace(config, home=old.home, store=old.store, proxy=proxy)))
         return kept
 
 
@@ -137,7 +136,7 @@ async def running(
         app = make_app(parts, client, lambda: _access(parts.forwarder.standing.config))
         runner = _runner(app, straight(client))
         stack.push_async_callback(shipper.flush, _FLUSH_S)
-        stack.push_async_callback(_stop, runner, parts, config.proxy.drain_s)
+        stack.push_async_callback(_stop, runner, parts)
         if shared is not None:
             stack.push_async_callback(_leave, runner, parts)
         url = await _listen(runner, config, shared)
@@ -229,12 +228,12 @@ async def _leave(runner: web.AppRunner, parts: Parts) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-async def _stop(runner: web.AppRunner, parts: Parts, drain_s: float) -> None:
-    """Refuse new calls, let those in flight end for `drain_s` seconds, end the rest."""
+async def _stop(runner: web.AppRunner, parts: Parts) -> None:
+    """Refuse new calls, let those in flight end for as long as the configuration says, end the rest."""
     forwarder = parts.forwarder
     forwarder.stop_taking()
     with suppress(TimeoutError):
-        await asyncio.wait_for(forwarder.idle(), drain_s)
+        await asyncio.wait_for(forwarder.idle(), forwarder.standing.config.proxy.drain_s)
     forwarder.interrupt()
     with suppress(TimeoutError):
         await asyncio.wait_for(forwarder.idle(), _STOP_S)

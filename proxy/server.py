@@ -18,6 +18,7 @@ from proxy.live_socket import LiveSocket
 from proxy.monitor import Monitor
 from proxy.openapi import plain
 from proxy.refusals import problem, refusal
+from proxy.standing import Standing
 from proxy.worker_api import WorkerApi
 from proxy.worker_socket import WorkerSocket
 
@@ -40,6 +41,7 @@ class Parts:
     refused: Callable[[str, int, str], object]  # is told of each call the proxy itself refuses: endpoint, status, code
     crosstalk: Crosstalk
     followers: CrosstalkSocket  # of its conversations
+    follow: Callable[[Standing], None]  # serve by another configuration from now on; raises TelemetryUnavailable
     api: tuple[ApiRoute, ...] = ()
 
 

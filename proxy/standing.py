@@ -42,7 +42,13 @@ class Standing:
 
 
 #: What a running proxy holds on to: where it listens and where its data is. Another value needs a new start.
-FIXED: tuple[tuple[str, ...], ...] = (("home",), ("proxy", "host"), ("proxy", "port"), ("proxy", "processes"))
+FIXED: tuple[tuple[str, ...], ...] = (
+    ("home",),
+    ("store",),
+    ("proxy", "host"),
+    ("proxy", "port"),
+    ("proxy", "processes"),
+)
 
 
 def fixed_changes(old: Config, new: Config) -> list[str]:

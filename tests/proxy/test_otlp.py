@@ -1,6 +1,7 @@
 """Metrics pushed to an OTLP receiver."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -65,6 +66,11 @@ def config(home: Path, base_url: str, otlp: OtlpConfig) -> Config:
     return Config(home=home, proxy=ProxyConfig(port=0), providers=providers, otlp=otlp)
 
 
+async def telemetry(asking: aiohttp.ClientSession, url: str) -> dict[str, str]:
+    async with asking.get(f"{url}/api/system/stats") as got:
+        return (await got.json())["telemetry"]
+
+
 async def test_calls_arrive_at_a_receiver_under_the_conventions_names(tmp_path: Path):
     taken = Receiver()
     async with receiver(taken.take) as url, provider(answer(MESSAGE)) as (base, _), client() as c:
@@ -73,8 +79,7 @@ async def test_calls_arrive_at_a_receiver_under_the_conventions_names(tmp_path: 
             async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
                 await got.read()
             await until(lambda: bool(taken.requests and taken.metrics()[USAGE].histogram.data_points))
-            async with c.get(f"{proxy.url}/api/system/stats") as got:
-                telemetry = (await got.json())["telemetry"]
+            said = await telemetry(c, proxy.url)
     found = taken.metrics()
     assert set(found) == {
         USAGE,
@@ -95,7 +100,7 @@ async def test_calls_arrive_at_a_receiver_under_the_conventions_names(tmp_path: 
     assert taken.paths[0] == "/v1/metrics"
     assert taken.headers[0]["x-key"] == "open sesame"
     assert taken.headers[0]["content-type"] == "application/x-protobuf"
-    assert (telemetry["receiver"], telemetry["trouble"]) == (url, "")
+    assert (said["receiver"], said["trouble"]) == (url, "")
 
 
 def test_counts_sums_and_errors_are_those_of_the_tallies():
@@ -136,17 +141,36 @@ async def test_a_receiver_that_hangs_or_refuses_disturbs_nothing(tmp_path: Path)
                 assert (await got.json())["status"] == "ok"
             let_go.set()
 
-            async def trouble() -> str:
-                async with c.get(f"{proxy.url}/api/system/stats") as got:
-                    return str((await got.json())["telemetry"]["trouble"])
-
             async with asyncio.timeout(10):
-                while "status 503" not in await trouble():
+                while "status 503" not in (await telemetry(c, proxy.url))["trouble"]:
                     await asyncio.sleep(0.01)
 
 
+async def test_another_receiver_is_told_everything_since_the_start_and_none_is_told_nothing(tmp_path: Path):
+    first, second = Receiver(), Receiver()
+    async with (
+        receiver(first.take) as one,
+        receiver(second.take) as other,
+        provider(answer(MESSAGE)) as (base, _),
+        client() as c,
+    ):
+        async with running(config(tmp_path, base, OtlpConfig(one, interval_s=0.05)), TakingStore()) as proxy:
+            async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
+                await got.read()
+            await until(lambda: bool(first.requests and first.metrics()[USAGE].histogram.data_points))
+            proxy.reload(config(tmp_path, base, OtlpConfig(other, interval_s=0.05)))
+            await until(lambda: bool(second.requests))
+            assert (await telemetry(c, proxy.url))["receiver"] == other
+            proxy.reload(config(tmp_path, base, OtlpConfig()))
+            assert await telemetry(c, proxy.url) == {}
+    before, after = (
+        taken.metrics()["gen_ai.client.operation.duration"].histogram.data_points[0] for taken in (first, second)
+    )
+    assert (before.count, before.start_time_unix_nano) == (after.count, after.start_time_unix_nano)
+
+
 async def test_a_receiver_that_is_not_there_is_told_once(caplog: pytest.LogCaptureFixture):
-    push = OtlpPush(OtlpConfig("http://127.0.0.1:9"), Metrics(QUIET).genai, "1")
+    push = OtlpPush(OtlpConfig("http://127.0.0.1:9"), Metrics(QUIET).genai, "1", time.time_ns())
     async with aiohttp.ClientSession() as session:
         for _ in range(3):
             await push._push(session, 5.0)
@@ -159,7 +183,7 @@ async def test_a_receiver_that_is_not_there_is_told_once(caplog: pytest.LogCaptu
 async def test_the_last_counts_are_pushed_at_the_end():
     taken = Receiver()
     async with receiver(taken.take) as url:
-        push = OtlpPush(OtlpConfig(url, interval_s=3600), Metrics(QUIET).genai, "1")
+        push = OtlpPush(OtlpConfig(url, interval_s=3600), Metrics(QUIET).genai, "1", time.time_ns())
         running = asyncio.get_running_loop().create_task(push.run())
         await asyncio.sleep(0)
         running.cancel()

@@ -7,10 +7,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from data.config import BreakerConfig, Config, ProviderConfig, ProxyConfig, WorkerConfig
+from data.model import Protocol
+from proxy.program import running
 from tests.conftest import ROOT
-from tests.proxy.gateway import answer, client, provider
+from tests.proxy.gateway import TakingStore, answer, client, provider
 from tests.proxy.samples import EVENTS, MESSAGE, MESSAGES, STREAMED
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -103,6 +107,47 @@ async def test_a_configuration_with_faults_changes_nothing(home: Path):
             await said(log, "has faults and stays as it was")
             async with c.post(f"{address}/v1/messages", data=MESSAGES) as got:
                 assert await got.read() == MESSAGE
+
+
+async def test_lines_for_calls_and_the_level_of_the_log_follow(home: Path):
+    config = home / "config.toml"
+    async with provider(answer(MESSAGE)) as (url, _), client() as c:
+        write_config(config, url)
+        async with started(home, config) as (process, address, log):
+            write_config(config, url, 'access_log = true\nlog_level = "debug"')
+            process.send_signal(signal.SIGHUP)
+            await said(log, "read again")
+            async with c.post(f"{address}/v1/messages", data=MESSAGES) as got:
+                assert await got.read() == MESSAGE
+            await said(log, '"logger":"proxy.access","message":"call"')
+            await said(log, '"level":"debug"')
+
+
+async def test_the_breaker_and_the_workers_address_follow(tmp_path: Path):
+    broken = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+    worker = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    async with provider(worker) as (there, _), provider(broken) as (base, seen), client() as c:
+        providers = {"anthropic": ProviderConfig(Protocol.ANTHROPIC, base, name="anthropic")}
+        old = Config(home=tmp_path, proxy=ProxyConfig(port=0), worker=WorkerConfig(port=1), providers=providers)
+        new = replace(
+            old,
+            worker=WorkerConfig(port=int(there.rsplit(":", 1)[1])),
+            breaker=BreakerConfig(failures=1, without_alternative="refuse"),
+        )
+        async with running(old, TakingStore()) as proxy:
+
+            async def call() -> str | None:
+                async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
+                    return got.headers.get("x-claude-proxy-error")
+
+            assert [await call() for _ in range(2)] == [None, None]
+            async with c.get(f"{proxy.url}/api/alerts/rules") as got:
+                assert got.status == 503
+            assert proxy.reload(new) == []
+            assert [await call() for _ in range(2)] == [None, "circuit_open"]
+            assert len(seen.bodies) == 3
+            async with c.get(f"{proxy.url}/api/alerts/rules") as got:
+                assert (got.status, await got.json()) == (200, {})
 
 
 async def test_what_takes_a_new_start_is_named(home: Path):
