@@ -20,6 +20,7 @@ from proxy import genai
 from proxy.access_log import AccessLog
 from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
+from proxy.admission.shared_limits import SharedLimits
 from proxy.attempts import Means
 from proxy.batches import Batches
 from proxy.books import Books
@@ -74,6 +75,7 @@ class Works:
     seen_results: SeenResults
     gate: Gate
     key_watch: KeyWatch
+    limits: SharedLimits
     budgets: Budgets
     upkeep: Upkeep
     store: Callable[[], ConfigurationStore]
@@ -205,6 +207,7 @@ def _condition(works: Works, forwarder: Forwarder) -> Condition:
         spool_warn_bytes=config.proxy.spool_warn_bytes,
         spool_trouble=forwarder.ledger_trouble,
         budget_trouble=works.budgets.trouble,
+        limits_trouble=works.limits.trouble,
         providers=len(config.providers),
         stopping=forwarder.stopping,
     )

@@ -32,6 +32,7 @@ class Condition:
     providers: int
     stopping: bool
     budget_trouble: str = ""
+    limits_trouble: str = ""
 
 
 def checks(condition: Condition) -> dict[str, Check]:
@@ -41,6 +42,7 @@ def checks(condition: Condition) -> dict[str, Check]:
         "spool": _spool(condition),
         "providers": _providers(condition),
         "budgets": _budgets(condition),
+        "limits": _limits(condition),
         "taking_calls": _taking(condition),
     }
 
@@ -71,6 +73,13 @@ def _budgets(condition: Condition) -> Check:
     if condition.budget_trouble:
         return Check(Status.DEGRADED, f"Budgets cannot be kept as they should: {condition.budget_trouble}.")
     return Check(Status.OK, "Budgets are kept.")
+
+
+def _limits(condition: Condition) -> Check:
+    if condition.limits_trouble:
+        why = condition.limits_trouble
+        return Check(Status.DEGRADED, f"The limits of virtual keys cannot be kept with other proxies: {why}.")
+    return Check(Status.OK, "The limits of virtual keys are kept.")
 
 
 def _providers(condition: Condition) -> Check:

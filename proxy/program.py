@@ -126,6 +126,7 @@ async def running(
             seen_results=seen,
             gate=gate,
             key_watch=key_watch,
+            limits=limits,
             budgets=budgets,
             upkeep=upkeep,
             store=admin.get,

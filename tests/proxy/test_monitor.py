@@ -7,7 +7,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from data.config import Config, ProviderConfig, ProxyConfig
+from data.model import Protocol
+from proxy.admission import shared_limits
+from proxy.admission.shared_limits import SharedLimits
 from proxy.health import Condition, Status, checks, overall
+from proxy.program import running
 from tests.proxy.gateway import Gateway, NoStore, TakingStore, answer, client, gateway, provider, until
 from tests.proxy.samples import MESSAGE, MESSAGES
 
@@ -29,10 +34,12 @@ GOOD = {
         ({"store_trouble": "refused"}, Status.DEGRADED),
         ({"spool_bytes": 101}, Status.DEGRADED),
         ({"spool_trouble": "disk full"}, Status.FAILING),
+        ({"budget_trouble": "no file"}, Status.DEGRADED),
+        ({"limits_trouble": "no file"}, Status.DEGRADED),
         ({"providers": 0}, Status.FAILING),
         ({"stopping": True, "store_trouble": "gone"}, Status.FAILING),
     ],
-    ids=["well", "store down", "long spool", "disk full", "no provider", "stopping"],
+    ids=["well", "store down", "long spool", "disk full", "no budgets", "no limits", "no provider", "stopping"],
 )
 def test_health_is_the_worst_check(change: dict[str, object], status: Status):
     assert overall(checks(Condition(**{**GOOD, **change}))) is status  # type: ignore[arg-type]
@@ -46,6 +53,21 @@ async def call(proxy: Gateway, c: aiohttp.ClientSession, **headers: str) -> None
 async def read(c: aiohttp.ClientSession, url: str, **headers: str):
     async with c.get(url, headers=headers) as got:
         return got.status, json.loads(await got.read())
+
+
+async def test_health_says_that_the_limits_of_keys_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shared_limits, "PATIENCE_S", 0.0)
+    other = SharedLimits(tmp_path / "limits", "other")
+    other.tick()
+    for path in (tmp_path / "limits").glob("limits.sqlite*"):
+        path.write_bytes(b"no database" * 1000)
+    providers = {"anthropic": ProviderConfig(Protocol.ANTHROPIC, "http://127.0.0.1:9", name="anthropic")}
+    config = Config(home=tmp_path, proxy=ProxyConfig(port=0), providers=providers)
+    async with running(config, TakingStore()) as proxy, client() as c:
+        status, body = await read(c, f"{proxy.url}/health")
+    other.close()
+    assert (status, body["status"], body["checks"]["limits"]["status"]) == (200, "degraded", "degraded")
+    assert "sqlite" in body["checks"]["limits"]["detail"]
 
 
 async def test_health_says_that_the_store_is_gone_and_calls_are_served_all_the_same(tmp_path: Path):
