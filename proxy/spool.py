@@ -9,12 +9,12 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 import msgspec
 
@@ -23,16 +23,14 @@ from proxy.group_sync import GroupSync
 from proxy.recovery import Recovered, decoded_records, recover
 from proxy.segment_log import SegmentLog, Write, remove
 from proxy.segment_reader import SegmentReader
-from proxy.segments import Kind, Segment, encoded, payload_of
+from proxy.segments import Kind, Segment, encoded
 from proxy.spool_errors import SpoolBusy, SpoolFull
 from proxy.spool_folder import identity, lock_folder
-from proxy.storable import storable
+from proxy.spool_tail import Tail, Written, frame, joined
 
 __all__ = ["Spool", "SpoolBacklog", "SpoolBusy", "SpoolFull"]
 
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
-#: Records kept in memory for a shipper that has caught up.
-TAIL_RECORDS: Final = 8192
 #: Records that leave in one write.
 _AT_ONCE: Final = 64
 
@@ -49,14 +47,6 @@ class SpoolBacklog:
     in_flight: int
 
 
-class _Written(NamedTuple):
-    """An END frame: its number, when the record's call ended, and its bytes."""
-
-    sequence: int
-    ended_us: int
-    frame: bytes
-
-
 class Spool:
     """One folder's spool, open in this process alone. Every method may be called from any thread."""
 
@@ -71,7 +61,7 @@ class Spool:
         self._shipped = recovered.shipped
         self._floor: Callable[[], int] | None = None
         self._flights: dict[str, Segment] = {}
-        self._tail: deque[_Written] = deque()
+        self._tail = Tail()
         self._waiting: deque[tuple[int, LedgerRecord]] = deque()  # ended, and not written yet
         self._reader = SegmentReader()
         self._trouble = ""
@@ -142,7 +132,7 @@ class Spool:
         """Write down that a request is sent on. Raises SpoolFull."""
         with self._lock:
             try:
-                segment = self._write_waiting(start) or self._append(_frame(Kind.START, 0, start))
+                segment = self._write_waiting(start) or self._append(frame(Kind.START, 0, start))
             except OSError as error:
                 self._trouble = str(error)
                 raise SpoolFull(f"the spool in {self._folder} takes no more: {error}") from error
@@ -194,9 +184,8 @@ class Spool:
             count = min(limit, self._durable - after)
             if count <= 0:
                 return after + 1, []
-            if self._tail and self._tail[0].sequence <= after + 1:
-                begin = after + 1 - self._tail[0].sequence
-                return after + 1, [payload_of(written.frame) for written in islice(self._tail, begin, begin + count)]
+            if (records := self._tail.records(after, count)) is not None:
+                return after + 1, records
             segments, durable = list(self._log.segments), self._durable
         return self._reader.read(segments, after, limit, durable)
 
@@ -210,8 +199,7 @@ class Spool:
             if offset <= self._shipped:
                 return
             self._shipped = min(offset, self._written)
-            while self._tail and self._tail[0].sequence <= self._shipped:
-                self._tail.popleft()
+            self._tail.drop(self._shipped)
             try:
                 self._append(encoded(Kind.SHIPPED, self._shipped))
             except OSError as error:
@@ -256,15 +244,15 @@ class Spool:
     def _write_waiting(self, start: RequestStart | None = None) -> Segment | None:
         """Write what waits, with `start` behind it where one write takes both; return where that one went, or None."""
         while self._waiting:
-            group = [_encoded(*waiting) for waiting in islice(self._waiting, _AT_ONCE)]
+            group = [Written.of(*waiting) for waiting in islice(self._waiting, _AT_ONCE)]
             behind = start if len(group) == len(self._waiting) else None
             try:
-                segment = self._append(_joined(group, behind))
+                segment = self._append(joined(group, behind))
             except OSError:
                 if len(group) == 1 and behind is None:
                     raise
                 group, behind = group[:1], None  # a disk without room for all may have some for one
-                segment = self._append(_joined(group, None))
+                segment = self._append(joined(group, None))
             for written in group:
                 _, record = self._waiting.popleft()
                 self._wrote(written, record.id, segment)
@@ -272,12 +260,10 @@ class Spool:
                 return segment
         return None
 
-    def _wrote(self, written: _Written, record_id: str, segment: Segment) -> None:
+    def _wrote(self, written: Written, record_id: str, segment: Segment) -> None:
         segment.ended(written.sequence, written.ended_us)
         self._written = written.sequence
-        self._tail.append(written)
-        if len(self._tail) > TAIL_RECORDS:
-            self._tail.popleft()
+        self._tail.add(written)
         if (started := self._flights.pop(record_id, None)) is not None:
             started.in_flight -= 1
 
@@ -285,8 +271,8 @@ class Spool:
         return self._log.append(frames, next_sequence=self._written + 1)
 
     def _oldest_us(self, unshipped: list[Segment]) -> int | None:
-        if self._tail and self._tail[0].sequence == self._shipped + 1:
-            return self._tail[0].ended_us
+        if (ended_us := self._tail.ended_us(self._shipped + 1)) is not None:
+            return ended_us
         if unshipped:
             return unshipped[0].first_us
         return self._waiting[0][1].ended_at if self._waiting else None
@@ -310,22 +296,3 @@ class Spool:
             self._trouble = self._trouble if waiting else ""
             self._log.synced(work)
         return not waiting
-
-
-def _encoded(sequence: int, record: LedgerRecord) -> _Written:
-    return _Written(sequence, record.ended_at, _frame(Kind.END, sequence, record))
-
-
-def _joined(ends: Iterable[_Written], start: RequestStart | None) -> bytes:
-    frames = [end.frame for end in ends]
-    if start is not None:
-        frames.append(_frame(Kind.START, 0, start))
-    return b"".join(frames)
-
-
-def _frame(kind: Kind, number: int, value: msgspec.Struct) -> bytes:
-    try:
-        return encoded(kind, number, value)
-    except (ValueError, OverflowError, TypeError):
-        _log.exception("spool: a record holds values that cannot be stored and is written without them")
-        return encoded(kind, number, storable(value))

@@ -11,7 +11,8 @@ import pytest
 
 from data.model import LedgerRecord, Outcome, RequestStart
 from proxy.segments import Kind, encoded, examine
-from proxy.spool import TAIL_RECORDS, Spool, SpoolBusy, SpoolFull
+from proxy.spool import Spool, SpoolBusy, SpoolFull
+from proxy.spool_tail import TAIL_RECORDS
 from tests.proxy.spool_samples import NOW, durable, ended, estimated, ids, opened, started, until
 
 ROOT = Path(__file__).parents[2]
@@ -213,7 +214,8 @@ def test_memory_holds_the_newest_records_and_the_disk_all(tmp_path):
         names = [f"r{n}" for n in range(TAIL_RECORDS + 500)]
         for name in names:
             spool.end(ended(name))
-        assert len(spool._tail) == TAIL_RECORDS
+        assert spool._tail.records(499, 1) is None
+        assert len(spool._tail.records(500, 2 * TAIL_RECORDS) or ()) == TAIL_RECORDS
         until(lambda: spool.read(len(names) - 1, 1)[1])
         read = list[str]()
         while len(read) < len(names):
