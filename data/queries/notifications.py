@@ -229,17 +229,22 @@ def postponing(channel: str, *, now: datetime, until: datetime) -> Statement:
 
 
 def stood_in(store: Store, alert_ids: Collection[str]) -> list[NotificationRow]:
-    """What was sent, or is about to be, about incidents in place of a channel that failed, oldest first."""
+    """What was sent, or is about to be, about incidents in place of a channel that failed, oldest first.
+
+    What was told in a digest counts, unless that said that the incident was over.
+    """
     n = notifications.c
-    wanted = n.alert_id.in_(alert_ids) & (n.fallback_of != "") & n.status.in_((SENT, PENDING))
+    told = n.status.in_((SENT, PENDING)) | ((n.status == BUNDLED) & (n.held != "resolved"))
+    wanted = n.alert_id.in_(alert_ids) & (n.fallback_of != "") & told
     return _notifications(store, select(notifications).where(wanted).order_by(n.id))
 
 
 def adding_once(row: NotificationRow, *, status: str) -> Statement:
-    """Put a notification into the outbox unless its channel was told this `status` of the incident before."""
+    """Put a notification into the outbox unless its channel was, or will be, told this `status` of the incident."""
     n = notifications.c
     told = func.json_extract_string(n.notice, "$.status") == status
-    known = exists().where(n.alert_id == row.alert_id, n.channel == row.channel, n.status != SILENT, told)
+    heard = (n.status != SILENT) | (n.held != "")
+    known = exists().where(n.alert_id == row.alert_id, n.channel == row.channel, heard, told)
     literals = [literal(value, n[name].type) for name, value in _values(row).items()]
     return Statement(insert(notifications).from_select(list(_values(row)), select(*literals).where(~known)))
 

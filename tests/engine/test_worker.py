@@ -20,9 +20,12 @@ from data.serving import RunningStore
 from data.store import connect
 from engine import evaluator as module
 from engine import rules
+from engine.bucket import Limit
 from engine.desk import Desk
 from engine.evaluator import LEASE, Evaluator, instant
+from engine.post import terms
 from engine.secrets import SecretBox
+from engine.terms import ALL
 from tests.engine.receivers import free_port, receiving, until
 from tests.engine.test_delivery import Clock, hook, queue, sending, status
 from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, rows, spend, watch
@@ -54,7 +57,10 @@ def evaluating(store, config):
     yield desk, Evaluator(desk)
 
 
-async def test_the_program_says_ready_finds_the_store_later_tells_of_a_breach_and_ends_cleanly(config, home):
+async def test_the_program_says_ready_finds_the_store_later_tells_of_a_breach_and_ends_cleanly(
+    config, home, monkeypatch
+):
+    monkeypatch.setenv("CLAUDE_PROXY_WORKER_NOTICES_BURST", "7")
     port = free_port()
     with worker(home, port) as process:
         line = await asyncio.to_thread(process.stdout.readline)
@@ -65,6 +71,7 @@ async def test_the_program_says_ready_finds_the_store_later_tells_of_a_breach_an
         store = connect(config)
         try:
             await until(lambda: health(port)["status"] == "ok", 20)
+            assert terms(store, NOON).buckets[ALL].limit == Limit(per_minute=300, burst=7)
             rules.save(store, {**COSTLY, "every": "1s"}, by="ada")
             spend(store, datetime.now(UTC), "2")
             begun = time.monotonic()
