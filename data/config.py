@@ -187,6 +187,7 @@ class RetentionConfig:
     deliveries_days: Days = 0  # notifications that are done with, and the attempts at them
     messages_days: Days = 0  # of the app's inbox
     audit_days: Days = 0
+    events_days: Days = 0  # what providers told us: PagerDuty's webhooks
 
 
 @dataclass(frozen=True, slots=True)
