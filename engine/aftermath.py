@@ -7,6 +7,8 @@ from datetime import datetime
 from msgspec import structs
 
 from data.queries import channels as channel_rows
+from data.queries import failures
+from data.queries import inbox as inbox_rows
 from data.queries import notifications as rows
 from data.queries.notifications import NotificationRow
 from data.store import Statement, Store
@@ -135,7 +137,7 @@ def _why_dead(store: Store, channel: str, failure: DeliveryError, at: datetime) 
         return str(failure)
     if not failure.permanent or not failure.tried:
         return ""
-    since, refused = rows.refused_since(store, channel)
+    since, refused = failures.refused_since(store, channel)
     if since is None or not breaker.is_dead(since, refused + 1, at):
         return ""
     return f"{failure}, and nothing has arrived since {when(since)}"
@@ -162,4 +164,4 @@ def _told(title: str, text: str, about: Notice, at: datetime) -> Statement:
         alert_id=about.alert_id,
         rule_id=about.rule_id,
     )
-    return rows.posting(message(new_id(), said))
+    return inbox_rows.posting(message(new_id(), said))

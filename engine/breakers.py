@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from data.queries import failures
 from data.queries import notifications as rows
 from data.queries.notifications import AttemptRow, NotificationRow
 from data.store import Store
@@ -54,7 +55,7 @@ class Breakers:
     def _looked_up(self, channel: str) -> tuple[list[Ended], ChannelKind | None]:
         found = channel_store.by_name(self._store, channel)
         kind = CHANNELS.get(found.kind) if found else None
-        return rows.last_results(self._store, channel, OPENS_AFTER), kind
+        return failures.last_results(self._store, channel, OPENS_AFTER), kind
 
     def places(self, channel: str) -> int:
         """How many sends a channel may have under way."""
