@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from data.store import Store
-from engine import channel_store, trial
+from engine import channel_store, sample, trial
 from engine.api.reading import actor, answer, body, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
@@ -92,7 +92,7 @@ async def test(request: web.Request) -> web.Response:
 
 async def _notice(request: web.Request, rule_id: str) -> Notice:
     if not rule_id:
-        return trial.sample(clock())
+        return sample.of_channel(clock())
     desk = request.app[DESK]
     watched = await asyncio.to_thread(watched_by_id, desk.store, rule_id)
     return await asyncio.to_thread(trial.of_rule, desk.store, watched, clock(), desk.public_url)
