@@ -59,7 +59,7 @@ class Given:
             if self._fails(condition, number)
             else self._answer(rule, condition, number - shift // self.scenario.rule.every, question)
             for condition in rule.conditions
-            for shift, question in zip(shifts(rule, condition), asked, strict=False)
+            for shift, question in zip(shifts(rule, condition, at), asked, strict=False)
         ]
 
     def _fails(self, condition: Condition, number: int) -> bool:
