@@ -102,6 +102,8 @@ class WorkerConfig:
     public_url: str = ""  # where links in notifications lead; '': the app's address
     heartbeat_url: str = field(default="", repr=False)  # told that all is well; a service there cries when it is not
     heartbeat_s: Annotated[float, Field(ge=1)] = 60.0
+    notices_per_minute: Annotated[float, Field(gt=0)] = 300.0  # over all channels; each has a limit of its own, too
+    notices_burst: Annotated[int, Field(ge=1)] = 600  # so many at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,7 @@ class RetentionConfig:
     deliveries_days: Days = 0  # notifications that are done with, and the attempts at them
     messages_days: Days = 0  # of the app's inbox
     audit_days: Days = 0
+    events_days: Days = 0  # what providers told us: PagerDuty's webhooks
 
 
 @dataclass(frozen=True, slots=True)

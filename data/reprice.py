@@ -18,7 +18,7 @@ import uuid_utils
 from data.corrections import correcting
 from data.model import CostStatus, Tokens
 from data.pricing import PriceBook
-from data.queries.notifications import auditing
+from data.queries.audit import auditing
 from data.rates import NO_TOOL_PRICE
 from data.store import Statement, Store
 

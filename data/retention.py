@@ -20,6 +20,7 @@ from data.schema import (
     latency_hour,
     latency_minute,
     notifications,
+    provider_events,
     requests,
     usage_hour,
     usage_minute,
@@ -77,6 +78,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
     ),
     "messages": (Part(inbox, inbox.c.at),),
     "audit": (Part(audit_log, audit_log.c.at),),
+    "events": (Part(provider_events, provider_events.c.at),),
 }
 
 

@@ -1,11 +1,14 @@
 """What a delivery sets off: the next channel in line, a dead channel switched off, stand-ins told of the end."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from msgspec import structs
 
 from data.queries import channels as channel_rows
+from data.queries import failures
+from data.queries import inbox as inbox_rows
 from data.queries import notifications as rows
 from data.queries.notifications import NotificationRow
 from data.store import Statement, Store
@@ -14,7 +17,11 @@ from engine.audit import new_id
 from engine.errors import DeliveryError
 from engine.inbox import message
 from engine.notice import Notice, NoticeStatus, when
+from engine.notify import Reason
+from engine.room import Room
 
+#: The reason of a notice that stands in for one to a channel that failed.
+FALLBACK = "fallback"
 #: By incident: what was sent about it in place of a channel that failed.
 StandIns = Mapping[str, Sequence[NotificationRow]]
 
@@ -38,10 +45,12 @@ def consequences(  # noqa: PLR0917 - all of it counts
     row: NotificationRow,
     then: outbox.Verdict,
     failure: DeliveryError | None,
-    at: datetime,
+    room: Room,
     told: StandIns,
 ) -> list[Statement]:
     """What is committed with a result; raises StoreError when the store is away. `told`: see `stand_ins`.
+
+    What goes to other channels takes from their `room`; what they take no more of is held back for a digest.
 
     After a final failure the fallback's notification, a channel that is gone disabled, a word in the app. After the
     last word on an incident, the same word to those who were told of it in place of a channel that failed.
@@ -49,9 +58,9 @@ def consequences(  # noqa: PLR0917 - all of it counts
     if then.result is outbox.Result.RETRY:
         return []
     said = notice.decode(row.notice)
-    statements = _of_failure(store, row, then, failure, said, at) if failure else []
+    statements = _of_failure(store, row, then, failure, said, room) if failure else []
     for part, words in _ends(store, row, said):
-        statements += _closing(told.get(part.alert_id, ()), part, words, at)
+        statements += _closing(told.get(part.alert_id, ()), part, words, room)
     return statements
 
 
@@ -70,24 +79,56 @@ def _instead(store: Store, row: NotificationRow, said: Notice, fallback: str) ->
 
 
 def _of_failure(  # noqa: PLR0917 - all of it counts
-    store: Store, row: NotificationRow, then: outbox.Verdict, failure: DeliveryError, said: Notice, at: datetime
+    store: Store, row: NotificationRow, then: outbox.Verdict, failure: DeliveryError, said: Notice, room: Room
 ) -> list[Statement]:
     statements: list[Statement] = []
+    at = room.at
     if dead := _why_dead(store, row.channel, failure, at):
         statements.append(channel_rows.disabling(row.channel, reason=dead, at=at))
         statements.append(_told(f"Channel {row.channel} was disabled", f"The receiver is gone: {dead}.", said, at))
     if then.fallback:
-        first, *rest = then.fallback
-        for part, words in _instead(store, row, said, first):
-            instead = structs.replace(words, reason="fallback")
-            queued = outbox.queued(
-                new_id(), instead, channel=first, at=at, group_key=part.group_key, fallback=rest, fallback_of=part.id
-            )
-            statements.append(rows.adding(queued))
+        statements += [rows.adding(each) for each in _fallbacks(store, row, said, then.fallback, room)]
     elif not said.test and row.channel != channel_store.IN_APP_NAME:
         text = f"{said.headline} could not be delivered to {row.channel}: {failure}."
         statements.append(_told("A notification was not delivered", text, said, at))
     return statements
+
+
+def _fallbacks(
+    store: Store, row: NotificationRow, said: Notice, channels: Sequence[str], room: Room
+) -> Iterator[NotificationRow]:
+    """What the next channel in line is told, or will be told later: the incidents of which it takes no notice now."""
+    first, *rest = channels
+    for part, words in _instead(store, row, said, first):
+        instead = structs.replace(words, reason=FALLBACK)
+        queued = outbox.queued(
+            new_id(), instead, channel=first, at=room.at, group_key=part.group_key, fallback=rest, fallback_of=part.id
+        )
+        if room.take(first):
+            yield queued
+            continue
+        singles = _single(store, part, words)
+        yield from (_held(queued, single, about) for single, about in singles)
+        if not singles:  # it is about no incident, so that no digest could tell of it
+            yield queued
+
+
+def _held(queued: NotificationRow, single: NotificationRow, about: Notice) -> NotificationRow:
+    """One incident's part of a notice, kept silent until a digest tells of it; `held` is what it would have been."""
+    said = structs.replace(about, reason=Reason.RATE_LIMITED.value)
+    return replace(
+        queued,
+        id=new_id(),
+        alert_id=single.alert_id,
+        rule_id=single.rule_id,
+        group_key=single.group_key,
+        fallback_of=single.id,
+        reason=said.reason,
+        held=queued.reason,
+        status=rows.SILENT,
+        notice=notice.encode(said),
+        finished_at=queued.created_at,
+    )
 
 
 def _why_dead(store: Store, channel: str, failure: DeliveryError, at: datetime) -> str:
@@ -96,23 +137,21 @@ def _why_dead(store: Store, channel: str, failure: DeliveryError, at: datetime) 
         return str(failure)
     if not failure.permanent or not failure.tried:
         return ""
-    since, refused = rows.refused_since(store, channel)
+    since, refused = failures.refused_since(store, channel)
     if since is None or not breaker.is_dead(since, refused + 1, at):
         return ""
     return f"{failure}, and nothing has arrived since {when(since)}"
 
 
-def _closing(stood_in: Sequence[NotificationRow], row: NotificationRow, said: Notice, at: datetime) -> list[Statement]:
+def _closing(stood_in: Sequence[NotificationRow], row: NotificationRow, said: Notice, room: Room) -> list[Statement]:
     """The end, for every channel that stood in; each is told once, however many channels it stood in for."""
-    told = {each.channel: each for each in stood_in}
-    return [
-        rows.adding_once(
-            outbox.queued(new_id(), said, channel=name, at=at, group_key=each.group_key, fallback_of=row.id),
-            status=NoticeStatus.RESOLVED.value,
-        )
-        for name, each in told.items()
-        if name != row.channel
-    ]
+    told = {each.channel: each for each in stood_in if each.channel != row.channel}
+    made = []
+    for name, each in told.items():
+        queued = outbox.queued(new_id(), said, channel=name, at=room.at, group_key=each.group_key, fallback_of=row.id)
+        end = queued if room.take(name) else replace(_held(queued, row, said), group_key=each.group_key)
+        made.append(rows.adding_once(end, status=NoticeStatus.RESOLVED.value))
+    return made
 
 
 def _told(title: str, text: str, about: Notice, at: datetime) -> Statement:
@@ -125,4 +164,4 @@ def _told(title: str, text: str, about: Notice, at: datetime) -> Statement:
         alert_id=about.alert_id,
         rule_id=about.rule_id,
     )
-    return rows.posting(message(new_id(), said))
+    return inbox_rows.posting(message(new_id(), said))

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import uuid_utils
 
-from data.queries import notifications
+from data.queries import audit
 from data.store import Statement
 
 
@@ -15,7 +15,7 @@ def entry(
     actor: str, action: str, kind: str, object_id: str, *, at: datetime, detail: Mapping[str, Any] | None = None
 ) -> Statement:
     """A line of the audit log, to be committed with the change it describes; `detail` holds no secrets."""
-    return notifications.auditing(
+    return audit.auditing(
         new_id(),
         at=at,
         actor=actor,

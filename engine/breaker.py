@@ -6,11 +6,20 @@ While it rests, what has a fallback goes there at once; what has none waits.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 #: Failures in a row that open the breaker, and how long it then stays open.
 OPENS_AFTER, REST = 5, timedelta(seconds=60)
 #: A channel that has had no success for so long, over at least so many notifications, is switched off.
 DEAD_AFTER, DEAD_FAILURES = timedelta(days=3), 3
+
+
+class Phase(StrEnum):
+    """Whether a channel is sent to."""
+
+    CLOSED = "closed"  # everything goes out
+    OPEN = "open"  # it rests
+    HALF_OPEN = "half_open"  # one send tries whether it is back
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,12 @@ class Breaker:
     def is_open(self, now: datetime) -> bool:
         """Whether nothing is to be sent now."""
         return self.tripped and self.last_at is not None and now < self.last_at + REST
+
+    def phase(self, now: datetime) -> Phase:
+        """What is sent now: everything, nothing, or one send that tries."""
+        if not self.tripped:
+            return Phase.CLOSED
+        return Phase.OPEN if self.is_open(now) else Phase.HALF_OPEN
 
     @property
     def tripped(self) -> bool:

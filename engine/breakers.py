@@ -1,10 +1,11 @@
 """Every channel's breaker, pace and room, as the sender keeps them: learned from the rows, then from each send."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from data.queries import failures
 from data.queries import notifications as rows
 from data.queries.notifications import AttemptRow, NotificationRow
 from data.store import Store
@@ -13,6 +14,9 @@ from engine.breaker import OPENS_AFTER, Breaker, counts, of_attempts
 from engine.channels import CHANNELS, ChannelKind
 from engine.channels.channel import AT_ONCE
 from engine.outbox import Result
+
+#: How a send ended, and when.
+Ended = tuple[str, datetime]
 
 
 class Plan(StrEnum):
@@ -34,17 +38,24 @@ class Breakers:
         self._started: dict[str, datetime] = {}
 
     async def learn(self, channels: Iterable[str]) -> None:
-        """Look up how the last sends of channels went that are not known yet, and how much each bears."""
-        for channel in set(channels) - self._known.keys():
+        """Look up how the last sends of channels went that are not known yet, and how much each bears.
+
+        Also those of channels that rest: a test, or another sender, may have found them back.
+        """
+        for channel in set(channels):
+            known = self._known.get(channel)
+            if known is not None and not known.tripped:
+                continue
             made, kind = await asyncio.to_thread(self._looked_up, channel)
             self._pauses[channel] = timedelta(seconds=kind.pause_s if kind else 0)
             self._places[channel] = kind.at_once if kind else AT_ONCE
-            self._known.setdefault(channel, of_attempts((result != rows.SENT, at) for result, at in made))
+            if known is None or _is_back(known, made):
+                self._known[channel] = of_attempts((result != rows.SENT, at) for result, at in made)
 
-    def _looked_up(self, channel: str) -> tuple[list[tuple[str, datetime]], ChannelKind | None]:
+    def _looked_up(self, channel: str) -> tuple[list[Ended], ChannelKind | None]:
         found = channel_store.by_name(self._store, channel)
         kind = CHANNELS.get(found.kind) if found else None
-        return rows.last_results(self._store, channel, OPENS_AFTER), kind
+        return failures.last_results(self._store, channel, OPENS_AFTER), kind
 
     def places(self, channel: str) -> int:
         """How many sends a channel may have under way."""
@@ -76,3 +87,8 @@ class Breakers:
         if attempt.result == Result.SENT or (failed and counts(attempt.status)):
             known = self._known.get(attempt.channel, Breaker())
             self._known[attempt.channel] = known.after(failed=failed, at=attempt.finished_at or self._now())
+
+
+def _is_back(known: Breaker, made: Sequence[Ended]) -> bool:
+    """Whether the last send that is on record arrived, after the last failure that is known."""
+    return bool(made) and made[0][0] == rows.SENT and known.last_at is not None and made[0][1] > known.last_at

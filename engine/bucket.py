@@ -3,6 +3,10 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from data.config import WorkerConfig
+
+_CONFIG = WorkerConfig()
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -12,8 +16,8 @@ class Limit:
     burst: int = 60
 
 
-#: Over all channels together.
-OVERALL = Limit(per_minute=300.0, burst=600)
+#: Over all channels together, where nothing else is configured.
+OVERALL = Limit(_CONFIG.notices_per_minute, _CONFIG.notices_burst)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pydantic import (
 from data.errors import UnknownMetric
 from data.metrics import dimension, metric
 from engine.durations import duration, written
-from engine.window import Calendar, Period, WindowText
+from engine.window import WindowText
 
 #: Deeper documents are mistakes, and would exhaust the stack.
 DEEPEST = 32
@@ -137,7 +137,10 @@ Offset = Annotated[
 
 
 class Compare(Document):
-    """With what the window is compared: the one before (`previous`) or the same so long ago (`1d`)."""
+    """With what the window is compared: the one before (`previous`) or the same so long ago (`1d`).
+
+    Of a calendar's period, the one before is looked at up to the same time (`engine.previous`).
+    """
 
     to: Offset
     as_: CompareAs = Field(CompareAs.PERCENT, alias="as")
@@ -162,12 +165,6 @@ class Condition(Document):
         if isinstance(raw, dict) and str(raw.get("metric")) in WITHOUT_WINDOW:
             return {"window": "1h", **raw}
         return raw
-
-    @model_validator(mode="after")
-    def _compares_alike(self) -> "Condition":
-        if self.compare and self.compare.to is None and self.window == Calendar(Period.THIS_MONTH):
-            raise ValueError("compare to previous has no meaning with this_month: months differ in length; write 30d")
-        return self
 
     @model_validator(mode="after")
     def _warns_before(self) -> "Condition":

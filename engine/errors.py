@@ -51,7 +51,14 @@ class Refused(EngineError):
 
 
 class TemplateFault(EngineError):
-    """A template cannot be read or filled in, takes too long or grows too large; the message says what is wrong."""
+    """A template cannot be read or filled in, takes too long or grows too large; the message says what is wrong.
+
+    `line` is where, from 1, as far as it is known.
+    """
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class SecretUnreadable(EngineError):

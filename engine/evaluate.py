@@ -15,19 +15,15 @@ from data.metrics import metric
 from data.query import Question
 from engine.condition import CompareAs, Condition, written_value
 from engine.levels import LEVEL
+from engine.previous import back
 from engine.rule import Rule, scope
 from engine.state import Instance
 from engine.truth import ConditionTruth, GroupTruth, Truth, compose, group_key, judge, threshold
-from engine.window import Calendar, Period, Rolling, Span, Window
+from engine.window import Span
 
 Group = tuple[str, ...]
 #: A rule with more groups at once is not evaluated: so many incidents would tell nobody anything.
 MOST_GROUPS = 1000
-#: How far back the same part of the period before is. A day is 24 hours here, also where the clocks change.
-_BEFORE: Mapping[Window, timedelta] = {
-    Calendar(Period.TODAY): timedelta(days=1),
-    Calendar(Period.THIS_WEEK): timedelta(days=7),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +53,16 @@ class Reading:
         return self.empty if value is None else value
 
 
-def shifts(rule: Rule, condition: Condition) -> tuple[timedelta, ...]:
-    """How long before an evaluation the condition's window ends and, where it compares, the one it compares with."""
+def shifts(rule: Rule, condition: Condition, at: datetime) -> tuple[timedelta, ...]:
+    """How long before `at` the condition's window ends and, where it compares, the one it compares with."""
     if condition.compare is None:
         return (rule.delay,)
-    back = condition.compare.to or _BEFORE.get(condition.window) or _length(condition.window)
-    return rule.delay, rule.delay + back
-
-
-def _length(window: Window) -> timedelta:
-    return window.length if isinstance(window, Rolling) else timedelta(0)
+    return rule.delay, rule.delay + (condition.compare.to or back(condition.window, at - rule.delay, rule.zone))
 
 
 def spans(rule: Rule, condition: Condition, at: datetime) -> tuple[Span, ...]:
     """The window a condition looks at when evaluated at `at` and, where it compares, the one it compares with."""
-    return tuple(condition.window.span(at - shift, rule.zone) for shift in shifts(rule, condition))
+    return tuple(condition.window.span(at - shift, rule.zone) for shift in shifts(rule, condition, at))
 
 
 def questions(rule: Rule, at: datetime) -> tuple[Question, ...]:

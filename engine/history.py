@@ -12,9 +12,10 @@ import polars as pl
 
 from engine.condition import CompareAs, Condition, written_value
 from engine.evaluate import Group, empty_value, shifts
+from engine.previous import Stretch, stretches
 from engine.rule import Rule, scope
 from engine.truth import HOLDS, Truth, compose
-from engine.window import Window
+from engine.window import Calendar, Window
 
 Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int8]
@@ -139,11 +140,62 @@ def load(rule: Rule, source: Source | Series, grid: Grid) -> History:
 
     A rule with other thresholds, timers or policies can be replayed over the same history.
     """
-    needed = [[_wanted(rule, condition, shift) for shift in shifts(rule, condition)] for condition in rule.conditions]
-    different = list(dict.fromkeys(chain.from_iterable(needed)))
+    needed = [_needed(rule, condition, grid) for condition in rule.conditions]
     asked = source if isinstance(source, Source) else _Asking(source)
-    found = dict(zip(different, asked.points(rule, different, grid), strict=True))
-    return History(grid, tuple(tuple(found[wanted] for wanted in part) for part in needed))
+    found: dict[tuple[Grid, Wanted], Mapping[Group, Points]] = {}
+    pieces = list(chain.from_iterable(chain.from_iterable(needed)))
+    for some in dict.fromkeys(piece.grid for piece in pieces):
+        different = list(dict.fromkeys(piece.wanted for piece in pieces if piece.grid == some))
+        points = asked.points(rule, different, some)
+        found |= {(some, wanted): of for wanted, of in zip(different, points, strict=True)}
+    return History(grid, tuple(tuple(_joined(series, found) for series in part) for part in needed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of a series: what is wanted at the ticks of `grid`, which stand from `first` to before `end` in all."""
+
+    wanted: Wanted
+    grid: Grid
+    first: int
+    end: int
+
+
+def _needed(rule: Rule, condition: Condition, grid: Grid) -> list[list[_Piece]]:
+    """The series of a condition and, where it compares, of the baseline, each in pieces that look equally far back."""
+    shift, *rest = shifts(rule, condition, grid.start)
+    whole = [[_Piece(_wanted(rule, condition, shift), grid, 0, len(grid))]]
+    compare, window = condition.compare, condition.window
+    if compare is None or compare.to is not None or not isinstance(window, Calendar):
+        return whole + [[_Piece(_wanted(rule, condition, other), grid, 0, len(grid))] for other in rest]
+    times = grid.times().dt.epoch("us").to_numpy() - shift // _US
+    return [*whole, [_piece(rule, condition, grid, part) for part in stretches(window.period, times, rule.zone)]]
+
+
+def _piece(rule: Rule, condition: Condition, grid: Grid, part: Stretch) -> _Piece:
+    first, end = grid.at(part.first), grid.at(part.first + 1 if part.held else part.end)
+    some = grid if (part.first, part.end, part.held) == (0, len(grid), False) else Grid(first, end, grid.step)
+    return _Piece(_wanted(rule, condition, rule.delay + part.back), some, part.first, part.end)
+
+
+def _joined(
+    pieces: Sequence[_Piece], found: Mapping[tuple[Grid, Wanted], Mapping[Group, Points]]
+) -> Mapping[Group, Points]:
+    """One series from its pieces; one that has a single tick stands for all that look at the same."""
+    if len(pieces) == 1 and pieces[0].end - pieces[0].first == len(pieces[0].grid):
+        return found[pieces[0].grid, pieces[0].wanted]
+    parts: dict[Group, list[Points]] = {}
+    for piece in pieces:
+        ticks = np.arange(piece.first, piece.end)
+        held = len(piece.grid) < ticks.size
+        for group, points in found[piece.grid, piece.wanted].items():
+            where = np.zeros(ticks.size, dtype=np.int64) if held and points.ticks.size else points.ticks
+            values = points.values[where] if held else points.values
+            parts.setdefault(group, []).append(Points(ticks if held and points.ticks.size else ticks[where], values))
+    return {
+        group: Points(np.concatenate([p.ticks for p in some]), np.concatenate([p.values for p in some]))
+        for group, some in parts.items()
+    }
 
 
 def _wanted(rule: Rule, condition: Condition, shift: timedelta) -> Wanted:

@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
-from data.queries import notifications
-from data.queries.notifications import InboxRow
+from data.queries import inbox
+from data.queries.inbox import InboxRow
 from data.store import Store
 from engine.channels.channel import Receipt
 from engine.channels.http import HttpSender
@@ -75,6 +75,6 @@ class Wires:
     async def show(self, message_id: str, notice: Notice) -> None:
         """Store the message once and push it to whoever listens."""
         row = message(message_id, notice)
-        (new,) = await asyncio.to_thread(self._store.transact, [notifications.posting(row)])
+        (new,) = await asyncio.to_thread(self._store.transact, [inbox.posting(row)])
         if new:
             shown(self._hub, row)

@@ -17,10 +17,17 @@ from engine.terms import ALL, Terms
 def terms(store: Store, at: datetime) -> Terms:
     """The terms of every channel as they stand at `at`."""
     rows = channel_rows.every(store)
-    limits = {ALL: OVERALL, IN_APP_NAME: Limit(), **{row.name: _limit(row) for row in rows}}
-    levels = {row["channel"]: (row["level"], row["at"]) for row in rates.levels(store).iter_rows(named=True)}
+    known = {row["channel"]: row for row in rates.levels(store).iter_rows(named=True)}
+    overall = Limit(known[ALL]["per_minute"], known[ALL]["burst"]) if ALL in known else OVERALL
+    limits = {ALL: overall, IN_APP_NAME: Limit(), **{row.name: _limit(row) for row in rows}}
+    levels = {name: (row["level"], row["at"]) for name, row in known.items()}
     buckets = {name: _bucket(limit, levels.get(name), at) for name, limit in limits.items()}
     return Terms(buckets, frozenset({IN_APP_NAME, *(row.name for row in rows if takes_bundles(row))}))
+
+
+def limit_all(store: Store, limit: Limit, at: datetime) -> None:
+    """Let this be the limit over all channels, for every program that tells something; raises the store's errors."""
+    store.transact([rates.limiting(ALL, per_minute=limit.per_minute, burst=limit.burst, at=at)])
 
 
 def takes_bundles(row: ChannelRow) -> bool:

@@ -11,7 +11,7 @@ from msgspec import structs
 from data.queries import alerts
 from data.queries import notifications as rows
 from data.store import Store
-from engine import channel_store, episode, notice, trial, wording
+from engine import channel_store, notice, sample, trial, wording
 from engine.channels import CHANNELS, ChannelConfig, Delivery
 from engine.channels.channel import worded
 from engine.errors import NotFound
@@ -82,7 +82,7 @@ def _notice(store: Store, asked: Asked, at: datetime, public_url: str) -> Notice
         return _of_incident(store, asked.alert_id, at)
     if asked.rule_id:
         return trial.of_rule(store, watched_by_id(store, asked.rule_id), at, public_url)
-    return sample(at)
+    return sample.incident(at)
 
 
 def _of_incident(store: Store, alert_id: str, at: datetime) -> Notice:
@@ -108,24 +108,4 @@ def _of_incident(store: Store, alert_id: str, at: datetime) -> Notice:
         threshold=row["threshold"],
         opened_at=row["opened_at"],
         resolved_at=row["resolved_at"],
-    )
-
-
-def sample(at: datetime) -> Notice:
-    """A made-up incident."""
-    return Notice(
-        title="High cost",
-        status=NoticeStatus.FIRING,
-        severity="high",
-        at=at,
-        reason=episode.TEST,
-        summary="cost is $512.3 (threshold > $500).",
-        rule_name="High cost",
-        labels={"model": "gpt-5", "team": "platform"},
-        metric="cost",
-        unit="usd",
-        value=512.3,
-        threshold=500.0,
-        opened_at=at,
-        test=True,
     )

@@ -19,6 +19,7 @@ from data.tasks import Tasks
 from engine import outbox
 from engine.aftermath import consequences, stand_ins
 from engine.errors import DeliveryError
+from engine.room import Room
 
 AGAIN_S = 1.0
 #: Results in one transaction at most.
@@ -139,8 +140,10 @@ def _write_all(store: Store, results: Sequence[Result]) -> None:
 
 def _following(store: Store, results: Sequence[Result]) -> list[Statement]:
     told = stand_ins(store, [each.row for each in results if each.then.result is not outbox.Result.RETRY])
-    return [
+    room = Room(store, max(each.ended_at for each in results))
+    statements = [
         statement
         for each in results
-        for statement in consequences(store, each.row, each.then, each.failure, each.ended_at, told)
+        for statement in consequences(store, each.row, each.then, each.failure, room, told)
     ]
+    return statements + room.spending()

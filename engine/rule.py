@@ -1,7 +1,7 @@
 """The rule as data: a document people write, checked, with nothing left to interpret."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -34,6 +34,7 @@ from engine.errors import Fault, RuleError
 from engine.faults import faults
 from engine.levels import LEVEL, WARN_FIELDS, Level, at_level, level_faults, warns
 from engine.policies import Flapping, Inhibition, Name, Names, SomeNames, Step, escalation_faults, listed
+from engine.rule_message import message_faults
 
 _ZERO = timedelta(0)
 #: As many as two bits each leave room for in one word (`engine.history.composed`).
@@ -156,6 +157,15 @@ _RESULT_FIELDS = ("where", "when", "group_by", "delay", "no_data", "on_error", "
 
 def parse(document: Mapping[str, Any] | str) -> Rule:
     """The rule a document (or its YAML or JSON text) describes; RuleError lists all of its faults."""
+    return _parsed(document, _faults)
+
+
+def kept(document: Mapping[str, Any] | str) -> Rule:
+    """As `parse`, for what is stored: it is watched although its message may be no template, which its notices tell."""
+    return _parsed(document, _contradictions)
+
+
+def _parsed(document: Mapping[str, Any] | str, judge: Callable[[Rule], Iterator[Fault]]) -> Rule:
     raw = read_text(document) if isinstance(document, str) else dict(document)
     if why := oversize(raw):
         raise RuleError([Fault("", why)])
@@ -163,7 +173,7 @@ def parse(document: Mapping[str, Any] | str) -> Rule:
         rule = Rule.model_validate(raw)
     except ValidationError as error:
         raise RuleError(faults(error, _MODELS)) from error
-    if found := tuple(_contradictions(rule)):
+    if found := tuple(judge(rule)):
         raise RuleError(found)
     return rule
 
@@ -218,6 +228,11 @@ def _of_level(rule: Rule, level: Level) -> Rule:
         severity = rule.warn_severity or rule.severity.milder
         fields |= {"severity": severity, "notify": rule.warn_notify or rule.notify, "escalate": ()}
     return Rule.model_construct(**fields)
+
+
+def _faults(rule: Rule) -> Iterator[Fault]:
+    yield from _contradictions(rule)
+    yield from message_faults(rule.message, {*rule.labels, *rule.group_by, *([LEVEL] if rule.levels else ())})
 
 
 def _contradictions(rule: Rule) -> Iterator[Fault]:

@@ -11,7 +11,7 @@ from engine import instances, state
 from engine.episode import Move, Watched, changes
 from engine.errors import RuleError
 from engine.ration import rationed
-from engine.rule import Rule, parse, same_result
+from engine.rule import Rule, kept, parse, same_result
 from engine.situation import situations
 from engine.state import Instance, Reason, Step
 
@@ -20,7 +20,7 @@ Ending = Callable[[Instance, datetime], Step]
 
 def watched(row: RuleRow) -> Watched:
     """The rule, ready to evaluate; raises RuleError when its document cannot be read (any more)."""
-    return Watched(row.id, row.version, parse(row.document))
+    return Watched(row.id, row.version, kept(row.document))
 
 
 def paused(instance: Instance, now: datetime) -> Step:
@@ -51,7 +51,7 @@ def after_edit(store: Store, old: RuleRow, row: RuleRow, rule: Rule, now: dateti
     if row.enabled and not old.enabled:
         return end(store, old, forgotten, now)
     try:
-        same = same_result(parse(old.document), rule)
+        same = same_result(kept(old.document), rule)
     except RuleError:
         same = False
     return [] if same else end(store, old, updated, now)

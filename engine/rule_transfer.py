@@ -11,7 +11,7 @@ from data.store import Store
 from engine import rule_files, rules
 from engine.audit import clock
 from engine.errors import EngineError, Fault, RuleError
-from engine.rule import parse, to_json
+from engine.rule import kept, to_json
 from engine.rule_changes import Prepared, check_owner, commit, creating, editing, unknown_channels
 from engine.rule_files import Draft
 from engine.rules import Stored
@@ -42,7 +42,7 @@ def export(found: Iterable[Stored]) -> str:
 
 def one(rule: Stored) -> str:
     """One rule as YAML."""
-    return rule_files.written(parse(rule.document), enabled=rule.enabled)
+    return rule_files.written(kept(rule.document), enabled=rule.enabled)
 
 
 def export_from(store: Store) -> str:
@@ -91,7 +91,7 @@ def prepared(
 
 def _same(draft: Draft, old: RuleRow) -> bool:
     try:
-        return to_json(parse(old.document)) == to_json(draft.rule)
+        return to_json(kept(old.document)) == to_json(draft.rule)
     except RuleError:
         return False
 

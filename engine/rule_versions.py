@@ -13,7 +13,7 @@ from engine import rules
 from engine.audit import clock
 from engine.differences import Difference, differences
 from engine.errors import NotFound, RuleError
-from engine.rule import document, parse
+from engine.rule import document, kept, parse
 from engine.rule_changes import commit, editing, unknown_channels
 from engine.rules import Stored
 
@@ -84,6 +84,6 @@ def _plain(text: str) -> dict[str, Any]:
     """The document as it would be written today, where it is one; as it was stored, where not."""
     raw: dict[str, Any] = orjson.loads(text)
     try:
-        return document(parse(raw))
+        return document(kept(raw))
     except RuleError:
         return raw

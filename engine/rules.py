@@ -17,7 +17,7 @@ from data.store import Store
 from engine.audit import clock
 from engine.episode import Watched
 from engine.errors import NotFound, RuleError, StaleVersion
-from engine.rule import Rule, document, parse
+from engine.rule import Rule, document, kept, parse
 from engine.rule_changes import commit, creating, editing, removing, switching, unknown_channels
 from engine.rule_endings import watched
 from engine.sentence import sentence
@@ -140,7 +140,7 @@ def stored(row: RuleRow) -> Stored:
     """A row as what people wrote, with its sentence; without the state of its instances."""
     raw, spoken, fault = orjson.loads(row.document), "", ""
     try:
-        rule = parse(raw)
+        rule = kept(raw)
         raw, spoken = document(rule), sentence(rule)
     except RuleError as error:
         fault = str(error)

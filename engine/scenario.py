@@ -10,10 +10,11 @@
       - {at: 4m, channel: mail, reason: first}
       - {at: 6m, channel: mail, reason: resolved}
 
-Values: `5` once, `5x3` three times, `5+2x3` is 5 7 9, `5-2x3` is 5 3 1, `_` no requests. A series is for one metric,
-and where conditions on it differ, for one `window`; `labels` name its group. `values` are what a condition sees; `each`
-instead is what came between two evaluations, and the windows, also calendar ones, add it up. Expected notices are all
-there may be, where any are given.
+Values: `5` once, `5x3` three times, `5+2x3` is 5 7 9, `5-2x3` is 5 3 1, `_` no requests, `error` a measurement that
+fails (`errorx3` three times). A series is for one metric, and where conditions on it differ, for one `window`; `labels`
+name its group. `values` are what a condition sees; `each` instead is what came between two evaluations, and the
+windows, also calendar ones, add it up. Where one group's measurement fails, that evaluation's fails for all groups, as
+one question asks for all of them. Expected notices are all there may be, where any are given.
 
 `events` happen before the evaluation at their time: `{at: 10m, acknowledge: {for: 1h}}`, `resolve: {}`,
 `silence: {for: 1h}`, `edit: {for: 5m}` (fields of the rule), `restart: 30m` (nobody evaluates for so long),
@@ -41,7 +42,7 @@ from engine.levels import LEVEL
 from engine.notify import Reason
 from engine.rule import Labels, Rule, parse, read_text
 from engine.rule import document as rule_document
-from engine.scenario_values import Values
+from engine.scenario_values import Failed, Value, Values
 from engine.state import State
 from engine.window import WindowText
 
@@ -51,7 +52,7 @@ class _OfGroup(Document):
 
 
 class GivenSeries(_OfGroup):
-    """Made-up values of a metric for one group, one an evaluation; None: no requests.
+    """Made-up values of a metric for one group, one an evaluation; None: no requests, FAILED: no answer.
 
     `values` are those of the window; `each` is what came since the evaluation before, for the window to add up.
     """
@@ -68,9 +69,13 @@ class GivenSeries(_OfGroup):
         return self
 
     @property
-    def given(self) -> tuple[float | None, ...]:
+    def given(self) -> tuple[Value, ...]:
         """Whichever it has."""
         return self.values or self.each or ()
+
+    def fails(self, number: int) -> bool:
+        """Whether the measurement fails at this evaluation."""
+        return number < len(self.given) and self.given[number] is Failed.FAILED
 
 
 class ExpectedState(_OfGroup):
@@ -139,6 +144,11 @@ class Scenario(Document):
     def length(self) -> int:
         """How many evaluations there are."""
         return max(len(series.given) for series in self.series)
+
+    @property
+    def eventful(self) -> bool:
+        """Whether something happens that history does not know of, so that the simulator cannot replay it."""
+        return bool(self.events) or any(Failed.FAILED in series.given for series in self.series)
 
 
 _MODELS = (Scenario, GivenSeries, ExpectedState, ExpectedNotice, Event, Acknowledging, Silencing)

@@ -1,7 +1,7 @@
 """Scenarios run: what they lead to, held to what is expected of them.
 
-Where nothing but time passes, the simulator replays the rule; where people act or the worker is hit, the live engine
-plays it. Both come to the same.
+Where nothing but time passes, the simulator replays the rule; where people act, the worker is hit or a measurement
+fails, the live engine plays it. Both come to the same.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ class Check:
 
 def run(scenario: Scenario) -> list[Check]:
     """Play the scenario and check it."""
-    return checks(scenario, played(scenario) if scenario.events else replayed(scenario))
+    return checks(scenario, played(scenario) if scenario.eventful else replayed(scenario))
 
 
 def played(scenario: Scenario) -> Course:
@@ -42,7 +42,7 @@ def played(scenario: Scenario) -> Course:
 
 
 def replayed(scenario: Scenario) -> Course:
-    """What it leads to, by the simulator; events have no place there."""
+    """What it leads to, by the simulator; events and failures have no place there."""
     end = scenario.start + scenario.length * scenario.rule.every
     grid = Grid(scenario.start, end, scenario.rule.every)
     found = replay(scenario.rule, load(scenario.rule, Given(scenario), grid))

@@ -9,11 +9,13 @@ import polars as pl
 
 from data.question import Question
 from engine.condition import Condition
-from engine.evaluate import Answer, questions, shifts
+from engine.evaluate import Answer, Failure, questions, shifts
 from engine.rule import Rule
 from engine.scenario import GivenSeries, Scenario
+from engine.scenario_values import Value
 from engine.window import Window
 
+_FAILURE = Failure("the measurement failed, as the scenario says")
 Row = tuple[object, ...]
 
 
@@ -53,10 +55,20 @@ class Given:
         """What an evaluation of the rule at `at` is answered, which is the `number`-th since the start."""
         asked = iter(questions(rule, at))
         return [
-            self._answer(rule, condition, number - shift // self.scenario.rule.every, next(asked))
+            _FAILURE
+            if self._fails(condition, number)
+            else self._answer(rule, condition, number - shift // self.scenario.rule.every, question)
             for condition in rule.conditions
-            for shift in shifts(rule, condition)
+            for shift, question in zip(shifts(rule, condition, at), asked, strict=False)
         ]
+
+    def _fails(self, condition: Condition, number: int) -> bool:
+        """Whether what the condition asks at an evaluation has no answer, be it about now or about an earlier time."""
+        return any(
+            series.fails(number)
+            for series in self.scenario.series
+            if series.metric == condition.metric and series.window in (None, condition.window)
+        )
 
     def _answer(self, rule: Rule, condition: Condition, number: int, question: Question) -> pl.DataFrame:
         rows = list(self._rows(condition.metric, condition.window, rule.group_by, number, question.start, question.end))
@@ -81,10 +93,11 @@ class Given:
         came = [
             amount
             for n, amount in enumerate(series.each or ())
-            if amount is not None and start <= first + n * every - every / 2 < end
+            if isinstance(amount, float) and start <= first + n * every - every / 2 < end
         ]
         return sum(came) if came else None
 
 
-def _at(values: Sequence[float | None], number: int) -> float | None:
-    return values[number] if 0 <= number < len(values) else None
+def _at(values: Sequence[Value], number: int) -> float | None:
+    value = values[number] if 0 <= number < len(values) else None
+    return value if isinstance(value, float) else None

@@ -9,7 +9,7 @@ from engine.durations import every_spoken, spoken
 from engine.levels import Level
 from engine.policies import Flapping, Inhibition
 from engine.rule import NoData, OnError, Rule
-from engine.window import spoken_window
+from engine.window import Calendar, Period, spoken_window
 
 _OPS: Mapping[Op, str] = {
     Op.ABOVE: "above",
@@ -27,6 +27,12 @@ _NO_DATA: Mapping[NoData, str] = {
 _ON_ERROR: Mapping[OnError, str] = {
     OnError.FIRING: "a failed evaluation counts as firing",
     OnError.KEEP: "a failed evaluation changes nothing",
+}
+
+_PREVIOUS: Mapping[Period, str] = {
+    Period.TODAY: "yesterday up to the same time",
+    Period.THIS_WEEK: "last week up to the same time",
+    Period.THIS_MONTH: "last month up to the same time",
 }
 
 
@@ -85,7 +91,9 @@ def _digits(value: float) -> str:
 
 def _baseline(condition: Condition) -> str:
     back = condition.compare.to if condition.compare else None
-    return f"{spoken(back)} earlier" if back is not None else "the window before"
+    if back is not None:
+        return f"{spoken(back)} earlier"
+    return _PREVIOUS[condition.window.period] if isinstance(condition.window, Calendar) else "the window before"
 
 
 def _over(condition: Condition) -> str:

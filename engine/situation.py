@@ -15,7 +15,7 @@ from engine.errors import RuleError
 from engine.inhibition import Inhibitors, Source, Subject
 from engine.levels import quieted
 from engine.post import terms
-from engine.rule import parse
+from engine.rule import kept
 from engine.telling import Told
 
 
@@ -82,7 +82,7 @@ def _stored_sources(
         if (rule_id, key) in after:
             continue
         try:
-            rule = rules.get(rule_id) or Watched(rule_id, row["version"], parse(row["document"]))
+            rule = rules.get(rule_id) or Watched(rule_id, row["version"], kept(row["document"]))
         except RuleError:
             continue  # a rule that cannot be read keeps nobody quiet
         rules[rule_id] = rule

@@ -63,12 +63,16 @@ class _Budget:
 _budget: ContextVar[_Budget] = ContextVar("budget")
 
 
-def check(text: str, names: Collection[str]) -> None:
-    """Raise TemplateFault unless `text` is a template that only names `names`."""
+def check(text: str, names: Collection[str], *, bare: Collection[str] = ()) -> None:
+    """Raise TemplateFault unless `text` is a template that only names `names`, and of the `bare` ones no attribute."""
     read = _read(_current(text, frozenset(names)))
-    unknown = sorted(read.names - set(names) - {_NAMED})
+    unknown = sorted(read.names.keys() - set(names) - {_NAMED})
     if unknown:
-        raise TemplateFault(f"names {', '.join(unknown)}, known are {', '.join(sorted(names))}")
+        told = f"names {', '.join(unknown)}, known are {', '.join(sorted(names))}"
+        raise TemplateFault(told, line=min(read.names[name] for name in unknown))
+    for name, attribute, line in read.attributes:
+        if name in bare:
+            raise TemplateFault(f"{name} has no attribute {attribute!r}", line=line)
 
 
 def render(text: str, values: Mapping[str, Any]) -> str:
@@ -123,7 +127,8 @@ def _told(error: BaseException) -> str:
 @dataclass(frozen=True, slots=True)
 class _Read:
     template: Template
-    names: frozenset[str]
+    names: Mapping[str, int]  # each with the line it is first in
+    attributes: tuple[tuple[str, str, int], ...]  # what is asked of names: name, attribute, line
     alone: bool  # one expression and nothing around it
 
 
@@ -133,11 +138,11 @@ def _read(text: str) -> _Read:
     try:
         tree = _ENVIRONMENT.parse(text)
         _require_allowed(tree)
-        names, alone = frozenset(meta.find_undeclared_variables(tree)), _is_alone(tree)
+        names, attributes, alone = _names(tree), tuple(_attributes(tree)), _is_alone(tree)
         _count_steps(tree)
-        return _Read(_ENVIRONMENT.from_string(tree), names, alone)
+        return _Read(_ENVIRONMENT.from_string(tree), names, attributes, alone)
     except _FAULTS as error:
-        raise TemplateFault(_told(error)) from error
+        raise TemplateFault(_told(error), line=getattr(error, "lineno", None)) from error
 
 
 def _require_allowed(tree: nodes.Node) -> None:
@@ -145,13 +150,31 @@ def _require_allowed(tree: nodes.Node) -> None:
     while waiting:
         node, depth = waiting.pop()
         if depth > DEEPEST:
-            raise TemplateFault("the template is nested too deeply")
+            raise TemplateFault("the template is nested too deeply", line=node.lineno)
         target = isinstance(node, nodes.Tuple) and node.ctx == "store"
         if not (isinstance(node, _ALLOWED) or target) or (isinstance(node, nodes.For) and node.recursive):
-            raise TemplateFault(f"{type(node).__name__} is not possible in a template")
+            raise TemplateFault(f"{type(node).__name__} is not possible in a template", line=node.lineno)
         if isinstance(node, nodes.Filter) and node.name == _COUNTED:
-            raise TemplateFault(f"No filter named {node.name!r}")
+            raise TemplateFault(f"No filter named {node.name!r}", line=node.lineno)
+        if isinstance(node, nodes.Getattr) and node.attr.startswith("__"):
+            raise TemplateFault(f"the attribute {node.attr!r} is not possible in a template", line=node.lineno)
         waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
+
+
+def _names(tree: nodes.Template) -> dict[str, int]:
+    """What is named and not made in the template itself, with the line it is first in."""
+    undeclared = meta.find_undeclared_variables(tree)
+    lines: dict[str, int] = {}
+    for node in tree.find_all(nodes.Name):
+        if node.name in undeclared:
+            lines[node.name] = min(node.lineno, lines.get(node.name, node.lineno))
+    return lines
+
+
+def _attributes(tree: nodes.Template) -> Iterator[tuple[str, str, int]]:
+    for node in tree.find_all(nodes.Getattr):
+        if isinstance(node.node, nodes.Name):
+            yield node.node.name, node.attr, node.lineno
 
 
 def _is_alone(tree: nodes.Template) -> bool:

@@ -14,7 +14,7 @@ from engine.delivery import attempt_now
 from engine.episode import Watched
 from engine.evaluator import instant
 from engine.inbox import Hub, Wires
-from engine.notice import Notice, NoticeStatus
+from engine.notice import Notice
 from engine.secrets import SecretBox
 
 
@@ -30,19 +30,6 @@ class Trial:
     error: str
     provider_id: str
     duration_ms: float
-
-
-def sample(at: datetime) -> Notice:
-    """What a test says that is about no rule."""
-    return Notice(
-        title="Test notification",
-        status=NoticeStatus.FIRING,
-        severity="info",
-        at=at,
-        reason=episode.TEST,
-        summary="This channel works: a test was sent through it.",
-        test=True,
-    )
 
 
 def of_rule(store: Store, watched: Watched, at: datetime, public_url: str = "") -> Notice:

@@ -17,6 +17,8 @@ from data.http_server import PlainRunner
 from data.store import Store, connect
 from data.tasks import Tasks
 from engine.api.server import make_app
+from engine.audit import clock
+from engine.bucket import Limit
 from engine.channels.http import HttpSender
 from engine.delivery import Sender
 from engine.desk import Desk
@@ -24,6 +26,7 @@ from engine.evaluator import Evaluator
 from engine.housekeeping.housekeeper import Housekeeper
 from engine.housekeeping.jobs import regular_jobs
 from engine.inbox import Wires
+from engine.post import limit_all
 from engine.provisioner import Provisioner
 from engine.secrets import SecretBox
 
@@ -64,7 +67,7 @@ async def _store(config: Config, stopping: asyncio.Event) -> Store | None:
     said = ""
     while not stopping.is_set():
         try:
-            return await asyncio.to_thread(connect, config)
+            return await asyncio.to_thread(_connected, config)
         except (StoreError, OSError) as error:
             if str(error) != said:
                 said = str(error)
@@ -75,6 +78,17 @@ async def _store(config: Config, stopping: asyncio.Event) -> Store | None:
         except TimeoutError:
             continue
     return None
+
+
+def _connected(config: Config) -> Store:
+    """The store, told what the configuration says that all programs are to keep to."""
+    store = connect(config)
+    try:
+        limit_all(store, Limit(config.worker.notices_per_minute, config.worker.notices_burst), clock())
+    except StoreError:
+        store.close()
+        raise
+    return store
 
 
 async def _work(desk: Desk, store: Store, stopping: asyncio.Event) -> None:

@@ -1,7 +1,7 @@
-"""How the worker is, for Prometheus: its evaluations, its outbox, open incidents, and its regular jobs."""
+"""How the worker is, for Prometheus: its evaluations, its outbox, open incidents, channels, and its regular jobs."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,15 +13,20 @@ from prometheus_client.registry import Collector
 from data.errors import StoreError
 from data.queries import alerts, notifications
 from data.store import Store
+from engine import channel_store
+from engine.breaker import Phase
+from engine.channel_store import Channel
 from engine.desk import Desk
+from engine.standing import Standing, standings
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """What only the store knows: notifications that wait, and open incidents by severity and status."""
+    """What only the store knows: notifications that wait, and open incidents by severity and status, channels."""
 
     waiting: dict[str, Any]
     incidents: Counter[tuple[str, str]]
+    channels: tuple[tuple[Channel, Standing], ...]
 
 
 def text(desk: Desk, now: datetime) -> bytes:
@@ -36,7 +41,9 @@ def _stock(store: Store | None, now: datetime) -> Stock | None:
         return None
     try:
         found = alerts.active(store).select("severity", "status").rows()
-        return Stock(notifications.backlog(store, now), Counter(found))
+        known = standings(store, now)
+        channels = tuple((channel, known[channel.name]) for channel in channel_store.every(store))
+        return Stock(notifications.backlog(store, now), Counter(found), channels)
     except StoreError:
         return None
 
@@ -86,6 +93,20 @@ def _in_store(stock: Stock) -> Iterator[Metric]:
     for (severity, status), count in sorted(stock.incidents.items()):
         incidents.add_metric([severity, status], count)
     yield incidents
+    yield from _channels(stock.channels)
+
+
+def _channels(channels: Iterable[tuple[Channel, Standing]]) -> Iterator[Metric]:
+    enabled = GaugeMetricFamily("claude_proxy_channel_enabled", "Whether a channel is switched on", labels=["channel"])
+    text = "The phase of a channel's breaker: 1 in the one it is in"
+    phases = GaugeMetricFamily("claude_proxy_channel_breaker", text, labels=["channel", "state"])
+    failures = GaugeMetricFamily("claude_proxy_channel_failures", "A channel's failures in a row", labels=["channel"])
+    for channel, standing in channels:
+        enabled.add_metric([channel.name], float(channel.enabled))
+        failures.add_metric([channel.name], standing.failures)
+        for phase in Phase:
+            phases.add_metric([channel.name, phase.value], float(phase is standing.state))
+    yield from (enabled, phases, failures)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

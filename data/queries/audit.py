@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from data.schema import audit_log
-from data.store import Store
+from data.store import Statement, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +36,19 @@ def lines(store: Store, wanted: AuditFilter, *, before: str = "", limit: int = 5
     question = question.where(a.at >= wanted.start) if wanted.start else question
     question = question.where(a.at < wanted.end) if wanted.end else question
     return store.frame(question.where(a.id < before) if before else question)
+
+
+def auditing(
+    entry_id: str, *, at: datetime, actor: str, action: str, kind: str, object_id: str, detail: str
+) -> Statement:
+    """Record who changed what; `detail` is JSON text without secrets."""
+    values = {
+        "id": entry_id,
+        "at": at,
+        "actor": actor,
+        "action": action,
+        "object_kind": kind,
+        "object_id": object_id,
+        "detail": detail,
+    }
+    return Statement(insert(audit_log).values(**values), expect=1)

@@ -1,4 +1,4 @@
-"""The outbox and its deliveries, the inbox, and the audit log."""
+"""The outbox and its deliveries."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Select, and_, exists, func, insert, literal, or_, select, union_all, update
 
-from data.schema import audit_log, channels, delivery_attempts, inbox, notifications
+from data.schema import delivery_attempts, notifications
 from data.store import Statement, Store
 
 PENDING, SENT, FAILED, SILENT = "pending", "sent", "failed", "silent"
@@ -196,30 +196,6 @@ def earlier(store: Store, alert_id: str, channel: str) -> str:
     return str(found[0]) if found else ""
 
 
-def last_results(store: Store, channel: str, limit: int) -> list[tuple[str, datetime]]:
-    """How the last sends through a channel ended, newest first, and when; without those asked for patience (429)."""
-    made = delivery_attempts.c
-    told = made.result.in_(("sent", "retry", "failed")) & or_(made.status.is_(None), made.status != 429)
-    question = select(made.result, made.finished_at).where(made.channel == channel, told)
-    return store.frame(question.order_by(made.id.desc()).limit(limit)).rows()
-
-
-def refused_since(store: Store, channel: str) -> tuple[datetime | None, int]:
-    """Since when a channel's receiver has refused everything, and how many notifications; (None, 0): it has not.
-
-    Counted from the last success, or from when the channel was last changed. No answer at all, or one that tells of
-    trouble over there (5xx), is no refusal.
-    """
-    made = delivery_attempts.c
-    changed = select(func.max(channels.c.updated_at)).where(channels.c.name == channel).scalar_subquery()
-    arrived = select(func.max(made.started_at)).where(made.channel == channel, made.result == SENT).scalar_subquery()
-    since = func.greatest(changed, arrived)
-    refused = (made.result == FAILED) & made.status.between(300, 499) & or_(since.is_(None), made.started_at > since)
-    question = select(func.min(made.started_at).label("since"), func.count(made.notification_id.distinct()).label("n"))
-    found = store.frame(question.where(made.channel == channel, refused)).row(0)
-    return found[0], int(found[1])
-
-
 def postponing(channel: str, *, now: datetime, until: datetime) -> Statement:
     """Let what is due to a channel that rests, and has no other to go to, wait until then."""
     n = notifications.c
@@ -229,17 +205,22 @@ def postponing(channel: str, *, now: datetime, until: datetime) -> Statement:
 
 
 def stood_in(store: Store, alert_ids: Collection[str]) -> list[NotificationRow]:
-    """What was sent, or is about to be, about incidents in place of a channel that failed, oldest first."""
+    """What was sent, or is about to be, about incidents in place of a channel that failed, oldest first.
+
+    What was told in a digest counts, unless that said that the incident was over.
+    """
     n = notifications.c
-    wanted = n.alert_id.in_(alert_ids) & (n.fallback_of != "") & n.status.in_((SENT, PENDING))
+    told = n.status.in_((SENT, PENDING)) | ((n.status == BUNDLED) & (n.held != "resolved"))
+    wanted = n.alert_id.in_(alert_ids) & (n.fallback_of != "") & told
     return _notifications(store, select(notifications).where(wanted).order_by(n.id))
 
 
 def adding_once(row: NotificationRow, *, status: str) -> Statement:
-    """Put a notification into the outbox unless its channel was told this `status` of the incident before."""
+    """Put a notification into the outbox unless its channel was, or will be, told this `status` of the incident."""
     n = notifications.c
     told = func.json_extract_string(n.notice, "$.status") == status
-    known = exists().where(n.alert_id == row.alert_id, n.channel == row.channel, n.status != SILENT, told)
+    heard = (n.status != SILENT) | (n.held != "")
+    known = exists().where(n.alert_id == row.alert_id, n.channel == row.channel, heard, told)
     literals = [literal(value, n[name].type) for name, value in _values(row).items()]
     return Statement(insert(notifications).from_select(list(_values(row)), select(*literals).where(~known)))
 
@@ -269,65 +250,3 @@ def backlog(store: Store, now: datetime) -> dict[str, Any]:
     oldest = found["oldest_due_at"]
     found["overdue_s"] = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class InboxRow:
-    """One row of `inbox`."""
-
-    id: str
-    at: datetime
-    title: str
-    body: str
-    severity: str
-    status: str
-    alert_id: str = ""
-    rule_id: str = ""
-    read_at: datetime | None = None
-
-
-def posting(row: InboxRow) -> Statement:
-    """Put a message into the inbox; a second one with the same id changes nothing."""
-    columns = list(inbox.columns)
-    values = select(*(literal(getattr(row, column.name), column.type) for column in columns))
-    new = ~exists().where(inbox.c.id == row.id)
-    return Statement(insert(inbox).from_select([column.name for column in columns], values.where(new)))
-
-
-def is_posted(store: Store, message_id: str) -> bool:
-    """Whether the inbox has a message of this id."""
-    return bool(store.frame(select(inbox.c.id).where(inbox.c.id == message_id)).height)
-
-
-def messages(store: Store, *, unread_only: bool = False, before: str = "", limit: int = 50) -> pl.DataFrame:
-    """The inbox, newest first: the columns of `inbox`."""
-    question = select(inbox).order_by(inbox.c.id.desc()).limit(limit)
-    question = question.where(inbox.c.read_at.is_(None)) if unread_only else question
-    return store.frame(question.where(inbox.c.id < before) if before else question)
-
-
-def unread(store: Store) -> int:
-    """How many messages nobody has read."""
-    return int(store.frame(select(func.count().label("n")).select_from(inbox).where(inbox.c.read_at.is_(None)))["n"][0])
-
-
-def reading(message_ids: list[str] | None, at: datetime) -> Statement:
-    """Mark these messages as read; None marks all."""
-    fresh = update(inbox).where(inbox.c.read_at.is_(None)).values(read_at=at)
-    return Statement(fresh if message_ids is None else fresh.where(inbox.c.id.in_(message_ids)))
-
-
-def auditing(
-    entry_id: str, *, at: datetime, actor: str, action: str, kind: str, object_id: str, detail: str
-) -> Statement:
-    """Record who changed what; `detail` is JSON text without secrets."""
-    values = {
-        "id": entry_id,
-        "at": at,
-        "actor": actor,
-        "action": action,
-        "object_kind": kind,
-        "object_id": object_id,
-        "detail": detail,
-    }
-    return Statement(insert(audit_log).values(**values), expect=1)

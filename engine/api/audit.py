@@ -1,6 +1,5 @@
 """/api/alerts/audit."""
 
-import asyncio
 from typing import Any
 
 import orjson
@@ -9,13 +8,13 @@ from aiohttp import web
 from data.queries import audit
 from data.queries.audit import AuditFilter
 from engine.api import parameters
-from engine.api.reading import answer, bounds, listed, page, paged
+from engine.api.reading import a_page, answer, bounds, listed
 from engine.api.routes import DESK, LISTING, Route
 
 
 async def lines(request: web.Request) -> web.Response:
     """Who changed what, newest first."""
-    limit, cursor = page(request)
+    store = request.app[DESK].store
     start, end = bounds(request)
     wanted = AuditFilter(
         actor=listed(request, "actor"),
@@ -25,8 +24,11 @@ async def lines(request: web.Request) -> web.Response:
         start=start,
         end=end,
     )
-    found = await asyncio.to_thread(audit.lines, request.app[DESK].store, wanted, before=cursor, limit=limit + 1)
-    return answer(paged([_plain(row) for row in found.iter_rows(named=True)], limit))
+
+    def rows(before: str, limit: int) -> list[dict[str, Any]]:
+        return list(map(_plain, audit.lines(store, wanted, before=before, limit=limit).iter_rows(named=True)))
+
+    return answer(await a_page(request, rows))
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from engine import channel_store, trial
+from data.store import Store
+from engine import channel_store, sample, trial
 from engine.api.reading import actor, answer, body, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
@@ -14,6 +15,7 @@ from engine.channel_store import Channel, ChannelDocument
 from engine.channels import CHANNELS
 from engine.notice import Notice
 from engine.rules import watched_by_id
+from engine.standing import Standing, standings
 
 
 class TrialBody(BaseModel):
@@ -25,9 +27,13 @@ class TrialBody(BaseModel):
 
 
 async def listing(request: web.Request) -> web.Response:
-    """Every channel, secrets masked."""
-    found = await asyncio.to_thread(channel_store.every, request.app[DESK].store)
-    return answer({"items": [_shown(channel) for channel in found], "next": None})
+    """Every channel, secrets masked, with how it stands with its receiver."""
+    return answer({"items": await asyncio.to_thread(_all, request.app[DESK].store), "next": None})
+
+
+def _all(store: Store) -> list[dict[str, Any]]:
+    known = standings(store, clock())
+    return [_shown(channel, known[channel.name]) for channel in channel_store.every(store)]
 
 
 async def kinds(_: web.Request) -> web.Response:
@@ -45,9 +51,13 @@ async def kinds(_: web.Request) -> web.Response:
 
 
 async def one(request: web.Request) -> web.Response:
-    """One channel, secrets masked."""
-    found = await asyncio.to_thread(channel_store.get, request.app[DESK].store, request.match_info["id"])
-    return answer(_shown(found))
+    """One channel, secrets masked, with how it stands with its receiver."""
+    return answer(await asyncio.to_thread(_one, request.app[DESK].store, request.match_info["id"]))
+
+
+def _one(store: Store, channel_id: str) -> dict[str, Any]:
+    channel = channel_store.get(store, channel_id)
+    return _shown(channel, standings(store, clock())[channel.name])
 
 
 async def create(request: web.Request) -> web.Response:
@@ -82,32 +92,35 @@ async def test(request: web.Request) -> web.Response:
 
 async def _notice(request: web.Request, rule_id: str) -> Notice:
     if not rule_id:
-        return trial.sample(clock())
+        return sample.of_channel(clock())
     desk = request.app[DESK]
     watched = await asyncio.to_thread(watched_by_id, desk.store, rule_id)
     return await asyncio.to_thread(trial.of_rule, desk.store, watched, clock(), desk.public_url)
 
 
-def _shown(channel: Channel) -> dict[str, Any]:
+def _shown(channel: Channel, standing: Standing | None = None) -> dict[str, Any]:
+    """What is shown of a channel; `auto_disabled`: its receiver is gone, as `disabled_reason` says."""
     shown = {
         "id": channel.id,
         "name": channel.name,
         "kind": channel.kind,
         "enabled": channel.enabled,
+        "auto_disabled": not channel.enabled and bool(channel.disabled_reason),
         "disabled_reason": channel.disabled_reason,
         "config": dict(channel.shown),
         "created_at": channel.created_at,
         "updated_at": channel.updated_at,
     }
+    shown |= {"breaker": standing} if standing else {}
     return {**shown, "new_secret": channel.new_secret} if channel.new_secret else shown
 
 
 _BASE = "/api/notifications/channels"
 ROUTES = (
-    Route("GET", _BASE, listing, "Every channel, secrets masked", result=LISTING),
+    Route("GET", _BASE, listing, "Every channel, secrets masked, with its breaker", result=LISTING),
     Route("GET", "/api/notifications/kinds", kinds, "Kinds of channel and their forms", result=LISTING),
     Route("POST", _BASE, create, "Add a channel", ChannelDocument, good=201),
-    Route("GET", _BASE + "/{id}", one, "One channel, secrets masked"),
+    Route("GET", _BASE + "/{id}", one, "One channel, secrets masked, with its breaker"),
     Route("PUT", _BASE + "/{id}", replace, "Change a channel", ChannelDocument),
     Route("DELETE", _BASE + "/{id}", remove, "Delete a channel that no rule uses", good=204),
     Route("POST", _BASE + "/{id}/test", test, "Send a test and show the receiver's answer", TrialBody, refuses=(502,)),

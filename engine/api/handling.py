@@ -11,7 +11,7 @@ from engine import decisions as told
 from engine import handling, incidents
 from engine.api.incidents import one
 from engine.api.problems import BadRequest
-from engine.api.reading import actor, answer, page, paged, posted
+from engine.api.reading import a_page, actor, answer, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
 from engine.desk import Desk
@@ -149,18 +149,22 @@ def _assignee(asked: BulkBody) -> str:
 
 async def comments(request: web.Request) -> web.Response:
     """One incident's thread, oldest first."""
-    limit, cursor = page(request)
     store, alert_id = request.app[DESK].store, request.match_info["id"]
-    found = await asyncio.to_thread(handling.comments, store, alert_id, after=cursor, limit=limit + 1)
-    return answer(paged(found, limit))
+
+    def rows(after: str, limit: int) -> list[dict[str, Any]]:
+        return handling.comments(store, alert_id, after=after, limit=limit)
+
+    return answer(await a_page(request, rows))
 
 
 async def decisions(request: web.Request) -> web.Response:
     """Who was told of one incident, and why others were not, newest first."""
-    limit, cursor = page(request)
     store, alert_id = request.app[DESK].store, request.match_info["id"]
-    found = await asyncio.to_thread(told.decisions, store, alert_id, before=cursor, limit=limit + 1)
-    return answer(paged([told.plain(each) for each in found], limit))
+
+    def rows(before: str, limit: int) -> list[dict[str, Any]]:
+        return list(map(told.plain, told.decisions(store, alert_id, before=before, limit=limit)))
+
+    return answer(await a_page(request, rows))
 
 
 _ALL = "/api/alerts/history"

@@ -1,6 +1,7 @@
 """/api/alerts/{active,history,stats}."""
 
 import asyncio
+from typing import Any
 
 from aiohttp import web
 
@@ -8,7 +9,7 @@ from data.queries.alerts import ACKNOWLEDGED, FIRING, RESOLVED, HistoryFilter
 from engine import incidents
 from engine.api import parameters
 from engine.api.problems import BadRequest
-from engine.api.reading import answer, bounds, listed, page, paged, span
+from engine.api.reading import a_page, answer, bounds, listed, span
 from engine.api.routes import DESK, LISTING, Route
 from engine.rule import Severity
 from engine.statistics import statistics
@@ -21,11 +22,12 @@ async def active(request: web.Request) -> web.Response:
 
 async def history(request: web.Request) -> web.Response:
     """Incidents of any status, newest first, a page at a time."""
-    limit, cursor = page(request)
-    found = await asyncio.to_thread(
-        incidents.history, request.app[DESK].store, _filter(request), before=cursor, limit=limit + 1
-    )
-    return answer(paged(found, limit))
+    store, wanted = request.app[DESK].store, _filter(request)
+
+    def rows(before: str, limit: int) -> list[dict[str, Any]]:
+        return incidents.history(store, wanted, before=before, limit=limit)
+
+    return answer(await a_page(request, rows))
 
 
 async def one(request: web.Request) -> web.Response:

@@ -1,17 +1,18 @@
 """/api/notifications/{history,inbox} and the WebSocket of the inbox."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from aiohttp import WSMsgType, web
 from pydantic import BaseModel, ConfigDict, Field
 
+from data.queries import inbox
 from data.queries import notifications as queries
 from data.store import Store
 from engine import incidents
 from engine.api import parameters
-from engine.api.reading import actor, answer, listed, page, paged, posted
+from engine.api.reading import a_page, actor, answer, listed, posted
 from engine.api.routes import DESK, LISTING, SOCKETS, Route
 from engine.audit import clock
 from engine.replay import replay
@@ -29,19 +30,15 @@ class ReadBody(BaseModel):
 
 async def history(request: web.Request) -> web.Response:
     """Notifications with their attempts, newest first; the silent ones too, with the reason of their silence."""
-    limit, cursor = page(request)
     store, query = request.app[DESK].store, request.query
-    found = await asyncio.to_thread(
-        queries.history,
-        store,
-        before=cursor,
-        limit=limit + 1,
-        status=listed(request, "status"),
-        channel=listed(request, "channel"),
-        alert_id=query.get("alert", ""),
-        rule_id=query.get("rule", ""),
-    )
-    return answer(paged(await asyncio.to_thread(incidents.with_attempts, store, found), limit))
+    status, channel = listed(request, "status"), listed(request, "channel")
+    about = {"alert_id": query.get("alert", ""), "rule_id": query.get("rule", "")}
+
+    def rows(before: str, limit: int) -> list[dict[str, Any]]:
+        found = queries.history(store, before=before, limit=limit, status=status, channel=channel, **about)
+        return incidents.with_attempts(store, found)
+
+    return answer(await a_page(request, rows))
 
 
 async def again(request: web.Request) -> web.Response:
@@ -52,19 +49,21 @@ async def again(request: web.Request) -> web.Response:
     return answer(done)
 
 
-async def inbox(request: web.Request) -> web.Response:
+async def messages(request: web.Request) -> web.Response:
     """The app's messages, newest first, and how many are unread."""
-    limit, cursor = page(request)
     store, unread_only = request.app[DESK].store, request.query.get("unread", "") in {"1", "true"}
-    found = await asyncio.to_thread(queries.messages, store, unread_only=unread_only, before=cursor, limit=limit + 1)
-    return answer({**paged(found.to_dicts(), limit), "unread": await asyncio.to_thread(queries.unread, store)})
+
+    def rows(before: str, limit: int) -> list[dict[str, Any]]:
+        return inbox.messages(store, unread_only=unread_only, before=before, limit=limit).to_dicts()
+
+    return answer({**await a_page(request, rows), "unread": await asyncio.to_thread(inbox.unread, store)})
 
 
 async def read(request: web.Request) -> web.Response:
     """Mark messages as read."""
     desk, asked = request.app[DESK], await posted(request, ReadBody)
-    await asyncio.to_thread(desk.store.transact, [queries.reading(asked.ids, clock())])
-    unread = await asyncio.to_thread(queries.unread, desk.store)
+    await asyncio.to_thread(desk.store.transact, [inbox.reading(asked.ids, clock())])
+    unread = await asyncio.to_thread(inbox.unread, desk.store)
     desk.hub.publish({"type": "unread", "unread": unread})
     return answer({"unread": unread})
 
@@ -88,7 +87,7 @@ async def socket(request: web.Request) -> web.WebSocketResponse:
 
 
 async def _unread(store: Store) -> str:
-    return orjson.dumps({"type": "unread", "unread": await asyncio.to_thread(queries.unread, store)}).decode()
+    return orjson.dumps({"type": "unread", "unread": await asyncio.to_thread(inbox.unread, store)}).decode()
 
 
 async def _tell(connection: web.WebSocketResponse, queue: "asyncio.Queue[dict[str, object]]") -> None:
@@ -116,7 +115,7 @@ ROUTES = (
     Route(
         "GET",
         "/api/notifications/inbox",
-        inbox,
+        messages,
         "The app's messages",
         query=(parameters.chosen("unread", "Only unread ones", "0", "1", "true", "false"), "limit", "cursor"),
         result=LISTING,

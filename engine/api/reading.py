@@ -1,5 +1,7 @@
 """What comes in and goes out: JSON bodies, query parameters, and answers with exact money."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +16,8 @@ from engine.api.problems import BadRequest
 from engine.durations import duration
 
 M = TypeVar("M", bound=BaseModel)
+#: Rows of a list, each with its id, after the one with a given id ('': from the beginning), and how many at most.
+Rows = Callable[[str, int], list[dict[str, Any]]]
 
 LARGEST_PAGE = 500
 #: Times beyond are mistakes, and arithmetic with them runs over.
@@ -107,6 +111,12 @@ def paged(rows: list[dict[str, Any]], limit: int) -> dict[str, Any]:
     """`{"items", "next"}` of rows of which one more than `limit` was asked for; the cursor is the last shown id."""
     shown = rows[:limit]
     return {"items": shown, "next": shown[-1]["id"] if len(rows) > limit else None}
+
+
+async def a_page(request: web.Request, rows: Rows) -> dict[str, Any]:
+    """The page of a list that was asked for; raises BadRequest, and what `rows` raises."""
+    limit, cursor = page(request)
+    return paged(await asyncio.to_thread(rows, cursor, limit + 1), limit)
 
 
 def moment(text: str, name: str) -> datetime:

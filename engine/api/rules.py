@@ -15,7 +15,7 @@ from engine.api.reading import actor, answer, body, expected_version, moment, po
 from engine.api.routes import DESK, LISTING, Route
 from engine.evaluator import instant
 from engine.provisioning import FileFault
-from engine.rule import Rule, parse
+from engine.rule import Rule, kept, parse
 from engine.rules import Stored
 from engine.sentence import sentence
 from engine.truth import GroupTruth
@@ -115,8 +115,8 @@ async def test(request: web.Request) -> web.Response:
     desk, raw = request.app[DESK], (await body(request)).get("rule")
     if raw is not None and not isinstance(raw, dict):
         raise BadRequest("rule must be a rule's document")
-    stored = None if raw else await asyncio.to_thread(rules.get, desk.store, request.match_info["id"])
-    return answer(await asyncio.to_thread(_tested, desk.store, parse(raw or _document(stored))))
+    rule = parse(raw) if raw else await asyncio.to_thread(_stored, desk.store, request.match_info["id"])
+    return answer(await asyncio.to_thread(_tested, desk.store, rule))
 
 
 def _tested(store: Store, rule: Rule) -> dict[str, Any]:
@@ -135,8 +135,8 @@ async def simulate(request: web.Request) -> web.Response:
     desk, asked = request.app[DESK], await posted(request, SimulateBody)
     if (asked.rule is None) == (not asked.rule_id):
         raise BadRequest("give either rule, a document, or rule_id")
-    stored = await asyncio.to_thread(rules.get, desk.store, asked.rule_id) if asked.rule_id else None
-    rule = parse(asked.rule if asked.rule is not None else _document(stored))
+    written = asked.rule is not None
+    rule = parse(asked.rule or {}) if written else await asyncio.to_thread(_stored, desk.store, asked.rule_id)
     start, end = moment(asked.start, "from"), moment(asked.end, "to")
     if start >= end:
         raise BadRequest("from must be before to")
@@ -157,8 +157,8 @@ def _simulated(store: Store, rule: Rule, start: datetime, end: datetime) -> dict
     }
 
 
-def _document(stored: Stored | None) -> dict[str, Any]:
-    return dict(stored.document) if stored else {}
+def _stored(store: Store, rule_id: str) -> Rule:
+    return kept(rules.get(store, rule_id).document)
 
 
 def _envelope(raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

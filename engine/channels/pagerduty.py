@@ -6,9 +6,10 @@ What people do in PagerDuty comes back by its V3 webhooks: `engine/pagerduty_eve
 from typing import Annotated, Any
 
 import orjson
+from msgspec import structs
 from pydantic import Field, HttpUrl
 
-from engine.channels.channel import ChannelConfig, ChannelKind, Delivery, Receipt, Wire
+from engine.channels.channel import ANSWER_CHARS, ChannelConfig, ChannelKind, Delivery, Receipt, Wire
 from engine.channels.cutting import cut, fitting, shortened
 from engine.channels.plain import lines, links
 from engine.errors import DeliveryError
@@ -33,18 +34,37 @@ class PagerDutyConfig(ChannelConfig):
 
 
 async def notify(config: PagerDutyConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:
-    """Send the event; raises DeliveryError. The receipt's id is the key that PagerDuty keeps it under."""
+    """Send the event; raises DeliveryError. The receipt's id is the key that PagerDuty keeps it under.
+
+    What a test triggers is resolved again at once; the receipt has both answers.
+    """
+    triggered = await _sent(config, notice, delivery, wire)
+    key = key_of(notice, delivery)
+    if not notice.test or notice.status is NoticeStatus.RESOLVED:
+        return Receipt(triggered.status, triggered.answer, key)
+    said = f"trigger: {_answered(triggered.status, triggered.answer)}\nresolve: "
+    ended = structs.replace(notice, status=NoticeStatus.RESOLVED)
+    try:
+        resolved = await _sent(config, ended, delivery, wire)
+    except DeliveryError as error:
+        text = f"the test was triggered but not resolved, resolve {key} in PagerDuty: {error}"
+        answer = said + _answered(error.status, error.answer or str(error))
+        raise DeliveryError(text, permanent=error.permanent, status=error.status, answer=answer) from error
+    return Receipt(resolved.status, said + _answered(resolved.status, resolved.answer), key)
+
+
+async def _sent(config: PagerDutyConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:
     try:
         body = _body(config, notice, delivery)
     except ValueError as error:
         raise DeliveryError(str(error), permanent=True) from error
-    receipt = await wire.post(
-        str(config.api_url),
-        body=body,
-        headers={"content-type": "application/json"},
-        allow_private=config.allow_private,
-    )
-    return Receipt(receipt.status, receipt.answer, key_of(notice, delivery))
+    headers = {"content-type": "application/json"}
+    return await wire.post(str(config.api_url), body=body, headers=headers, allow_private=config.allow_private)
+
+
+def _answered(status: int | None, answer: str) -> str:
+    """One of two answers, so short that both are kept."""
+    return cut(f"{status or ''} {answer}".strip(), ANSWER_CHARS // 2 - 20)
 
 
 def _body(config: PagerDutyConfig, notice: Notice, delivery: Delivery) -> bytes:
@@ -57,8 +77,11 @@ def preview(config: PagerDutyConfig, notice: Notice, delivery: Delivery) -> Any:
 
 
 def key_of(notice: Notice, delivery: Delivery) -> str:
-    """What the alert is known by in PagerDuty: the incident's id, for notices about no incident their own."""
-    return (notice.alert_id or delivery.id)[:DEDUP_KEY]
+    """What the alert is known by in PagerDuty: the incident's id, for notices about no incident their own.
+
+    A test has a key of its own, so that it touches nothing else.
+    """
+    return (f"test-{delivery.id}" if notice.test else notice.alert_id or delivery.id)[:DEDUP_KEY]
 
 
 def event(config: PagerDutyConfig, notice: Notice, delivery: Delivery) -> dict[str, Any]:
@@ -98,7 +121,8 @@ def _details(notice: Notice) -> dict[str, Any]:
         "message": "\n".join(lines(notice)),
         "runbook": notice.runbook,
     }
-    return {**{name: text for name, text in known.items() if text}, "labels": dict(notice.labels)}
+    marked: dict[str, Any] = {"test": True} if notice.test else {}
+    return {**marked, **{name: text for name, text in known.items() if text}, "labels": dict(notice.labels)}
 
 
 def _follows(_: object) -> bool:

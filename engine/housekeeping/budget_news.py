@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from data.budget_periods import from_us, to_us
 from data.budgets import Budget, Period
 from data.counters.news import Reached, reached_since
+from data.queries import inbox
 from data.queries import notifications as rows
 from data.store import Statement
 from engine import outbox
@@ -62,9 +63,9 @@ async def _tell(desk: Desk, reached: Reached) -> bool:
     notice_id = str(uuid.uuid5(_IDS, f"{reached.budget_id}/{reached.value}/{reached.name}/{reached.at_us}"))
     notice = notice_of(budget, reached)
     row = message(notice_id, notice)
-    if await asyncio.to_thread(rows.is_posted, desk.store, notice_id):
+    if await asyncio.to_thread(inbox.is_posted, desk.store, notice_id):
         return False
-    await asyncio.to_thread(desk.store.transact, [rows.posting(row), *_queued(budget.notify, notice_id, notice)])
+    await asyncio.to_thread(desk.store.transact, [inbox.posting(row), *_queued(budget.notify, notice_id, notice)])
     shown(desk.hub, row)
     return True
 

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime, timedelta
 
-from data.queries import notifications as rows
+from data.queries import inbox
 from engine.audit import new_id
 from engine.desk import Desk
 from engine.housekeeping.heartbeat import trouble
@@ -54,5 +54,5 @@ class Watch:
             summary=f"{why[0].upper()}{why[1:]}.",
         )
         row = message(new_id(), notice)
-        await asyncio.to_thread(self._desk.store.transact, [rows.posting(row)])
+        await asyncio.to_thread(self._desk.store.transact, [inbox.posting(row)])
         shown(self._desk.hub, row)

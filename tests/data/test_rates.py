@@ -18,7 +18,7 @@ def row(spent, *, channel="a", at=NOON, burst=10, per_minute=6.0):
 
 
 def levels(store):
-    return {name: (level, at) for name, level, at in rates.levels(store).rows()}
+    return {name: (level, at) for name, level, at, *_ in rates.levels(store).rows()}
 
 
 def test_what_is_taken_comes_back_with_time_up_to_the_burst(store):
@@ -48,3 +48,21 @@ def test_a_clock_that_was_set_back_brings_nothing(store):
 
 def test_nothing_taken_is_nothing_written(store):
     assert rates.spending([]) == []
+
+
+def limit(store, per_minute, burst):
+    store.transact([rates.limiting("", per_minute=per_minute, burst=burst, at=NOON)])
+
+
+def test_a_limit_that_was_set_stays_whatever_is_taken_under_another(store):
+    limit(store, 2.0, 5)
+    store.transact(rates.spending([row(1, channel="", burst=600, per_minute=300.0)]))
+    assert rates.levels(store).rows() == [("", 4.0, NOON, 2.0, 5)]
+
+
+def test_a_raised_limit_gives_nothing_at_once_and_a_lowered_one_takes(store):
+    limit(store, 2.0, 5)
+    limit(store, 2.0, 50)
+    assert levels(store) == {"": (5.0, NOON)}
+    limit(store, 1.0, 3)
+    assert rates.levels(store).rows() == [("", 3.0, NOON, 1.0, 3)]

@@ -13,6 +13,7 @@ from engine.bundle import LISTED, NAMED, carried
 from engine.channels.bodies import Body, render
 from engine.errors import DeliveryError
 from engine.notice import NoticeStatus, decode
+from engine.room import Room
 from engine.secrets import SecretBox
 from engine.tick import tick
 from tests.engine.receivers import FIRING
@@ -168,7 +169,7 @@ async def test_a_fallback_that_keeps_one_thing_an_incident_gets_each_group_and_e
     row = notifications.by_id(store, bundle)
     failure = DeliveryError("answered 400", permanent=True)
 
-    store.transact(consequences(store, row, outbox.verdict(row, 1, failure, NOON, 0.5), failure, NOON, {}))
+    store.transact(consequences(store, row, outbox.verdict(row, 1, failure, NOON, 0.5), failure, Room(store, NOON), {}))
 
     told = "SELECT reason, alert_id FROM notifications WHERE channel = 'pager' ORDER BY id"
     alerts = [alert for (alert,) in rows(store, "alerts", "id")]
@@ -178,5 +179,5 @@ async def test_a_fallback_that_keeps_one_thing_an_incident_gets_each_group_and_e
     ((bundle,),) = store.sql("SELECT id FROM notifications WHERE status = 'pending'").rows()
     row = notifications.by_id(store, bundle)
     ended = outbox.verdict(row, 1, None, NOON, 0.5)
-    store.transact(consequences(store, row, ended, None, NOON, stand_ins(store, [row])))
+    store.transact(consequences(store, row, ended, None, Room(store, NOON), stand_ins(store, [row])))
     assert sorted(alert for _, alert in store.sql(told).rows()[3:]) == sorted(alerts)

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from engine.channels import Delivery
+from engine.channels.channel import ANSWER_CHARS
 from engine.channels.http import HttpSender
 from engine.channels.pagerduty import PagerDutyConfig, notify
 from engine.errors import DeliveryError
@@ -83,9 +84,53 @@ async def test_severities(ours, theirs):
 
 
 async def test_what_is_about_no_incident_has_the_notifications_own_key():
-    event, _ = await sent(msgspec.structs.replace(FIRING, alert_id="", test=True))
+    event, _ = await sent(msgspec.structs.replace(FIRING, alert_id=""))
     assert event["dedup_key"] == "n-1"
-    assert "This is a test" in event["payload"]["custom_details"]["message"]
+    assert "test" not in event["payload"]["custom_details"]
+
+
+async def tried(*plan):
+    """The events that a test sends, and what comes of it."""
+    async with receiving(*plan) as receiver, HttpSender(timeout_s=5) as http:
+        test = msgspec.structs.replace(FIRING, test=True)
+        try:
+            made = await notify(config(receiver.url), test, Delivery("n-1", datetime.now(UTC)), http)
+        except DeliveryError as error:
+            made = error
+    events = [json.loads(got.body) for got in receiver.got]
+    for event in events:
+        require_valid(event)
+    return events, made
+
+
+async def test_a_test_is_marked_and_resolved_again_at_once():
+    (trigger, resolve), receipt = await tried((202, {}, "opened"), (202, {}, "closed"))
+    assert trigger["payload"]["summary"].startswith("[TEST] [HIGH] High cost")
+    assert trigger["payload"]["custom_details"]["test"] is True
+    assert "This is a test" in trigger["payload"]["custom_details"]["message"]
+    assert (trigger["event_action"], resolve["event_action"]) == ("trigger", "resolve")
+    assert trigger["dedup_key"] == resolve["dedup_key"] == receipt.provider_id == "test-n-1"
+    assert (receipt.status, receipt.answer) == (202, "trigger: 202 opened\nresolve: 202 closed")
+
+
+async def test_both_answers_of_a_test_are_kept_however_long():
+    _, receipt = await tried((202, {}, "o" * 600), (202, {}, "c" * 600))
+    assert len(receipt.answer) <= ANSWER_CHARS
+    assert "trigger: 202 ooo" in receipt.answer
+    assert "resolve: 202 ccc" in receipt.answer
+
+
+async def test_a_test_that_is_refused_resolves_nothing():
+    (trigger,), failure = await tried((400, {}, "invalid key"))
+    assert trigger["event_action"] == "trigger"
+    assert (failure.status, failure.permanent) == (400, True)
+
+
+async def test_a_test_that_stays_open_says_so():
+    events, failure = await tried((202, {}, "opened"), (400, {}, "no"))
+    assert len(events) == 2
+    assert "resolve test-n-1 in PagerDuty" in str(failure)
+    assert failure.answer == "trigger: 202 opened\nresolve: 400 no"
 
 
 async def test_what_is_over_a_limit_is_cut_visibly():

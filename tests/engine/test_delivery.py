@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from data.errors import StoreError
-from data.queries import notifications
+from data.queries import inbox, notifications
 from data.store import Statement
-from engine import channel_store, delivery, outbox, trial
+from engine import channel_store, delivery, outbox, sample, trial
 from engine.audit import new_id
 from engine.channels import CHANNELS
 from engine.channels.channel import AT_ONCE
@@ -351,9 +351,9 @@ async def test_a_message_in_the_app_is_stored_once_and_pushed(store, box, clock)
             await until(lambda: status(store, sent) == "sent")
         assert heard.get_nowait()["title"] == "[FIRING] [HIGH] High cost (model=gpt-5)"
     assert rows(store, "inbox", "id", "alert_id") == [(sent, "a-1")]
-    assert notifications.unread(store) == 1
-    store.transact([notifications.reading(None, clock())])
-    assert notifications.unread(store) == 0
+    assert inbox.unread(store) == 1
+    store.transact([inbox.reading(None, clock())])
+    assert inbox.unread(store) == 0
 
 
 async def test_an_outbox_that_can_be_read_but_not_written_is_not_tried_without_a_pause(store, box, clock, monkeypatch):
@@ -390,7 +390,7 @@ async def test_the_sender_outlives_an_outbox_that_makes_no_sense(store, box, clo
 async def test_a_test_is_a_real_send_with_the_receivers_answer(store, box):
     async with receiving((200, {}, "hello back")) as receiver:
         made = hook(store, box, receiver.url)
-        done = await trial.send(store, box, Hub(), made.id, trial.sample(datetime.now(UTC)))
+        done = await trial.send(store, box, Hub(), made.id, sample.of_channel(datetime.now(UTC)))
     assert (done.delivered, done.status, done.answer) == (True, 200, "hello back")
     assert json.loads(receiver.got[0].body)["data"]["test"] is True
     assert rows(store, "notifications", "reason", "status") == [("test", "sent")]
@@ -399,7 +399,7 @@ async def test_a_test_is_a_real_send_with_the_receivers_answer(store, box):
 async def test_a_test_that_fails_is_not_repeated(store, box):
     async with receiving(500) as receiver:
         made = hook(store, box, receiver.url)
-        done = await trial.send(store, box, Hub(), made.id, trial.sample(datetime.now(UTC)))
+        done = await trial.send(store, box, Hub(), made.id, sample.of_channel(datetime.now(UTC)))
     assert (done.delivered, done.status, done.answer) == (False, 500, "said 500")
     assert one(rows(store, "notifications", "status")) == ("failed",)
     assert rows(store, "inbox", "id") == []

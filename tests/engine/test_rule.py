@@ -175,11 +175,6 @@ FAULTS: list[Any] = [
     pytest.param(with_condition(where={"model": {}}), {"when.where.model": "must be a text or a list"}, id="odd value"),
     pytest.param(with_condition(compare={"to": "1x"}), {"when.compare.to": "is not a duration"}, id="compare to"),
     pytest.param(
-        with_condition(window="this_month", compare={"to": "previous"}),
-        {"when": "months differ in length"},
-        id="previous month",
-    ),
-    pytest.param(
         with_fields(group_by=["budget"]), {"when": "so budget has no meaning for it"}, id="a budget of requests"
     ),
     pytest.param(

@@ -68,6 +68,7 @@ def test_a_wrong_expectation_says_what_was_found():
     [
         ({"series": []}, "series", "needs at least one entry"),
         ({"series": [{"metric": "cost", "values": "1 two"}]}, "series[0].values", "'two' is not a value"),
+        ({"series": [{"metric": "cost", "values": "1 errors"}]}, "series[0].values", "write 5, 5x3, 5+2x3, _ or error"),
         ({"series": [{"metric": "cots", "values": "1"}]}, "series[0].metric", "unknown metric"),
         ({"expect": [{"at": "1m", "state": "burning"}]}, "expect[0].state", "must be one of"),
         ({"rule": {"name": "r"}}, "rule.when", "is required"),
@@ -176,3 +177,21 @@ notices:
 
 def test_escalation_and_flapping_can_be_expected():
     assert [check for check in run(read(ESCALATING)) if not check.passed] == []
+
+
+def test_a_measurement_that_fails_is_played_by_the_live_engine():
+    failing = {
+        "rule": {**GROUPED["rule"], "on_error": "firing"},
+        "series": [{"metric": "cost", "labels": {"model": "a"}, "values": "1 error 1"}],
+        "expect": [{"at": f"{n}m", "labels": {"model": "a"}, "state": state} for n, state in enumerate(STATES)],
+    }
+    assert read(failing).eventful
+    assert not read(GROUPED).eventful
+    assert [check for check in run(read(failing)) if not check.passed] == []
+    failing["rule"] = {**GROUPED["rule"], "on_error": "keep"}
+    assert [(check.what, check.found) for check in run(read(failing)) if not check.passed] == [
+        ("model=a at 1m", "normal")
+    ]
+
+
+STATES = ("normal", "firing", "normal")

@@ -56,6 +56,14 @@ def test_fields_are_told(fields: dict[str, Any], expected: str):
     ("fields", "expected"),
     [
         ({"metric": "error_rate", "op": ">=", "value": 2.5}, "error rate over the last 5 minutes is at least 2.5 %"),
+        (
+            {"metric": "cost", "window": "this_month", "op": ">", "value": 20, "compare": {"to": "previous"}},
+            "the change in cost this month from last month up to the same time is above +20 %",
+        ),
+        (
+            {"metric": "cost", "window": "today", "op": ">", "value": 20, "compare": {"to": "previous"}},
+            "the change in cost today from yesterday up to the same time is above +20 %",
+        ),
         ({"metric": "requests", "window": "today", "op": "<=", "value": 3}, "requests today is at most 3 requests"),
         ({"metric": "spend_rate", "op": "!=", "value": 0}, "spend rate over the last 5 minutes is anything but $0/h"),
         (

@@ -43,7 +43,7 @@ def conditions(draw: st.DrawFn) -> dict[str, Any]:
         if draw(st.booleans()):
             condition["warn_recovery"] = value + 2 * milder
     if draw(st.integers(0, 3)) == 0:
-        to = draw(st.sampled_from(["3m", "1d"] if condition["window"] == "this_month" else ["previous", "3m", "1d"]))
+        to = draw(st.sampled_from(["previous", "3m", "1d"]))
         as_ = draw(st.sampled_from(["percent", "difference"]))
         condition["compare"] = {"to": to, "as": as_}
     return condition

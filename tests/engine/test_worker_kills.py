@@ -96,6 +96,9 @@ def check(store: Any, receiver: Receiver, *, most_sent: int) -> None:
     assert len(rows(store, "notifications", "id")) == 2
     assert [id_ for (id_,) in rows(store, "inbox", "id")] == [told["in-app"][0]]
     assert {got.headers["webhook-id"] for got in receiver.got} == {told["hook"][0]}
+    results = rows(store, "delivery_attempts", "channel", "result")
+    *lost, last = [result for channel, result in results if channel == "hook"]
+    assert (set(lost) <= {"unknown"}, last) == (True, "sent")
     assert 1 <= len(receiver.got) <= most_sent
 
 

@@ -9,6 +9,7 @@ from data import budget_changes
 from data.budgets import Budget, Period
 from data.config import Config, RetentionConfig
 from data.errors import ConfigError
+from data.queries import provider_events
 from data.retention import PARTS
 from data.settings import load
 from data.store import Statement
@@ -86,6 +87,17 @@ async def test_an_open_incident_stays_whole_and_a_resolved_one_goes_with_all_tha
 def settle(store) -> None:
     """As if every notification had been sent."""
     store.transact([Statement("UPDATE notifications SET status = 'sent', finished_at = created_at")])
+
+
+async def test_events_of_providers_go_and_a_dry_run_says_how_many(store, config):
+    for days in (200, 101, 99):
+        store.transact([provider_events.keeping(f"e{days}", channel_id="pager", at=NOON - days * DAY)])
+    job = dropping(desk_of(store, config, events=100))
+    assert job.rehearse is not None
+    assert (await job.rehearse(NOON)).startswith("would drop 2 of provider_events from before 2025-11-21")
+    assert count(store, "provider_events") == 3
+    assert (await job.run(NOON)).startswith("dropped 2 of provider_events")
+    assert provider_events.seen(store, "e99")
 
 
 async def test_what_a_rules_repeat_looks_back_at_is_held_back(store, config):

@@ -1,0 +1,64 @@
+"""How sends through channels have gone of late: what failed in a row, and since when."""
+
+from datetime import datetime
+
+import polars as pl
+from sqlalchemy import func, or_, select
+
+from data.queries.notifications import FAILED, SENT
+from data.schema import channels, delivery_attempts
+from data.store import Store
+
+#: Results that say something of a channel, unless they ask for patience (429).
+_TELLING = (SENT, "retry", FAILED)
+
+
+def in_a_row(store: Store, nth: int) -> pl.DataFrame:
+    """The failures since the last success of every channel that has some.
+
+    Columns: channel, failures, since (the first one's end), nth_at (the `nth` one's, or null), last_at.
+    """
+    made = delivery_attempts.c
+    told = made.result.in_(_TELLING) & or_(made.status.is_(None), made.status != 429)
+    sent = select(made.channel, func.max(made.id).label("id")).where(made.result == SENT).group_by(made.channel)
+    arrived = sent.subquery("arrived")
+    place = func.row_number().over(partition_by=made.channel, order_by=made.id).label("place")
+    later = (
+        select(made.channel, made.finished_at, place)
+        .outerjoin(arrived, arrived.c.channel == made.channel)
+        .where(told, or_(arrived.c.id.is_(None), made.id > arrived.c.id))
+        .subquery("later")
+    )
+    at = later.c.finished_at
+    question = select(
+        later.c.channel,
+        func.count().label("failures"),
+        func.min(at).label("since"),
+        func.max(at).filter(later.c.place == nth).label("nth_at"),
+        func.max(at).label("last_at"),
+    )
+    return store.frame(question.group_by(later.c.channel).order_by(later.c.channel))
+
+
+def last_results(store: Store, channel: str, limit: int) -> list[tuple[str, datetime]]:
+    """How the last sends through a channel ended, newest first, and when; without those asked for patience (429)."""
+    made = delivery_attempts.c
+    told = made.result.in_(_TELLING) & or_(made.status.is_(None), made.status != 429)
+    question = select(made.result, made.finished_at).where(made.channel == channel, told)
+    return store.frame(question.order_by(made.id.desc()).limit(limit)).rows()
+
+
+def refused_since(store: Store, channel: str) -> tuple[datetime | None, int]:
+    """Since when a channel's receiver has refused everything, and how many notifications; (None, 0): it has not.
+
+    Counted from the last success, or from when the channel was last changed. No answer at all, or one that tells of
+    trouble over there (5xx), is no refusal.
+    """
+    made = delivery_attempts.c
+    changed = select(func.max(channels.c.updated_at)).where(channels.c.name == channel).scalar_subquery()
+    arrived = select(func.max(made.started_at)).where(made.channel == channel, made.result == SENT).scalar_subquery()
+    since = func.greatest(changed, arrived)
+    refused = (made.result == FAILED) & made.status.between(300, 499) & or_(since.is_(None), made.started_at > since)
+    question = select(func.min(made.started_at).label("since"), func.count(made.notification_id.distinct()).label("n"))
+    found = store.frame(question.where(made.channel == channel, refused)).row(0)
+    return found[0], int(found[1])
