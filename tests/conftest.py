@@ -86,9 +86,20 @@ def served(config) -> Iterator[StoreProcess]:
         yield process
 
 
+@pytest.fixture(scope="session")
+def empty_database() -> Iterator[Path]:
+    """The file of a store that has just begun: copied, it spares a test the making of every table."""
+    with tempfile.TemporaryDirectory(prefix="store-") as folder:
+        config = Config(home=Path(folder), store=StoreConfig(memory_limit="512MB", threads=2))
+        RunningStore(config).stop()
+        yield config.database
+
+
 @pytest.fixture
-def running(config) -> Iterator[RunningStore]:
+def running(config, empty_database) -> Iterator[RunningStore]:
     """A store inside the test's process."""
+    if not config.database.exists():
+        shutil.copyfile(empty_database, config.database)
     store = RunningStore(config)
     yield store
     store.stop()
