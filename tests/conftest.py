@@ -27,8 +27,14 @@ settings.register_profile("tests", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("tests")
 
 
-def eventually(condition, seconds=10):
-    """Wait until `condition` holds and give its value; fail after `seconds`."""
+@pytest.hookimpl(trylast=True)  # after they were shuffled
+def pytest_collection_modifyitems(items):
+    """What takes long begins first, so that no worker is left with it while the others have nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def eventually(condition, seconds=60):
+    """Wait until `condition` holds and give its value; fail after `seconds`: many, for the machine may be busy."""
     until = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < until, "it did not happen in time"

@@ -26,6 +26,7 @@ from engine.secrets import SecretBox
 from tests.engine.receivers import free_port, receiving, until
 from tests.engine.test_delivery import Clock, hook, queue, sending, status
 from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, rows, spend, watch
+from tests.forks import Forked
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,9 +101,8 @@ async def test_a_sender_killed_at_any_point_loses_nothing_and_repeats_only_the_s
     async with receiving() as receiver:
         hook(store, box, receiver.url)
         told = queue(store)
-        command = [sys.executable, "-m", "tests.engine.crashing_sender", str(home), point]
-        done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, timeout=60, check=False)
-        assert done.returncode == -signal.SIGKILL
+        sender = Forked("tests.engine.crashing_sender", str(home), point)
+        assert await asyncio.to_thread(sender.end) == -signal.SIGKILL
         assert len(receiver.got) == (1 if point == "sent" else 0)
         clock.ahead = timedelta(minutes=1)
         async with sending(store, box, clock):

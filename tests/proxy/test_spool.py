@@ -1,8 +1,6 @@
 import errno
 import os
 import random
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,8 @@ import pytest
 from data.model import LedgerRecord, Outcome, RequestStart
 from proxy.segments import Kind, encoded, examine
 from proxy.spool import TAIL_RECORDS, Spool, SpoolBusy, SpoolFull
+from tests.forks import Forked
 from tests.proxy.spool_samples import NOW, durable, ended, estimated, ids, opened, started, until
-
-ROOT = Path(__file__).parents[2]
 
 
 def fill(spool: Spool, *names: str) -> list[int]:
@@ -312,11 +309,11 @@ class Watched:
     """A writer process and everything it has said."""
 
     def __init__(self, folder: Path, lines: int) -> None:
-        command = [sys.executable, "-m", "tests.proxy.spool_writer", str(folder)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-            self.said = [process.stdout.readline() for _ in range(lines)]
-            process.kill()
-            self.said += process.stdout.read().splitlines(keepends=True)
+        process = Forked("tests.proxy.spool_writer", str(folder))
+        self.said = [process.stdout.readline() for _ in range(lines)]
+        process.kill()
+        self.said += process.stdout.read().splitlines(keepends=True)
+        process.end()
         # the last line may be torn by the kill
         self.words: list[list[str]] = [line.split() for line in self.said if line.endswith("\n")]
 
