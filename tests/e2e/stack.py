@@ -18,6 +18,7 @@ from app.stack import free_port
 from data.config import Config
 from data.settings import load
 from data.store import Store, connect
+from tests.forks import Forked
 
 ROOT = Path(__file__).parents[2]
 START_LIMIT_S = 120.0
@@ -39,16 +40,14 @@ class Spoken:
 
     def __init__(self, *command: str, environ: dict[str, str] | None = None) -> None:
         self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self.process = self._started(command, {**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def _started(self, command: tuple[str, ...], environ: dict[str, str]) -> subprocess.Popen[str] | Forked:
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def _read(self) -> None:
         with self.process.stdout as output:
@@ -68,6 +67,13 @@ class Spoken:
         code = self.process.wait(limit_s)
         self._reader.join(5)
         return code
+
+
+class SpokenFork(Spoken):
+    """The same of a module and its arguments, forked: it begins at once, however often it is killed."""
+
+    def _started(self, command: tuple[str, ...], environ: dict[str, str]) -> Forked:
+        return Forked(*command, environ=environ)
 
 
 class Stack:
