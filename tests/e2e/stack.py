@@ -25,7 +25,7 @@ START_LIMIT_S = 120.0
 T = TypeVar("T")
 
 
-def until(ask: Callable[[], T], *, limit_s: float = 30.0, what: str = "") -> T:
+def until(ask: Callable[[], T], *, limit_s: float = 90.0, what: str = "") -> T:
     """The first true answer of `ask`; fails after `limit_s`."""
     deadline = time.monotonic() + limit_s
     while not (answer := ask()):
@@ -99,7 +99,7 @@ class Stack:
         self._simulated.wait_for("ready")
         if before:
             alone = Spoken(sys.executable, "-m", "app.cli", *before, environ=self.environ)
-            assert alone.process.wait(60) == 0, alone.lines
+            assert alone.process.wait(180) == 0, alone.lines
         command = (sys.executable, "-m", "app.cli", "up", *(() if ui else ("--no-ui",)))
         self.up = Spoken(*command, environ=self.environ)
         self._stores: list[Store] = []

@@ -41,7 +41,7 @@ def test_killing_the_supervisor_ends_its_programs(make_stack):
     stack = make_stack()
     programs = psutil.Process(stack.up.process.pid).children(recursive=True)
     stack.up.process.kill()
-    gone, alive = psutil.wait_procs(programs, timeout=30)
+    gone, alive = psutil.wait_procs(programs, timeout=60)
     assert alive == []
     assert len(gone) >= 3
 
@@ -60,7 +60,7 @@ def test_a_port_that_is_taken_is_said_at_once_and_with_the_option_that_changes_i
         *(sys.executable, "-m", "app.cli", "up", "--no-ui", "--port", port, "--worker-port", "0"),
         environ={"CLAUDE_PROXY_HOME": str(stack.config.home / "second")},
     )
-    assert second.process.wait(60) == 1
+    assert second.process.wait(180) == 1
     second.end()
     assert second.lines == [
         f"port {port} is taken by another program; end it, or choose another port with --port",
@@ -74,7 +74,7 @@ def test_a_second_one_on_the_same_home_is_refused_and_names_the_first(stack):
         *(sys.executable, "-m", "app.cli", "up", "--no-ui", *ports),
         environ={"CLAUDE_PROXY_HOME": str(stack.config.home)},
     )
-    assert second.process.wait(60) == 1
+    assert second.process.wait(180) == 1
     second.end()
     assert f"already (process {stack.up.process.pid})" in second.lines[0]
     assert _healthy(stack.proxy)
@@ -113,6 +113,6 @@ def test_faults_of_the_configuration_end_it_before_anything_starts(tmp_path: Pat
 
 def _healthy(base: str) -> bool:
     try:
-        return requests.get(f"{base}/health", timeout=2).json()["status"] == "ok"
+        return requests.get(f"{base}/health", timeout=10).json()["status"] == "ok"
     except requests.RequestException:
         return False

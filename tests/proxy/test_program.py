@@ -69,7 +69,7 @@ async def test_stopping_lets_calls_in_flight_end_and_refuses_new_ones(tmp_path: 
 
 
 async def until_refused(c: aiohttp.ClientSession, url: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with c.post(f"{url}/v1/messages/count_tokens", data=b"x" * 10, headers={"Expect": ""}) as refused:
                 await refused.read()
@@ -86,7 +86,7 @@ async def test_a_call_that_outlasts_the_drain_is_interrupted_and_recorded(tmp_pa
             await got.content.readany()
         with pytest.raises(aiohttp.ClientPayloadError):
             await got.read()
-        await asyncio.wait_for(seen.gone.wait(), 20)
+        await asyncio.wait_for(seen.gone.wait(), 60)
     assert [(row["outcome"], row["uncached_input_tokens"]) for row in store.taken] == [("interrupted", 10)]
 
 
@@ -154,7 +154,7 @@ async def test_the_program_says_when_it_is_ready_survives_kill_and_ends_on_a_sig
             async with c.get(f"{address}/api/system/spool") as got:
                 assert (await got.json())["records"] == 1
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(process.wait, 20) == 0
+            assert await asyncio.to_thread(process.wait, 60) == 0
     spool = open_spool(config(tmp_path), PriceBook())
     _, records = spool.read(0, 10)
     spool.close()
@@ -190,9 +190,9 @@ async def test_a_body_that_breaks_off_is_refused_and_holds_up_nobody(tmp_path: P
         writer.write(
             b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
         )
-        assert b"100 Continue" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        assert b"100 Continue" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
         writer.write(b"5\r\nhello_SECRET\r\n")
-        answer = await asyncio.wait_for(reader.read(), 20)
+        answer = await asyncio.wait_for(reader.read(), 60)
         writer.close()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"SECRET" not in answer
@@ -215,7 +215,7 @@ async def test_what_is_not_http_is_neither_logged_nor_sent_back(tmp_path: Path, 
         async with started(tmp_path, "http://127.0.0.1:9", errors) as (_, address):
             reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rsplit(":", 1)[1]))
             writer.write(sent)
-            answer = await asyncio.wait_for(reader.read(), 20)
+            answer = await asyncio.wait_for(reader.read(), 60)
             writer.close()
     assert answer.split()[1] == b"400"
     assert b"SECRET" not in answer

@@ -340,7 +340,7 @@ def test_a_killed_proxy_loses_and_doubles_nothing(tmp_path):
 def test_records_are_durable_soon(tmp_path):
     with opened(tmp_path) as spool:
         spool.end(ended("a"))
-        until(lambda: spool.read(0, 1)[1], within_s=5)
+        until(lambda: spool.read(0, 1)[1], within_s=60)
 
 
 def test_what_was_taken_leaves_in_one_write_with_the_next_start(tmp_path):

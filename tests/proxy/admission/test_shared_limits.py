@@ -299,7 +299,7 @@ class Provider:
         self._door.listen(64)
         self._waiting.register(self._door, selectors.EVENT_READ)
 
-    def serve(self, until: Callable[[], bool], limit_s: float = 20.0) -> None:
+    def serve(self, until: Callable[[], bool], limit_s: float = 60.0) -> None:
         ends = time.monotonic() + limit_s
         while not until():
             assert time.monotonic() < ends, "it did not happen in time"
