@@ -17,7 +17,7 @@ from data.store import connect
 from tests.conftest import ROOT, eventually, store_process
 from tests.data.load import BATCH, batch
 
-SECONDS = os.environ.get("STORE_LOAD_SECONDS", "20")
+SECONDS = os.environ.get("STORE_LOAD_SECONDS", "8")
 KILLS = int(os.environ.get("STORE_KILLS", "20"))
 MEGABYTE = 1024 * 1024
 
