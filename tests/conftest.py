@@ -1,5 +1,6 @@
 """Fixtures of every package: a configuration on a folder of its own, and a store that runs there."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from data.serving import RunningStore
 from data.store import Role, connect
 
 ROOT = Path(__file__).parents[1]
+_ROOM = 2 * 1024**3
 
 # how fast examples are made says nothing on a machine that runs other tests beside
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,10 +44,17 @@ def eventually(condition, seconds=60):
     return value
 
 
+def _in_memory() -> Path | None:
+    """Where files cost no disk: a test that writes a hundred times does not wait for it a hundred times."""
+    shared = Path("/dev/shm")
+    roomy = "TMPDIR" not in os.environ and shared.is_dir() and shutil.disk_usage(shared).free > _ROOM
+    return shared if roomy else None
+
+
 @pytest.fixture
 def home() -> Iterator[Path]:
     # not tmp_path: a Unix socket's path must fit into 107 bytes
-    folder = Path(tempfile.mkdtemp(prefix="store-"))
+    folder = Path(tempfile.mkdtemp(prefix="store-", dir=_in_memory()))
     yield folder
     shutil.rmtree(folder)
 
