@@ -103,9 +103,9 @@ async def test_a_whole_batch_does_not_wait_for_the_interval(tmp_path):
     store = MemoryStore()
     encoded_table([b""])  # a process's first table takes long
     with opened(tmp_path) as spool:
-        shipper = Shipper(spool, lambda: store, interval_s=600, batch_records=10)
+        shipper = Shipper(spool, lambda: store, interval_s=10, batch_records=10)
         async with shipping(shipper):
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(9):
                 fill(spool, 1, 10)
                 await eventually(lambda: shipper.offset == 10)
 
