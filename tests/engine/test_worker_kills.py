@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from itertools import cycle, islice
 from typing import Any
 
+import pytest
+
 from data.queries import leases, notifications
 from data.store import Statement
 from engine.delivery import CLAIM
@@ -23,6 +25,8 @@ from tests.engine.receivers import Receiver, receiving, until
 from tests.engine.test_delivery import Clock, hook, sending
 from tests.engine.traffic import MINUTE, NOON, SECOND, rows, spend, watch
 from tests.forks import FORKS
+
+pytestmark = pytest.mark.slow
 
 TABLES = (
     "alert_instances",
