@@ -31,7 +31,8 @@ class Forked:
     def __init__(self, module: str, *arguments: str, environ: dict[str, str] | None = None) -> None:
         said, say = os.pipe()
         settings = dict(os.environ if environ is None else environ)
-        self._process = FORKS.Process(target=_become, args=(module, arguments, settings, DupFd(say)))
+        # a daemon: should a test fail before it ends it, it goes with the tests
+        self._process = FORKS.Process(target=_become, args=(module, arguments, settings, DupFd(say)), daemon=True)
         self._process.start()
         os.close(say)
         self.stdout = os.fdopen(said, encoding="utf-8", errors="replace")

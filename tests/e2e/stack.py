@@ -93,9 +93,7 @@ class Stack:
         self.worker = f"http://127.0.0.1:{ports['worker']}"
         self.ui = f"http://127.0.0.1:{ports['ui']}"
         self.provider = provider
-        self._simulated = Spoken(
-            sys.executable, "-m", "proxy.simulated", "--port", str(self.provider_port), "--speed", "0"
-        )
+        self._simulated = SpokenFork("proxy.simulated", "--port", str(self.provider_port), "--speed", "0")
         self._simulated.wait_for("ready")
         if before:
             alone = Spoken(sys.executable, "-m", "app.cli", *before, environ=self.environ)
