@@ -14,7 +14,8 @@ from data.model import Endpoint, Source
 _INSERT = "INSERT INTO derived_ids SELECT unnest(?::VARCHAR[]) ON CONFLICT DO NOTHING RETURNING id"
 #: What is true of a row with such an id, as SQL.
 IS_DERIVED = f"source = '{Source.IMPORTED}' OR endpoint = '{Endpoint.BATCH_RESULT}'"
-_IMPORTED, _BATCH_RESULT = pa.scalar(str(Source.IMPORTED)), pa.scalar(str(Endpoint.BATCH_RESULT))
+# not scalars of Arrow: to make one while this is imported would bring pandas in, before a program can do without it
+_IMPORTED, _BATCH_RESULT = str(Source.IMPORTED), str(Endpoint.BATCH_RESULT)
 
 
 def unknown(cursor: duckdb.DuckDBPyConnection, rows: pa.Table) -> pa.Table:

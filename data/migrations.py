@@ -120,17 +120,19 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
 
 def migrate(database: Database, now: datetime, migrations: tuple[tuple[str, Step], ...] = MIGRATIONS) -> list[str]:
     """Apply the steps that were not applied yet, in order; the names of those. `now` is recorded with each."""
-    applied = []
-    for name, step in migrations:
+    known = _applied(database)
+    missing = [(name, step) for name, step in migrations if name not in known]
+    for name, step in missing:
         with database.writing() as cursor:
-            if _is_applied(cursor, name):
-                continue
+            cursor.execute(str(CreateTable(schema_migrations, if_not_exists=True).compile(dialect=DIALECT)))
             step(cursor)
             cursor.execute("INSERT INTO schema_migrations (name, applied_at) VALUES (?, ?)", [name, naive_utc(now)])
-            applied.append(name)
-    return applied
+    return [name for name, _ in missing]
 
 
-def _is_applied(cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
-    cursor.execute(str(CreateTable(schema_migrations, if_not_exists=True).compile(dialect=DIALECT)))
-    return bool(cursor.execute("SELECT 1 FROM schema_migrations WHERE name = ?", [name]).fetchall())
+def _applied(database: Database) -> set[str]:
+    with database.reading() as cursor:
+        begun = cursor.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [schema_migrations.name])
+        if not begun.fetchall():
+            return set()
+        return {name for (name,) in cursor.execute("SELECT name FROM schema_migrations").fetchall()}

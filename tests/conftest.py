@@ -1,5 +1,6 @@
 """Fixtures of every package: a configuration on a folder of its own, and a store that runs there."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,14 +22,21 @@ from data.serving import RunningStore
 from data.store import Role, connect
 
 ROOT = Path(__file__).parents[1]
+_ROOM = 2 * 1024**3
 
 # how fast examples are made says nothing on a machine that runs other tests beside
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
 
-def eventually(condition, seconds=10):
-    """Wait until `condition` holds and give its value; fail after `seconds`."""
+@pytest.hookimpl(trylast=True)  # after they were shuffled
+def pytest_collection_modifyitems(items):
+    """What takes long begins first, so that no worker is left with it while the others have nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def eventually(condition, seconds=60):
+    """Wait until `condition` holds and give its value; fail after `seconds`: many, for the machine may be busy."""
     until = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < until, "it did not happen in time"
@@ -36,10 +44,17 @@ def eventually(condition, seconds=10):
     return value
 
 
+def _in_memory() -> Path | None:
+    """Where files cost no disk: a test that writes a hundred times does not wait for it a hundred times."""
+    shared = Path("/dev/shm")
+    roomy = "TMPDIR" not in os.environ and shared.is_dir() and shutil.disk_usage(shared).free > _ROOM
+    return shared if roomy else None
+
+
 @pytest.fixture
 def home() -> Iterator[Path]:
     # not tmp_path: a Unix socket's path must fit into 107 bytes
-    folder = Path(tempfile.mkdtemp(prefix="store-"))
+    folder = Path(tempfile.mkdtemp(prefix="store-", dir=_in_memory()))
     yield folder
     shutil.rmtree(folder)
 
@@ -62,7 +77,7 @@ class StoreProcess:
 
     def terminate(self) -> int:
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -86,9 +101,20 @@ def served(config) -> Iterator[StoreProcess]:
         yield process
 
 
+@pytest.fixture(scope="session")
+def empty_database() -> Iterator[Path]:
+    """The file of a store that has just begun: copied, it spares a test the making of every table."""
+    with tempfile.TemporaryDirectory(prefix="store-") as folder:
+        config = Config(home=Path(folder), store=StoreConfig(memory_limit="512MB", threads=2))
+        RunningStore(config).stop()
+        yield config.database
+
+
 @pytest.fixture
-def running(config) -> Iterator[RunningStore]:
+def running(config, empty_database) -> Iterator[RunningStore]:
     """A store inside the test's process."""
+    if not config.database.exists():
+        shutil.copyfile(empty_database, config.database)
     store = RunningStore(config)
     yield store
     store.stop()

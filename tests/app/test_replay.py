@@ -86,7 +86,7 @@ async def test_at_full_speed_a_provider_at_real_speed_answers_at_once(trace):
     async with TestServer(make_app(SimulatedSettings(speed=0.01))) as server:
         result = await replay(trace, url=str(server.make_url("")))
     assert result.answered == 3
-    assert result.seconds < 5
+    assert result.seconds < 30
 
 
 async def test_progress_is_told_of_every_call(provider, trace):

@@ -17,7 +17,7 @@ from data.store import connect
 from tests.conftest import ROOT, eventually, store_process
 from tests.data.load import BATCH, batch
 
-SECONDS = os.environ.get("STORE_LOAD_SECONDS", "20")
+SECONDS = os.environ.get("STORE_LOAD_SECONDS", "8")
 KILLS = int(os.environ.get("STORE_KILLS", "20"))
 MEGABYTE = 1024 * 1024
 
@@ -122,7 +122,7 @@ def test_a_store_that_is_killed_again_and_again_loses_nothing_acknowledged(confi
             eventually(lambda spool=spools[0], seen=seen: spool.acknowledged > seen)
         threading.Event().wait(chance.uniform(0.0, 0.3))  # the instant is the test's input, not a wait for something
         store.kill()
-        store.wait(10)
+        store.wait(60)
     with store_process(config) as served:
         for spool in spools:
             spool.stop()
@@ -181,7 +181,7 @@ def test_when_the_database_gives_up_the_store_ends_with_a_clear_line_and_a_resta
     limit_files(served.process, 16 * 1024)
     with pytest.raises(StoreError):
         client.checkpoint()
-    assert served.process.wait(10) == 1
+    assert served.process.wait(60) == 1
     assert "restart the store" in served.process.stderr.read()
     with store_process(served.config):
         assert_whole(connect(served.config), {"s": BATCH})

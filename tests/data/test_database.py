@@ -47,7 +47,7 @@ def test_a_call_that_begins_after_the_end_is_interrupted_too(database):
         began = time.monotonic()
         with pytest.raises(duckdb.InterruptException):
             cursor.execute(ENDLESS).fetchall()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 50
 
 
 @pytest.mark.parametrize("deadline_s", [-1.0, 0.0, float("nan")])

@@ -36,6 +36,12 @@ def test_a_step_is_applied_once(database):
     assert applied(database) == sorted(name for name, _ in MIGRATIONS)
 
 
+def test_a_start_with_nothing_to_apply_writes_nothing(database, monkeypatch):
+    migrate(database, NOW)
+    monkeypatch.setattr(database, "writing", None)
+    assert migrate(database, NOW) == []
+
+
 def test_steps_run_in_order_each_after_the_ones_before(database):
     steps = (
         ("1", lambda cursor: cursor.execute("CREATE TABLE t (a INTEGER)")),

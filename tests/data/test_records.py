@@ -50,3 +50,9 @@ def test_whoever_only_hands_records_in_needs_no_library_for_questions():
     code = "import sys, data.connection, data.records; print({'polars', 'sqlalchemy', 'duckdb'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "set()"
+
+
+def test_the_store_program_has_no_pandas_when_it_begins_to_do_without():
+    code = "import sys, data.__main__; print({'pandas'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import signal
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from data.errors import StoreError
 from data.schema import requests as ledger
 from data.settings import load
 from data.store import Role, connect
-from tests.e2e.stack import Spoken, until
+from tests.e2e.stack import SpokenFork, until
 
 #: US dollars a token, of every model: round, so that a row's cost is checked by hand.
 INPUT_USD, OUTPUT_USD = Decimal("0.000004"), Decimal("0.00002")
@@ -51,8 +50,8 @@ class Pieces:
         self.environ = {"CLAUDE_PROXY_HOME": str(home), "CLAUDE_PROXY_CONFIG": str(file), **keys}
         self.config: Config = load({**os.environ, **self.environ})
         self.numbers = itertools.count(1)
-        self._store: Spoken | None = None
-        self._proxy: Spoken | None = None
+        self._store: SpokenFork | None = None
+        self._proxy: SpokenFork | None = None
 
     def _config(self, proxy_settings: str) -> str:
         first, *others = self.providers
@@ -68,11 +67,11 @@ class Pieces:
         return "\n".join(parts)
 
     def start_store(self) -> None:
-        self._store = Spoken(sys.executable, "-m", "data", environ=self.environ)
+        self._store = SpokenFork("data", environ=self.environ)
         self._store.wait_for("store ready")
 
     def start_proxy(self) -> None:
-        self._proxy = Spoken(sys.executable, "-m", "proxy", environ=self.environ)
+        self._proxy = SpokenFork("proxy", environ=self.environ)
         self._proxy.wait_for("proxy ready")
 
     def kill_store(self) -> None:
@@ -153,8 +152,8 @@ class _Provider:
     def __init__(self, seed: int) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        command = ("-m", "proxy.simulated", "--port", str(port), "--speed", "0", "--seed", str(seed))
-        self.program = Spoken(sys.executable, *command, "--log-size", "1000000")
+        arguments = ("--port", str(port), "--speed", "0", "--seed", str(seed), "--log-size", "1000000")
+        self.program = SpokenFork("proxy.simulated", *arguments)
         self.program.wait_for("ready")
 
     def log(self) -> list[dict[str, Any]]:

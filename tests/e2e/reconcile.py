@@ -151,7 +151,7 @@ def _assert_budget(pieces: Pieces, rows: list[Entry]) -> None:
 
 def _wait(condition: Any, shown: list[T], what: str = "the providers' log and the ledger agree") -> None:
     try:
-        until(condition, limit_s=15)
+        until(condition, limit_s=60)
     except BaseException as error:
         said = "\n".join(str(each) for each in shown[:_SHOWN])
         raise AssertionError(f"{what}: no; {len(shown)} findings, the first ones:\n{said}") from error

@@ -18,13 +18,14 @@ from app.stack import free_port
 from data.config import Config
 from data.settings import load
 from data.store import Store, connect
+from tests.forks import Forked
 
 ROOT = Path(__file__).parents[2]
 START_LIMIT_S = 120.0
 T = TypeVar("T")
 
 
-def until(ask: Callable[[], T], *, limit_s: float = 30.0, what: str = "") -> T:
+def until(ask: Callable[[], T], *, limit_s: float = 90.0, what: str = "") -> T:
     """The first true answer of `ask`; fails after `limit_s`."""
     deadline = time.monotonic() + limit_s
     while not (answer := ask()):
@@ -39,16 +40,14 @@ class Spoken:
 
     def __init__(self, *command: str, environ: dict[str, str] | None = None) -> None:
         self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self.process = self._started(command, {**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def _started(self, command: tuple[str, ...], environ: dict[str, str]) -> subprocess.Popen[str] | Forked:
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def _read(self) -> None:
         with self.process.stdout as output:
@@ -70,6 +69,13 @@ class Spoken:
         return code
 
 
+class SpokenFork(Spoken):
+    """The same of a module and its arguments, forked: it begins at once, however often it is killed."""
+
+    def _started(self, command: tuple[str, ...], environ: dict[str, str]) -> Forked:
+        return Forked(*command, environ=environ)
+
+
 class Stack:
     """Everything that `claude-proxy up` runs, in a home of its own, in front of a simulated provider."""
 
@@ -87,13 +93,11 @@ class Stack:
         self.worker = f"http://127.0.0.1:{ports['worker']}"
         self.ui = f"http://127.0.0.1:{ports['ui']}"
         self.provider = provider
-        self._simulated = Spoken(
-            sys.executable, "-m", "proxy.simulated", "--port", str(self.provider_port), "--speed", "0"
-        )
+        self._simulated = SpokenFork("proxy.simulated", "--port", str(self.provider_port), "--speed", "0")
         self._simulated.wait_for("ready")
         if before:
             alone = Spoken(sys.executable, "-m", "app.cli", *before, environ=self.environ)
-            assert alone.process.wait(60) == 0, alone.lines
+            assert alone.process.wait(180) == 0, alone.lines
         command = (sys.executable, "-m", "app.cli", "up", *(() if ui else ("--no-ui",)))
         self.up = Spoken(*command, environ=self.environ)
         self._stores: list[Store] = []

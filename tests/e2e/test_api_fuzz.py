@@ -20,6 +20,8 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from tests.e2e.stack import Stack, until
 
+pytestmark = pytest.mark.xdist_group("fuzz")  # its programs are started once
+
 load_all_checks()
 _EXAMPLES = {GenerationMode.POSITIVE: 12, GenerationMode.NEGATIVE: 8}
 _CHECKS = [

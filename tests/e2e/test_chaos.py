@@ -23,7 +23,7 @@ from tests.e2e.pieces import ALONE, BACKED, Pieces
 from tests.e2e.reconcile import assert_books_agree, unserved
 from tests.e2e.stack import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chaos")]  # its programs are started once
 
 GOOD = (Ask(), Ask(stream=False), Ask("ttft_ms=20,duration_ms=60"))
 LIMITS = "first_byte_timeout_s = 3\nidle_timeout_s = 3\nconnect_timeout_s = 20\n"

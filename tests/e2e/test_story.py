@@ -136,7 +136,7 @@ def test_from_a_call_to_a_closed_alert(make_stack):
             make_the_rule(page)
             assert hooks.got == []
             call_anthropic(stack, **DEAR)
-            until(lambda: len(hooks.got) == 1 and len(mailbox.got) == 1, limit_s=45, what="the webhook and the mail")
+            until(lambda: len(hooks.got) == 1 and len(mailbox.got) == 1, limit_s=120, what="the webhook and the mail")
             assert hooks.got[0]["data"]["rule_name"] == "Dear calls"
             assert "Dear calls" in mailbox.got[0]["subject"]
 

@@ -1,15 +1,31 @@
 """`claude-proxy up`: one line a program, `ready`, and a clean end."""
 
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 import requests
 
 from app.stack import free_port
-from tests.e2e.stack import ROOT, Spoken, until
+from tests.e2e.stack import ROOT, Spoken, Stack, until
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack for those that leave it as it was."""
+    home = Path(tempfile.mkdtemp(prefix="cpa-"))
+    stack = Stack(home, ui=False)
+    try:
+        yield stack.wait_until_ready()
+    finally:
+        stack.end()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def test_it_says_when_each_program_is_ready_and_ends_cleanly_on_ctrl_c(make_stack):
@@ -25,40 +41,40 @@ def test_killing_the_supervisor_ends_its_programs(make_stack):
     stack = make_stack()
     programs = psutil.Process(stack.up.process.pid).children(recursive=True)
     stack.up.process.kill()
-    gone, alive = psutil.wait_procs(programs, timeout=30)
+    gone, alive = psutil.wait_procs(programs, timeout=60)
     assert alive == []
     assert len(gone) >= 3
 
 
-def test_a_killed_program_comes_back_and_the_others_keep_answering(make_stack):
-    stack = make_stack()
+@pytest.mark.xdist_group("up")
+def test_a_killed_program_comes_back_and_the_others_keep_answering(stack):
     for module in ("data", "engine", "proxy"):
         stack.kill(module)
         until(lambda: _healthy(stack.proxy) and _healthy(stack.worker), what=f"healthy after {module} was killed")
 
 
-def test_a_port_that_is_taken_is_said_at_once_and_with_the_option_that_changes_it(make_stack):
-    stack = make_stack()
+@pytest.mark.xdist_group("up")
+def test_a_port_that_is_taken_is_said_at_once_and_with_the_option_that_changes_it(stack):
     port = stack.proxy.rpartition(":")[2]
     second = Spoken(
         *(sys.executable, "-m", "app.cli", "up", "--no-ui", "--port", port, "--worker-port", "0"),
         environ={"CLAUDE_PROXY_HOME": str(stack.config.home / "second")},
     )
-    assert second.process.wait(60) == 1
+    assert second.process.wait(180) == 1
     second.end()
     assert second.lines == [
         f"port {port} is taken by another program; end it, or choose another port with --port",
     ]
 
 
-def test_a_second_one_on_the_same_home_is_refused_and_names_the_first(make_stack):
-    stack = make_stack()
+@pytest.mark.xdist_group("up")
+def test_a_second_one_on_the_same_home_is_refused_and_names_the_first(stack):
     ports = ("--port", str(free_port()), "--worker-port", str(free_port()))
     second = Spoken(
         *(sys.executable, "-m", "app.cli", "up", "--no-ui", *ports),
         environ={"CLAUDE_PROXY_HOME": str(stack.config.home)},
     )
-    assert second.process.wait(60) == 1
+    assert second.process.wait(180) == 1
     second.end()
     assert f"already (process {stack.up.process.pid})" in second.lines[0]
     assert _healthy(stack.proxy)
@@ -97,6 +113,6 @@ def test_faults_of_the_configuration_end_it_before_anything_starts(tmp_path: Pat
 
 def _healthy(base: str) -> bool:
     try:
-        return requests.get(f"{base}/health", timeout=2).json()["status"] == "ok"
+        return requests.get(f"{base}/health", timeout=10).json()["status"] == "ok"
     except requests.RequestException:
         return False

@@ -91,7 +91,7 @@ async def receiving(*plan: Any) -> AsyncIterator[Receiver]:
         await server.close()
 
 
-async def until(condition: Callable[[], Any], limit_s: float = 10.0) -> Any:
+async def until(condition: Callable[[], Any], limit_s: float = 60.0) -> Any:
     """Wait until the condition holds; its value."""
     async with asyncio.timeout(limit_s):
         while not (value := condition()):

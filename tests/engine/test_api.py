@@ -305,14 +305,14 @@ async def test_a_timeseries_has_every_bucket(api, store):
 
 async def test_messages_are_pushed_counted_and_read(api):
     async with api.ws_connect("/ws/notifications") as socket:
-        assert await socket.receive_json(timeout=5) == {"type": "unread", "unread": 0}
+        assert await socket.receive_json(timeout=60) == {"type": "unread", "unread": 0}
         await ask(api, "POST", "/api/notifications/channels/in-app/test", json={})
-        message = await socket.receive_json(timeout=5)
+        message = await socket.receive_json(timeout=60)
         assert (message["type"], message["title"]) == ("message", "[TEST] [INFO] Test notification")
         box = await ask(api, "GET", "/api/notifications/inbox")
         assert (box["unread"], len(box["items"])) == (1, 1)
         await ask(api, "POST", "/api/notifications/inbox/read", json={"ids": [message["id"]]})
-        assert await socket.receive_json(timeout=5) == {"type": "unread", "unread": 0}
+        assert await socket.receive_json(timeout=60) == {"type": "unread", "unread": 0}
 
 
 async def test_without_a_store_everything_says_so_and_health_still_answers(config):

@@ -164,20 +164,21 @@ async def test_a_channel_that_hangs_delays_no_other(store, box, clock):
         for _ in range(20):
             queue(store, "hung", notice={"alert_id": new_id()})
         last = queue(store, "lively")
-        async with sending(store, box, clock, timeout_s=3.0):
-            await until(lambda: status(store, last) == "sent", 2.5)
-        assert len(hung.got) == AT_ONCE
+        async with sending(store, box, clock, timeout_s=120.0):
+            await until(lambda: status(store, last) == "sent")
+            assert len(hung.got) == AT_ONCE
+            hung.released.set()
 
 
 async def test_many_receivers_that_hang_leave_connections_for_others():
-    async with receiving("hang") as hung, receiving() as lively, HttpSender(timeout_s=30) as http:
+    async with receiving("hang") as hung, receiving() as lively, HttpSender(timeout_s=120) as http:
 
         async def post(url):
             return await http.post(url, body=b"", headers={}, allow_private=True)
 
         waiting = [asyncio.ensure_future(post(hung.url)) for _ in range(150)]  # noqa: TID251 - a test's own tasks
         await until(lambda: len(hung.got) == len(waiting))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert (await post(lively.url)).status == 200
         hung.released.set()
         await asyncio.gather(*waiting)
@@ -199,7 +200,7 @@ async def test_a_burst_to_a_kind_that_bears_few_at_once_waits_its_turn(store, bo
         channel_store.create(store, box, {"name": "other", "kind": "apprise", "config": form}, by="ada")
         ids = [queue(store, "other", notice={"alert_id": new_id()}) for _ in range(20)]
         async with sending(store, box, clock):
-            await until(lambda: not notifications.backlog(store, clock())["pending"], 20)
+            await until(lambda: not notifications.backlog(store, clock())["pending"])
     assert notifications.attempts(store, ids)["result"].to_list() == ["sent"] * 20
     assert 1 < most <= CHANNELS["apprise"].at_once
 
@@ -227,7 +228,7 @@ async def test_a_flood_is_sent_once_in_groups_and_all_of_it(store, box, clock):
         hook(store, box, receiver.url)
         ids = [queue(store, notice={"alert_id": new_id()}) for _ in range(notifications.DUE_EACH + 20)]
         async with sending(store, box, clock):
-            await until(lambda: not notifications.backlog(store, clock())["pending"], 30)
+            await until(lambda: not notifications.backlog(store, clock())["pending"])
     assert sorted(got.headers["webhook-id"] for got in receiver.got) == sorted(ids)
     made = notifications.attempts(store, ids)
     assert set(made["result"]) == {"sent"}
@@ -252,7 +253,7 @@ async def test_of_two_senders_one_sends(store, box, clock):
         hook(store, box, receiver.url)
         ids = [queue(store, notice={"alert_id": new_id()}) for _ in range(12)]
         async with sending(store, box, clock), sending(store, box, clock):
-            await until(lambda: all(status(store, n) == "sent" for n in ids), 20)
+            await until(lambda: all(status(store, n) == "sent" for n in ids))
     assert sorted(got.headers["webhook-id"] for got in receiver.got) == sorted(ids)
 
 

@@ -64,7 +64,7 @@ async def test_a_channel_that_rests_gives_on_at_once_and_is_tried_by_one_send(st
             assert len(bad.got) == OPENS_AFTER
             clock.ahead += REST + timedelta(seconds=1)
             sender.wake()
-            await until(lambda: all(status(store, n) == "sent" for n in waits), 20)
+            await until(lambda: all(status(store, n) == "sent" for n in waits))
     assert len(bad.got) == OPENS_AFTER + len(waits)
     assert {n for (n,) in rows(store, "notifications", "status")} == {"failed", "sent"}
 
@@ -84,7 +84,7 @@ async def test_of_many_that_wait_one_tries_whether_the_channel_is_back(store, bo
             await asyncio.to_thread(looks, store, clock())
             assert len(bad.got) == OPENS_AFTER + 1
             bad.released.set()
-            await until(lambda: not rows_pending(store), 20)
+            await until(lambda: not rows_pending(store))
 
 
 def rows_pending(store):
@@ -122,7 +122,7 @@ async def test_a_burst_goes_to_slack_at_the_pace_that_slack_asks_for(store, box,
         for _ in range(3):
             fresh(store)
         async with sending(store, box, clock):
-            await until(lambda: all(status(store, each) == "sent" for each in burst), 20)
+            await until(lambda: all(status(store, each) == "sent" for each in burst))
     began = rows(store, "delivery_attempts", "channel", "started_at")
     times = sorted(at for channel, at in began if channel == "slack")
     assert min(later - sooner for sooner, later in pairwise(times)) >= timedelta(seconds=0.9)

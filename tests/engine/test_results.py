@@ -39,7 +39,7 @@ class Gate:
         return getattr(self._store, name)
 
     def transact(self, statements):
-        assert self.opened.wait(10)
+        assert self.opened.wait(60)
         self.writes += 1
         return self._store.transact(statements)
 

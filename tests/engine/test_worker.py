@@ -67,15 +67,17 @@ async def test_the_program_says_ready_finds_the_store_later_tells_of_a_breach_an
         running = RunningStore(config)
         store = connect(config)
         try:
-            await until(lambda: health(port)["status"] == "ok", 20)
+            await until(lambda: health(port)["status"] == "ok")
             assert terms(store, NOON).buckets[ALL].limit == Limit(per_minute=300, burst=7)
             rules.save(store, {**COSTLY, "every": "1s"}, by="ada")
             spend(store, datetime.now(UTC), "2")
             begun = time.monotonic()
-            await until(lambda: rows(store, "inbox", "title"), 10)
-            assert time.monotonic() - begun < 4  # every + 2 s, and a second for a busy machine
+            await until(lambda: rows(store, "inbox", "title"))
+            assert (
+                time.monotonic() - begun < 15
+            )  # every + 2 s, and more on a busy machine; a rule's own cadence were a minute
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(process.wait, 15) == 0
+            assert await asyncio.to_thread(process.wait, 60) == 0
             assert leases.holder(store, LEASE)[0] == ""
         finally:
             store.close()
@@ -160,14 +162,14 @@ async def test_a_tick_that_takes_too_long_makes_the_next_ones_missed_and_counted
     real = module.tick
 
     def slow(*args, **options):
-        released.wait(20)
+        released.wait(60)
         return real(*args, **options)
 
     with evaluating(store, config) as (desk, evaluator):
         running = asyncio.ensure_future(evaluator.run())  # noqa: TID251 - a test's own task
         await until(lambda: desk.status.ticks >= 2)
         monkeypatch.setattr(module, "tick", slow)
-        await until(lambda: desk.status.missed_ticks >= 1, 20)
+        await until(lambda: desk.status.missed_ticks >= 1)
         released.set()
         evaluator.stop()
         await running
@@ -199,7 +201,7 @@ async def test_the_evaluator_outlives_the_store(config):
         await until(lambda: desk.status.store_error)
         running = await asyncio.to_thread(RunningStore, config)
         before = desk.status.ticks
-        await until(lambda: desk.status.ticks > before and not desk.status.store_error, 20)
+        await until(lambda: desk.status.ticks > before and not desk.status.store_error)
     finally:
         evaluator.stop()
         await task

@@ -4,13 +4,14 @@ Each point is tried in turn; `WORKER_KILLS=1000` goes over them again and again 
 """
 
 import asyncio
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import cycle, islice
 from typing import Any
+
+import pytest
 
 from data.queries import leases, notifications
 from data.store import Statement
@@ -23,6 +24,9 @@ from tests.engine import dying_worker
 from tests.engine.receivers import Receiver, receiving, until
 from tests.engine.test_delivery import Clock, hook, sending
 from tests.engine.traffic import MINUTE, NOON, SECOND, rows, spend, watch
+from tests.forks import FORKS
+
+pytestmark = pytest.mark.slow
 
 TABLES = (
     "alert_instances",
@@ -36,8 +40,6 @@ TABLES = (
 )
 #: Notifications that are claimed, sent and recorded together.
 GROUP = 6
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.engine.dying_worker"])
 
 
 async def lived(home: Any, at: Any, point: int = 0) -> list[str] | int:

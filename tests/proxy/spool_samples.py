@@ -47,7 +47,7 @@ def opened(folder: Path, **settings: Any) -> Iterator[Spool]:
         spool.close()
 
 
-def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
+def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
     """Wait for the condition; fail when it does not come true in time."""
     end = time.monotonic() + within_s
     while not condition():

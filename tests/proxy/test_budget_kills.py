@@ -5,16 +5,13 @@ BUDGET_KILL_SEEDS says for how many seeds (5).
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from data.counters import reports
-from tests.conftest import ROOT
+from tests.forks import Forked
 from tests.proxy.budget_caller import LIMIT
 from tests.proxy.budget_worlds import ALL, begin_counting, budget, proxy, usd
 
@@ -22,10 +19,8 @@ SEEDS = range(int(os.environ.get("BUDGET_KILL_SEEDS", "5")))
 KILLS = 4
 
 
-def caller(home: Path, name: str, seed: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.proxy.budget_caller", str(home), name, str(seed)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+def caller(home: Path, name: str, seed: int) -> Forked:
+    process = Forked("tests.proxy.budget_caller", str(home), name, str(seed))
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -36,9 +31,8 @@ def charged(home: Path) -> int:
     return sum(int(line.split()[1]) for line in path.read_text().splitlines()) if path.exists() else 0
 
 
-def ended_well(process: subprocess.Popen[str]) -> bool:
-    process.communicate()
-    return process.returncode == 0
+def ended_well(process: Forked) -> bool:
+    return process.end() == 0
 
 
 def calls(home: Path) -> int:
@@ -60,8 +54,8 @@ def test_killed_proxies_never_overspend(home, seed, proxies):
         while calls(home) < seen and charged(home) < 0.9 * LIMIT:
             time.sleep(0.002)
         name = chance.choice(names)
-        running[name].send_signal(signal.SIGKILL)
-        running[name].communicate()
+        running[name].kill()
+        running[name].end()
         assert charged(home) <= LIMIT
         running[name] = caller(home, name, chance.randrange(10**6))
     assert {ended_well(process) for process in running.values()} == {True}

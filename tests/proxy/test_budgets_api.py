@@ -200,7 +200,7 @@ async def test_another_proxy_of_the_home_learns_of_it(api, home):
 async def test_upkeep_folds_and_makes_durable_by_itself(api):
     await api.call("POST", "/api/budget/configure", CORE, 201)
     api.spend(5, team="core")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while api.proxy.keeper.durable < 1:
             await asyncio.sleep(0.01)
 

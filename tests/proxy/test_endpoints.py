@@ -284,7 +284,7 @@ async def test_a_models_name_that_leads_elsewhere_is_refused(tmp_path: Path, pat
 async def raw(url: str, request: str) -> bytes:
     reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
     writer.write(request.encode())
-    got = await asyncio.wait_for(reader.read(), 20)
+    got = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return got
 

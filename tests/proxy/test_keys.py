@@ -128,7 +128,7 @@ async def test_the_body_of_a_stranger_is_not_read(running, config):
         address = URL(proxy.url)
         reader, writer = await asyncio.open_connection(address.host, address.port)
         writer.write(b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 400000000\r\n\r\n{")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
         writer.close()
     assert seen.heads == []
@@ -275,12 +275,12 @@ async def test_a_key_is_off_at_once_even_while_the_store_hangs(config, served):
         assert await call(c, proxy, secret) == 200
         served.process.send_signal(signal.SIGSTOP)
         try:
-            async with asyncio.timeout(10), c.post(f"{proxy.url}/api/keys/ci/disable") as got:
+            async with asyncio.timeout(20), c.post(f"{proxy.url}/api/keys/ci/disable") as got:
                 assert got.status == 202
             assert await call(c, proxy, secret) == 401
         finally:
             served.process.send_signal(signal.SIGCONT)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await (await c.get(f"{proxy.url}/api/keys/ci")).json())["version"] == 1:
                 await asyncio.sleep(0.05)
 

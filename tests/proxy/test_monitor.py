@@ -79,7 +79,7 @@ async def test_health_says_that_the_store_is_gone_and_calls_are_served_all_the_s
             assert status == 200
             return body
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (body := await said())["status"] == "ok":
                 await asyncio.sleep(0.01)
         assert body["status"] == "degraded"
@@ -152,11 +152,11 @@ async def test_the_live_socket_tells_the_state_and_new_calls(tmp_path: Path):
     async with provider(answer(MESSAGE)) as (url, _), gateway(tmp_path, url) as proxy, client() as c:
         await call(proxy, c)
         async with c.ws_connect(f"{proxy.url}/ws/live") as socket:
-            first = json.loads(await asyncio.wait_for(socket.receive_str(), 5))
+            first = json.loads(await asyncio.wait_for(socket.receive_str(), 60))
             assert first["totals"]["requests"] == 1
             assert [item["number"] for item in first["recent"]] == [1]
             await call(proxy, c)
-            second = json.loads(await asyncio.wait_for(socket.receive_str(), 5))
+            second = json.loads(await asyncio.wait_for(socket.receive_str(), 60))
             assert [item["number"] for item in second["recent"]] == [2]
             assert {"time", "in_flight", "requests_per_second", "cost_per_minute", "latency_p50_ms"} <= set(second)
 
@@ -166,7 +166,7 @@ async def test_listeners_are_told_when_the_proxy_stops(tmp_path: Path):
         async with gateway(tmp_path, "http://127.0.0.1:9") as proxy:
             socket = await c.ws_connect(f"{proxy.url}/ws/live")
             await socket.receive_str()
-        closing = await asyncio.wait_for(socket.receive(), 20)
+        closing = await asyncio.wait_for(socket.receive(), 60)
         assert (closing.type, closing.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)
         await socket.close()
 

@@ -69,7 +69,7 @@ async def test_stopping_lets_calls_in_flight_end_and_refuses_new_ones(tmp_path: 
 
 
 async def until_refused(c: aiohttp.ClientSession, url: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with c.post(f"{url}/v1/messages/count_tokens", data=b"x" * 10, headers={"Expect": ""}) as refused:
                 await refused.read()
@@ -86,7 +86,7 @@ async def test_a_call_that_outlasts_the_drain_is_interrupted_and_recorded(tmp_pa
             await got.content.readany()
         with pytest.raises(aiohttp.ClientPayloadError):
             await got.read()
-        await asyncio.wait_for(seen.gone.wait(), 20)
+        await asyncio.wait_for(seen.gone.wait(), 60)
     assert [(row["outcome"], row["uncached_input_tokens"]) for row in store.taken] == [("interrupted", 10)]
 
 
@@ -154,7 +154,7 @@ async def test_the_program_says_when_it_is_ready_survives_kill_and_ends_on_a_sig
             async with c.get(f"{address}/api/system/spool") as got:
                 assert (await got.json())["records"] == 1
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(process.wait, 20) == 0
+            assert await asyncio.to_thread(process.wait, 60) == 0
     spool = open_spool(config(tmp_path), PriceBook())
     _, records = spool.read(0, 10)
     spool.close()
@@ -190,37 +190,35 @@ async def test_a_body_that_breaks_off_is_refused_and_holds_up_nobody(tmp_path: P
         writer.write(
             b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
         )
-        assert b"100 Continue" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        assert b"100 Continue" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
         writer.write(b"5\r\nhello_SECRET\r\n")
-        answer = await asyncio.wait_for(reader.read(), 20)
+        answer = await asyncio.wait_for(reader.read(), 60)
         writer.close()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"SECRET" not in answer
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: sk-SECRET\x01\r\n\r\n",
-        b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello_SECRET\r\n",
-        b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: SECRET\r\n\r\n",
-        b"SECRET\x00 / HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nx: " + b"SECRET" * 20_000 + b"\r\n\r\n",
-    ],
-    ids=["header", "chunk", "length", "method", "long"],
-)
-async def test_what_is_not_http_is_neither_logged_nor_sent_back(tmp_path: Path, sent: bytes):
-    log = tmp_path / "errors"
+NOT_HTTP = {
+    "header": b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: sk-SECRET\x01\r\n\r\n",
+    "chunk": b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello_SECRET\r\n",
+    "length": b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: SECRET\r\n\r\n",
+    "method": b"SECRET\x00 / HTTP/1.1\r\n\r\n",
+    "long": b"GET / HTTP/1.1\r\nHost: x\r\nx: " + b"SECRET" * 20_000 + b"\r\n\r\n",
+}
+
+
+async def test_what_is_not_http_is_neither_logged_nor_sent_back(tmp_path: Path):
+    log, answers = tmp_path / "errors", {}
     with log.open("w") as errors:
         async with started(tmp_path, "http://127.0.0.1:9", errors) as (_, address):
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rsplit(":", 1)[1]))
-            writer.write(sent)
-            answer = await asyncio.wait_for(reader.read(), 20)
-            writer.close()
-    assert answer.split()[1] == b"400"
-    assert b"SECRET" not in answer
-    assert "SECRET" not in log.read_text()
-    assert all(len(line) <= 2000 for line in log.read_text().splitlines())
+            for name, sent in NOT_HTTP.items():
+                reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rsplit(":", 1)[1]))
+                writer.write(sent)
+                answers[name] = await asyncio.wait_for(reader.read(), 60)
+                writer.close()
+    assert {name: answer.split()[1] for name, answer in answers.items()} == dict.fromkeys(NOT_HTTP, b"400")
+    assert [name for name, answer in answers.items() if b"SECRET" in answer] == []
+    assert [line for line in log.read_text().splitlines() if "SECRET" in line or len(line) > 2000] == []
 
 
 def test_bad_configuration_is_said_in_one_line_each(tmp_path: Path):

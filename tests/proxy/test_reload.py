@@ -59,7 +59,7 @@ async def started(home: Path, config: Path) -> AsyncIterator[tuple[subprocess.Po
 
 
 async def said(log: Path, words: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while words not in log.read_text():  # noqa: ASYNC240 - a small local file
             await asyncio.sleep(0.02)
 

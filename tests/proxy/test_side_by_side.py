@@ -80,7 +80,7 @@ async def test_a_restart_under_load_fails_no_call(home: Path):
             async with proxy_process(home, url, shared):
                 await until(lambda: callers.answered > 200)
                 first.send_signal(signal.SIGTERM)
-                assert await asyncio.wait_for(first.wait(), 30) == 0
+                assert await asyncio.wait_for(first.wait(), 60) == 0
                 after = callers.answered
                 async with proxy_process(home, url, shared):
                     await until(lambda: callers.answered > after + 200)

@@ -17,7 +17,7 @@ def test_it_says_where_it_listens_serves_and_stops_cleanly(number):
     command = (sys.executable, "-m", "proxy.simulated", "--port", "0", "--seed", "7", "--speed", "0")
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         said, _, url = process.stdout.readline().strip().rpartition(" ")
-        with urllib.request.urlopen(f"{url}/simulated/totals", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/simulated/totals", timeout=60) as answer:
             totals = json.load(answer)
         process.send_signal(number)
         rest = process.stdout.read()

@@ -1,8 +1,6 @@
 import errno
 import os
 import random
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,8 @@ from data.model import LedgerRecord, Outcome, RequestStart
 from proxy.segments import Kind, encoded, examine
 from proxy.spool import Spool, SpoolBusy, SpoolFull
 from proxy.spool_tail import TAIL_RECORDS
+from tests.forks import Forked
 from tests.proxy.spool_samples import NOW, durable, ended, estimated, ids, opened, started, until
-
-ROOT = Path(__file__).parents[2]
 
 
 def fill(spool: Spool, *names: str) -> list[int]:
@@ -314,11 +311,11 @@ class Watched:
     """A writer process and everything it has said."""
 
     def __init__(self, folder: Path, lines: int) -> None:
-        command = [sys.executable, "-m", "tests.proxy.spool_writer", str(folder)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-            self.said = [process.stdout.readline() for _ in range(lines)]
-            process.kill()
-            self.said += process.stdout.read().splitlines(keepends=True)
+        process = Forked("tests.proxy.spool_writer", str(folder))
+        self.said = [process.stdout.readline() for _ in range(lines)]
+        process.kill()
+        self.said += process.stdout.read().splitlines(keepends=True)
+        process.end()
         # the last line may be torn by the kill
         self.words: list[list[str]] = [line.split() for line in self.said if line.endswith("\n")]
 
@@ -345,7 +342,7 @@ def test_a_killed_proxy_loses_and_doubles_nothing(tmp_path):
 def test_records_are_durable_soon(tmp_path):
     with opened(tmp_path) as spool:
         spool.end(ended("a"))
-        until(lambda: spool.read(0, 1)[1], within_s=5)
+        until(lambda: spool.read(0, 1)[1], within_s=60)
 
 
 def test_what_was_taken_leaves_in_one_write_with_the_next_start(tmp_path):

@@ -52,12 +52,12 @@ OPENING = {
 async def test_messages_pass_both_ways(tmp_path: Path, worker: TestServer):
     async with running(config(tmp_path, worker.port or 0), TakingStore()) as proxy, client() as c:
         async with c.ws_connect(f"{proxy.url}/ws/notifications?after=1", origin=proxy.url) as socket:
-            assert await socket.receive_str(timeout=10) == "/ws/notifications?after=1 None"
+            assert await socket.receive_str(timeout=60) == "/ws/notifications?after=1 None"
             await socket.send_str("a")
-            assert await socket.receive_str(timeout=10) == "aa"
+            assert await socket.receive_str(timeout=60) == "aa"
             await socket.send_bytes(b"b")
-            assert await socket.receive_bytes(timeout=10) == b"bb"
-        async with asyncio.timeout(10):
+            assert await socket.receive_bytes(timeout=60) == b"bb"
+        async with asyncio.timeout(60):
             await worker.app["left"].wait()
 
 
@@ -67,9 +67,9 @@ async def test_when_the_worker_leaves_so_does_the_listeners_socket(tmp_path: Pat
         client() as c,
         c.ws_connect(f"{proxy.url}/ws/notifications") as socket,
     ):
-        await socket.receive_str(timeout=10)
+        await socket.receive_str(timeout=60)
         await socket.send_str("bye")
-        assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+        assert (await socket.receive(timeout=60)).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 4001
 
 
@@ -77,8 +77,8 @@ async def test_when_the_proxy_stops_listeners_are_told(tmp_path: Path, worker: T
     async with client() as c:
         async with running(config(tmp_path, worker.port or 0), TakingStore()) as proxy:
             socket = await c.ws_connect(f"{proxy.url}/ws/notifications")
-            await socket.receive_str(timeout=10)
-            listening = asyncio.ensure_future(socket.receive(timeout=10))  # noqa: TID251 - awaited below
+            await socket.receive_str(timeout=60)
+            listening = asyncio.ensure_future(socket.receive(timeout=60))  # noqa: TID251 - awaited below
         assert (await listening).data == aiohttp.WSCloseCode.GOING_AWAY
 
 

@@ -7,8 +7,6 @@ import random
 import selectors
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -21,7 +19,7 @@ from data.errors import LimitsUnknown
 from data.limit_file import LimitFile, Mode
 from proxy.admission.limits import Exceeded, Limits, Ticket
 from proxy.admission.shared_limits import SharedLimits
-from tests.conftest import ROOT
+from tests.forks import Forked
 from tests.proxy.gateway import answer, client, gateway, provider
 from tests.proxy.samples import MESSAGE, MESSAGES
 
@@ -301,7 +299,7 @@ class Provider:
         self._door.listen(64)
         self._waiting.register(self._door, selectors.EVENT_READ)
 
-    def serve(self, until: Callable[[], bool], limit_s: float = 20.0) -> None:
+    def serve(self, until: Callable[[], bool], limit_s: float = 60.0) -> None:
         ends = time.monotonic() + limit_s
         while not until():
             assert time.monotonic() < ends, "it did not happen in time"
@@ -358,12 +356,12 @@ def _is_gone(caller: socket.socket) -> bool:
 
 
 @contextmanager
-def callers(home: Path, *allowed: int | None) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
-    started: list[subprocess.Popen[bytes]] = []
+def callers(home: Path, *allowed: int | None) -> Iterator[Callable[[str], Forked]]:
+    started: list[Forked] = []
 
-    def start(name: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.proxy.limits_caller", str(home), name, str(len(started))]
-        started.append(subprocess.Popen([*command, json.dumps(allowed)], cwd=ROOT))
+    def start(name: str) -> Forked:
+        arguments = (str(home), name, str(len(started)), json.dumps(allowed))
+        started.append(Forked("tests.proxy.limits_caller", *arguments))
         return started[-1]
 
     try:
@@ -371,7 +369,7 @@ def callers(home: Path, *allowed: int | None) -> Iterator[Callable[[str], subpro
     finally:
         for process in started:
             process.kill()
-            process.wait()
+            process.end()
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("LIMIT_KILL_SEEDS", "2"))))

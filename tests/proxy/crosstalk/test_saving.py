@@ -62,10 +62,10 @@ async def test_a_write_that_may_have_happened_is_made_again_and_counts_once(runn
     for turn in (1, 2, 3):
         session.say(message(turn))
         while session.unstored:
-            await asyncio.wait_for(session.change(), 20)
+            await asyncio.wait_for(session.change(), 60)
     session.say(message(4))
     session.end(Status.FINISHED, "max_turns", NOW)
-    await asyncio.wait_for(task, 20)
+    await asyncio.wait_for(task, 60)
     found = rows.one(store, "s")
     assert found == session.row
     assert (found.status, found.turns, found.input_tokens, found.output_tokens) == (Status.FINISHED, 4, 12, 8)

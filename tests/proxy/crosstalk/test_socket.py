@@ -136,7 +136,7 @@ async def test_when_the_proxy_ends_listeners_are_told_and_all_is_interrupted(run
             following = asyncio.get_running_loop().create_task(rest(listener))
             stopping_at = asyncio.get_running_loop().time()
             await at.proxy.proxy.parts.crosstalk.close()
-            assert asyncio.get_running_loop().time() - stopping_at < 4
+            assert asyncio.get_running_loop().time() - stopping_at < 20
             said, end = await following
             assert (said["message"]["text"], end["type"]) == ("turn 1", "end")
             assert (end["session"]["status"], end["session"]["reason"]) == ("interrupted", "proxy_ended")

@@ -62,7 +62,7 @@ class World:
 
     async def shipped(self) -> None:
         """The ledger's rows are in the store."""
-        await asyncio.wait_for(self.proxy.proxy.forwarder.idle(), 20)
+        await asyncio.wait_for(self.proxy.proxy.forwarder.idle(), 60)
         await until(lambda: self.proxy.proxy.spool.backlog().records == 0)
 
 
