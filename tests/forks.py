@@ -16,7 +16,7 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
         *("data.__main__", "proxy.__main__", "proxy.simulated.__main__"),
-        *("tests.engine.dying_worker"),
+        "tests.engine.dying_worker",
         *("tests.proxy.budget_caller", "tests.proxy.limits_caller", "tests.proxy.spool_writer"),
     ]
 )
