@@ -36,7 +36,7 @@ from engine.levels import LEVEL, WARN_FIELDS, Level, at_level, level_faults, war
 from engine.policies import Flapping, Inhibition, Name, Names, SomeNames, Step, escalation_faults, listed
 
 _ZERO = timedelta(0)
-#: As many as two bits each leave room for in one word (`engine.history.composed`).
+#: As many as two bits each leave room for in one word (`engine.track`).
 MOST_CONDITIONS = 30
 _SLOWEST = timedelta(days=1)
 
