@@ -5,6 +5,7 @@ ascending, with every edge between two cells. All times are UTC microseconds.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+#: Numbers of any width.
+Column = npt.NDArray[Any]
 
 _MICRO, _FINE = 1e3, 1e12
 
@@ -58,7 +61,7 @@ def _before(cells: Ints, moments: Ints) -> Ints:
     return before
 
 
-def sums(values: Ints, holds: Held) -> Ints:
+def sums(values: Column, holds: Held) -> Ints:
     """The sum of `values` (one a cell) in each window."""
     running = _running(values)
     return running[holds.last] - running[holds.first]
@@ -72,7 +75,7 @@ def float_sums(values: Floats, holds: Held) -> Floats:
     return coarse / _MICRO + fine / (_MICRO * _FINE)
 
 
-def _running(values: Ints) -> Ints:
+def _running(values: Column) -> Ints:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(values)])
 
 
