@@ -38,11 +38,13 @@ Group = tuple[str, ...]
 class Cells:
     """One group's rows in the order of time, by column, and when each one's cell starts, UTC microseconds.
 
+    `width` is how long a cell is, microseconds.
     Money is in billionths of a dollar, a moment in microseconds, and of a text there is its number among all, 0 for ''.
     """
 
     columns: Mapping[str, Column]
     times: Ints
+    width: int
 
 
 def sums(store: Reader, scope: Scope, measures: Sequence[str]) -> Iterator[tuple[Group, Cells]]:
@@ -108,36 +110,37 @@ def _texts(scope: Scope) -> list[str]:
 
 def _narrow(scope: Scope, names: pl.DataFrame | None, kept: Sequence[str], added: Sequence[str], inner: Sql) -> Sql:
     """The group's number (or its values, where it has none), `cell`, what is kept, and what is added up."""
+    columns = ", ".join([*_texts(scope), _cell(scope), *kept, *added])
+    told = Sql(f"SELECT {columns} FROM ({inner.text}){' GROUP BY ALL' if added else ''}", inner.params)
     if names is None:
-        return _grouped([*_texts(scope), _cell(scope)], kept, added, inner)
-    numbered = (
-        _looked_up(inner, names) if names.width == 1 and names.height <= MOST_LOOKED_UP else _joined(inner, names)
-    )
-    group = f'CAST("group" AS {"USMALLINT" if names.height < 2**16 else "INTEGER"}) AS "group"'
-    return _grouped([group, _cell(scope)], kept, added, numbered)
+        return told
+    return _looked_up(told, names) if names.width == 1 and names.height <= MOST_LOOKED_UP else _joined(told, names)
 
 
-def _grouped(keys: Sequence[str], kept: Sequence[str], added: Sequence[str], inner: Sql) -> Sql:
-    columns = ", ".join([*keys, *kept, *added])
-    return Sql(f"SELECT {columns} FROM ({inner.text}){' GROUP BY ALL' if added else ''}", inner.params)
-
-
-def _looked_up(inner: Sql, names: pl.DataFrame) -> Sql:
-    """The rows with `group`, each one's place in the list; what came after the names were asked for is left out."""
+def _looked_up(told: Sql, names: pl.DataFrame) -> Sql:
+    """Numbered by the place in the list; what came after the names were asked for gets a number that none has."""
     (name,) = names.columns
-    place = f"list_position(?::VARCHAR[], CAST({quoted(name)} AS VARCHAR)) - 1"
+    number = f"coalesce(list_position(?::VARCHAR[], {quoted(name)}) - 1, {names.height})"
+    listed = names[name].to_list()
     return Sql(
-        f'SELECT * FROM (SELECT *, {place} AS "group" FROM ({inner.text})) WHERE "group" IS NOT NULL',
-        [names[name].to_list(), *inner.params],
+        f"SELECT * EXCLUDE ({quoted(name)}), {_numbered(number, names)} FROM ({told.text})", [listed, *told.params]
     )
 
 
-def _joined(inner: Sql, names: pl.DataFrame) -> Sql:
+def _joined(told: Sql, names: pl.DataFrame) -> Sql:
     lists = [f'unnest(?::VARCHAR[]) AS "name {n}"' for n in range(names.width)]
-    same = [f'CAST({quoted(name)} AS VARCHAR) = "name {n}"' for n, name in enumerate(names.columns)]
-    numbered = f'(SELECT {", ".join(lists)}, unnest(range({names.height})) AS "group")'
-    lists_of = [names[name].to_list() for name in names.columns]
-    return Sql(f"SELECT * FROM ({inner.text}) JOIN {numbered} ON {' AND '.join(same)}", [*inner.params, *lists_of])
+    same = [f'{quoted(name)} = "name {n}"' for n, name in enumerate(names.columns)]
+    known = f'(SELECT {", ".join(lists)}, unnest(range({names.height})) AS "number")'
+    left_out = ", ".join([*map(quoted, names.columns), *(f'"name {n}"' for n in range(names.width)), '"number"'])
+    number = _numbered('"number"', names)
+    return Sql(
+        f"SELECT * EXCLUDE ({left_out}), {number} FROM ({told.text}) JOIN {known} ON {' AND '.join(same)}",
+        [*told.params, *(names[name].to_list() for name in names.columns)],
+    )
+
+
+def _numbered(number: str, names: pl.DataFrame) -> str:
+    return f'CAST({number} AS {"USMALLINT" if names.height < 2**16 - 1 else "INTEGER"}) AS "group"'
 
 
 def _told(scope: Scope, sql: Sql, column: str) -> Sql:
@@ -203,4 +206,4 @@ def _in_time(columns: dict[str, Column], scope: Scope) -> Cells:
     if np.any(cell[1:] < cell[:-1]):
         order = np.argsort(cell, kind="stable")
         cell, columns = cell[order], {name: column[order] for name, column in columns.items()}
-    return Cells(columns, cell.astype(np.int64) * _width(scope) + _start(scope))
+    return Cells(columns, cell.astype(np.int64) * _width(scope) + _start(scope), _width(scope))

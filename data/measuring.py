@@ -32,7 +32,7 @@ class Way:
 
 
 def _sums(found: Cells, windows: Windows, m: Metric) -> tuple[Ints, dict[str, Column]]:
-    holds = sliding.held(windows, found.times)
+    holds = sliding.held(windows, found.times, found.width)
     which = holds.filled
     some = holds.take(which)
     columns = {name: _summed(name, found.columns[name], some) for name in measures_of([m])}
@@ -50,7 +50,7 @@ def _finish_sums(sums: pl.DataFrame, m: Metric) -> pl.Series:
 
 
 def _percentile(found: Cells, windows: Windows, m: Metric) -> tuple[Ints, dict[str, Column]]:
-    holds = sliding.held(windows, found.times)
+    holds = sliding.held(windows, found.times, found.width)
     which = holds.filled
     different, back = sliding.runs(holds.take(which))
     buckets, known = percentiles.percentile(found.columns["bucket"], found.columns[m.of[0]], different, m.percent)
@@ -58,14 +58,14 @@ def _percentile(found: Cells, windows: Windows, m: Metric) -> tuple[Ints, dict[s
 
 
 def _distinct(found: Cells, windows: Windows, _m: Metric) -> tuple[Ints, dict[str, Column]]:
-    which = sliding.held(windows, np.unique(found.times)).filled
+    which = sliding.held(windows, np.unique(found.times), found.width).filled
     values = found.columns["value"]
     known = values > 0
     return which, {"value": sliding.distinct(windows, found.times[known], values[known])[which]}
 
 
 def _age(found: Cells, windows: Windows, _m: Metric) -> tuple[Ints, dict[str, Column]]:
-    holds = sliding.held(windows, found.times)
+    holds = sliding.held(windows, found.times, found.width)
     which = holds.filled
     return which, {"value": (windows.ends[which] - found.columns["last"][holds.last[which] - 1]) / 1e6}
 

@@ -17,6 +17,8 @@ Flags = npt.NDArray[np.bool_]
 Column = npt.NDArray[Any]
 
 _MICRO, _FINE = 1e3, 1e12
+#: With more places than this many times the cells and moments, these are looked for instead of counted.
+_SPARSE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +49,20 @@ class Held:
         return Held(self.first[which], self.last[which])
 
 
-def held(windows: Windows, cells: Ints) -> Held:
-    """Which cells each window holds."""
-    return Held(_before(cells, windows.starts), _before(cells, windows.ends))
+def held(windows: Windows, cells: Ints, width: int = 1) -> Held:
+    """Which cells each window holds; all times are multiples of `width` apart."""
+    return Held(_before(cells, windows.starts, width), _before(cells, windows.ends, width))
 
 
-def _before(cells: Ints, moments: Ints) -> Ints:
-    """How many cells lie before each moment (both ascending); the fewer are looked for among the more."""
-    if len(moments) < len(cells):
+def _before(cells: Ints, moments: Ints, width: int) -> Ints:
+    """How many cells lie before each moment (both ascending)."""
+    if not len(cells) or not len(moments):
+        return np.zeros(len(moments), dtype=np.int64)
+    places = (cells - cells[0]) // width
+    if places[-1] > _SPARSE * (len(cells) + len(moments)):
         return np.searchsorted(cells, moments)
-    seen = np.bincount(np.searchsorted(moments, cells, side="right"), minlength=len(moments) + 1)
-    before: Ints = np.cumsum(seen)[:-1]
+    up_to = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(places))])
+    before: Ints = up_to[np.clip((moments - cells[0]) // width, 0, len(up_to) - 1)]
     return before
 
 
