@@ -4,8 +4,8 @@ Rows may be millions. So they carry the number of their group instead of its val
 a time, and what hardly gets fewer by adding it up is added up by nobody.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -17,12 +17,14 @@ from data.errors import RowLimitExceeded
 from data.periods import Grain
 from data.pieces import Level, Scope, Sql, quoted, union
 from data.reads import Reader, last_sql, typed, values_sql
-from data.sliding import Ints
+from data.sliding import Column, Ints
 
 #: Cells times groups may be many.
 MOST_ROWS = 50_000_000
 #: Up to so many groups are numbered: the numbering travels to the store.
 MOST_NUMBERED = 50_000
+#: Up to so many are looked up one after the other, which DuckDB does once for each text that a column's pages tell.
+MOST_LOOKED_UP = 64
 #: Up to so many rows of the latency rollup come as they are.
 MOST_RAW = 12_000_000
 _US = timedelta(microseconds=1)
@@ -34,26 +36,31 @@ Group = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """One group's rows in the order of time, and when each one's cell starts, UTC microseconds."""
+    """One group's rows in the order of time, by column, and when each one's cell starts, UTC microseconds.
 
-    rows: pl.DataFrame
+    `width` is how long a cell is, microseconds.
+    Money is in billionths of a dollar, a moment in microseconds, and of a text there is its number among all, 0 for ''.
+    """
+
+    columns: Mapping[str, Column]
     times: Ints
+    width: int
 
 
 def sums(store: Reader, scope: Scope, measures: Sequence[str]) -> Iterator[tuple[Group, Cells]]:
-    """Each group's cells with the measures summed: counts Int64, money Decimal(38, 9), milliseconds Float64."""
+    """Each group's cells with the measures summed."""
     added = [f"{typed(name, f'sum({name})')} AS {name}" for name in measures]
     inner = union(pieces.usage(scope, measures, raw=True))
-    names = _names(store, scope, inner)
+    names = _names(store, scope)
     sql = _narrow(scope, names, [], added, inner)
     return _split(_asked(store, sql), scope, names)
 
 
 def counts(store: Reader, scope: Scope, counted: Sequence[str]) -> Iterator[tuple[Group, Cells]]:
-    """Each group's cells with `bucket` (Int16) and how often (`counted`, Int32); a bucket may have several rows."""
+    """Each group's cells with `bucket` and how often (`counted`); a bucket may have several rows."""
     measured = sorted(set(counted))
     inner = union(pieces.latency(scope, measured, raw=True))
-    names = _names(store, scope, inner)
+    names = _names(store, scope)
     return _split(_counts(store, scope, names, inner, measured), scope, names)
 
 
@@ -85,10 +92,11 @@ def _asked(store: Reader, sql: Sql, most: int = MOST_ROWS) -> pl.DataFrame:
     return store.sql(sql.text, sql.params, max_rows=most)
 
 
-def _names(store: Reader, scope: Scope, inner: Sql) -> pl.DataFrame | None:
+def _names(store: Reader, scope: Scope) -> pl.DataFrame | None:
     """Every group of the rows, in order, if these should come with its number: if the rollups tell it fast."""
     if not scope.by or scope.finest is Level.ROWS:
         return None
+    inner = union(pieces.usage(replace(scope, grain=None), [], raw=True))
     sql = Sql(f"SELECT DISTINCT {', '.join(_texts(scope))} FROM ({inner.text})", inner.params)
     try:
         return _asked(store, sql, MOST_NUMBERED).sort(scope.by)
@@ -102,21 +110,37 @@ def _texts(scope: Scope) -> list[str]:
 
 def _narrow(scope: Scope, names: pl.DataFrame | None, kept: Sequence[str], added: Sequence[str], inner: Sql) -> Sql:
     """The group's number (or its values, where it has none), `cell`, what is kept, and what is added up."""
-    group = _texts(scope)
-    source, bound = f"({inner.text})", list(inner.params)
-    if names is not None:
-        group = [f'CAST("group" AS {"USMALLINT" if names.height < 2**16 else "INTEGER"}) AS "group"']
-        source, more = _joined(source, names)
-        bound += more
-    columns = ", ".join([*group, _cell(scope), *kept, *added])
-    return Sql(f"SELECT {columns} FROM {source}{' GROUP BY ALL' if added else ''}", bound)
+    columns = ", ".join([*_texts(scope), _cell(scope), *kept, *added])
+    told = Sql(f"SELECT {columns} FROM ({inner.text}){' GROUP BY ALL' if added else ''}", inner.params)
+    if names is None:
+        return told
+    return _looked_up(told, names) if names.width == 1 and names.height <= MOST_LOOKED_UP else _joined(told, names)
 
 
-def _joined(source: str, names: pl.DataFrame) -> tuple[str, list[object]]:
+def _looked_up(told: Sql, names: pl.DataFrame) -> Sql:
+    """Numbered by the place in the list; what came after the names were asked for gets a number that none has."""
+    (name,) = names.columns
+    number = f"coalesce(list_position(?::VARCHAR[], {quoted(name)}) - 1, {names.height})"
+    listed = names[name].to_list()
+    return Sql(
+        f"SELECT * EXCLUDE ({quoted(name)}), {_numbered(number, names)} FROM ({told.text})", [listed, *told.params]
+    )
+
+
+def _joined(told: Sql, names: pl.DataFrame) -> Sql:
     lists = [f'unnest(?::VARCHAR[]) AS "name {n}"' for n in range(names.width)]
-    same = [f'CAST({quoted(name)} AS VARCHAR) = "name {n}"' for n, name in enumerate(names.columns)]
-    numbered = f'(SELECT {", ".join(lists)}, unnest(range({names.height})) AS "group")'
-    return f"{source} JOIN {numbered} ON {' AND '.join(same)}", [names[name].to_list() for name in names.columns]
+    same = [f'{quoted(name)} = "name {n}"' for n, name in enumerate(names.columns)]
+    known = f'(SELECT {", ".join(lists)}, unnest(range({names.height})) AS "number")'
+    left_out = ", ".join([*map(quoted, names.columns), *(f'"name {n}"' for n in range(names.width)), '"number"'])
+    number = _numbered('"number"', names)
+    return Sql(
+        f"SELECT * EXCLUDE ({left_out}), {number} FROM ({told.text}) JOIN {known} ON {' AND '.join(same)}",
+        [*told.params, *(names[name].to_list() for name in names.columns)],
+    )
+
+
+def _numbered(number: str, names: pl.DataFrame) -> str:
+    return f'CAST({number} AS {"USMALLINT" if names.height < 2**16 - 1 else "INTEGER"}) AS "group"'
 
 
 def _told(scope: Scope, sql: Sql, column: str) -> Sql:
@@ -141,24 +165,45 @@ def _width(scope: Scope) -> int:
 
 
 def _split(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iterator[tuple[Group, Cells]]:
+    columns = {name: _column(read[name]) for name in read.columns if name not in {*scope.by, "group"}}
     for group, rows in _parts(read, scope, names):
-        if len(rows):
-            yield group, _in_time(rows, scope)
+        yield group, _in_time({name: column[rows] for name, column in columns.items()}, scope)
 
 
-def _parts(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iterator[tuple[Group, pl.DataFrame]]:
-    if names is None:
-        parts = read.partition_by(scope.by, as_dict=True, include_key=False) if scope.by else {(): read}
-        yield from sorted(parts.items(), key=lambda part: str(part[0]))
+def _column(values: pl.Series) -> Column:
+    """The numbers of a column, as `Cells` has them."""
+    if values.dtype == pl.String:
+        values = pl.Series(["", *values]).rank("dense")[1:].cast(pl.Int64) - 1
+    elif isinstance(values.dtype, pl.Decimal):
+        values = values.to_physical().cast(pl.Int64)
+    elif values.dtype.is_temporal():
+        values = values.dt.epoch("us")
+    column: Column = values.to_numpy()
+    return column
+
+
+def _parts(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iterator[tuple[Group, slice | Ints]]:
+    """Which rows are whose, of every group that has any."""
+    if not scope.by:
+        parts = [((), slice(None))] if read.height else []
+        yield from parts
         return
+    if names is None:
+        names = read.select(scope.by).unique()
+        names = names[np.argsort([str(group) for group in names.rows()])]
+        numbered = names.with_columns(pl.int_range(names.height).alias("group"))
+        read = read.select(scope.by).join(numbered, on=scope.by, how="left", nulls_equal=True, maintain_order="left")
     numbers = read["group"].to_numpy()
     order = np.argsort(numbers, kind="stable")
     edges = np.searchsorted(numbers, np.arange(names.height + 1), sorter=order)
-    rows = read.drop("group")
-    for group, (first, last) in zip(names.rows(), pairwise(edges), strict=True):
-        yield group, rows[order[first:last]]
+    for group, (first, last) in zip(names.rows(), pairwise(edges.tolist()), strict=True):
+        if first < last:
+            yield group, order[first:last]
 
 
-def _in_time(rows: pl.DataFrame, scope: Scope) -> Cells:
-    rows = rows if rows["cell"].is_sorted() else rows.sort("cell")
-    return Cells(rows, rows["cell"].to_numpy().astype(np.int64) * _width(scope) + _start(scope))
+def _in_time(columns: dict[str, Column], scope: Scope) -> Cells:
+    cell = columns.pop("cell")
+    if np.any(cell[1:] < cell[:-1]):
+        order = np.argsort(cell, kind="stable")
+        cell, columns = cell[order], {name: column[order] for name, column in columns.items()}
+    return Cells(columns, cell.astype(np.int64) * _width(scope) + _start(scope), _width(scope))

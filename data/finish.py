@@ -6,11 +6,13 @@ rounded (1e-6), because a sum of floats depends on the order it was made in.
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import polars as pl
 
 from data.latency import bucket_of, middle_ms
 from data.metrics import Kind, Metric
 from data.schema import ROLLUP_MEASURES
+from data.sliding import Flags, Floats, Ints
 
 COST, UNPRICED = "cost_usd", "unpriced"
 _FLOATS = frozenset({"duration_ms", "overhead_ms", "ttft_ms"})
@@ -52,6 +54,11 @@ def latency_ms(bucket: pl.Expr) -> pl.Expr:
     """The middle of a bucket, milliseconds; null stays null."""
     index = bucket.cast(pl.Int64) - _FIRST
     return index.replace_strict(pl.int_range(0, len(_MIDDLES), eager=True), _MIDDLES, return_dtype=pl.Float64)
+
+
+def latencies_ms(buckets: Ints, known: Flags) -> Floats:
+    """The middles of many buckets, milliseconds; NaN where there is none."""
+    return np.where(known, _MIDDLES.to_numpy()[np.where(known, buckets - _FIRST, 0)], np.nan)
 
 
 def quantiles(counts: pl.DataFrame, by: Sequence[str], wanted: Sequence[Metric]) -> pl.DataFrame:

@@ -6,29 +6,27 @@ quarter, five minutes or minute that no window's edge cuts), and sums over any w
 Edges within a minute are read from `requests`.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
-from data import budget_metrics, cells, sliding, wavelet
+from data import budget_metrics, sliding
 from data.buckets import UTC_TIME
-from data.cells import Cells, Group
+from data.cells import Group
 from data.errors import QueryRejected
-from data.finish import latency_ms, measures_of, sum_metric
-from data.metrics import Kind, Metric, metric
+from data.measuring import WAYS, Way
+from data.metrics import Metric, metric
 from data.periods import Grain, bucket_starts
 from data.pieces import Scope
 from data.question import Question, budgetary, check
 from data.reads import Reader
-from data.sliding import Held, Windows
+from data.sliding import Windows
 
 _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NANO = 1_000_000_000
-_US_AN_HOUR = 3.6e9
 _CELLS = (Grain.HOUR, Grain.QUARTER, Grain.FIVE_MINUTES, Grain.MINUTE)
 _CALENDAR = (Grain.DAY, Grain.WEEK, Grain.MONTH)
 _ONE = timedelta(microseconds=1)
@@ -161,18 +159,6 @@ def _cell(windows: Windows) -> Grain | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """How a kind of metric is read, with others of the kind or alone, and what a group's cells come to.
-
-    That is: values at the windows that hold any.
-    """
-
-    read: Callable[[Reader, Scope, Sequence[Metric]], Iterator[tuple[Group, Cells]]]
-    measure: Callable[[Cells, Windows, Metric], tuple[sliding.Ints, pl.Series]]
-    alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class _Sliding:
     """One of those asked, by its number."""
 
@@ -184,9 +170,18 @@ class _Sliding:
     @property
     def read_with(self) -> Hashable:
         """Equal for those that one read can serve."""
-        way, scope = _WAYS[self.metric.kind], self.scope
+        way, scope = WAYS[self.metric.kind], self.scope
         where = tuple(sorted((name, tuple(sorted(wanted))) for name, wanted in scope.where.items()))
         return way.read, way.alone and self.metric.name, scope.by, scope.grain, scope.moments, where
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What a group's cells come to at some ticks, before it is finished."""
+
+    group: Group
+    ticks: sliding.Ints
+    columns: Mapping[str, sliding.Column]
 
 
 def _overlapping(alike: Sequence[_Sliding]) -> Iterator[list[_Sliding]]:
@@ -204,13 +199,27 @@ def _slide(store: Reader, together: Sequence[_Sliding]) -> Iterator[tuple[int, L
     """The lines of those read together, each with the number of the one whose it is."""
     start, end = min(one.scope.start for one in together), max(one.scope.end for one in together)
     first = together[0]
-    way = _WAYS[first.metric.kind]
+    way = WAYS[first.metric.kind]
     scope = replace(first.scope, start=start, end=end)
+    measured: list[list[_Measured]] = [[] for _ in together]
     for group, found in way.read(store, scope, [one.metric for one in together]):
-        for one in together:
-            ticks, values = way.measure(found, one.windows, one.metric)
-            if len(ticks) or not scope.by:
-                yield one.number, Line(group, ticks, values.cast(pl.Float64))
+        for one, parts in zip(together, measured, strict=True):
+            ticks, columns = way.measure(found, one.windows, one.metric)
+            if len(ticks):
+                parts.append(_Measured(group, ticks, columns))
+    for one, parts in zip(together, measured, strict=True):
+        yield from ((one.number, line) for line in _finished(way, one.metric, parts))
+
+
+def _finished(way: Way, m: Metric, parts: Sequence[_Measured]) -> Iterator[Line]:
+    """All groups in one go: each one by itself would cost more than the work."""
+    if not parts:
+        return
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    values, first = way.finish(pl.DataFrame(columns), m).cast(pl.Float64), 0
+    for part in parts:
+        yield Line(part.group, part.ticks, values.slice(first, len(part.ticks)))
+        first += len(part.ticks)
 
 
 def _frame(asked: Asked, times: sliding.Ints, found: Sequence[Line]) -> pl.DataFrame:
@@ -241,73 +250,3 @@ def _of_budgets(store: Reader, asked: Asked, windows: Windows) -> list[Line]:
     placed = found.with_columns(pl.Series("tick", ticks))
     parts = placed.partition_by(asked.by, as_dict=True, include_key=False) if asked.by else {(): placed}
     return [Line(group, part["tick"].to_numpy(), part["value"]) for group, part in parts.items()]
-
-
-def _sums(found: Cells, windows: Windows, m: Metric) -> tuple[sliding.Ints, pl.Series]:
-    holds = sliding.held(windows, found.times)
-    which = holds.filled
-    some = holds.take(which)
-    columns = {name: _summed(found.rows[name], some) for name in measures_of([m])}
-    hours = pl.Series("hours", (windows.ends[which] - windows.starts[which]) / _US_AN_HOUR)
-    return which, pl.DataFrame({**columns, "hours": hours}).select(sum_metric(m, pl.col("hours"))).to_series()
-
-
-def _summed(values: pl.Series, holds: Held) -> sliding.Ints | sliding.Floats:
-    if values.dtype == pl.Float64:
-        return sliding.float_sums(values.to_numpy(), holds)
-    if isinstance(values.dtype, pl.Decimal):
-        nanos = values.to_physical().cast(pl.Int64).to_numpy()
-        return sliding.sums(nanos, holds) / _NANO
-    return sliding.sums(values.to_numpy(), holds)
-
-
-def _percentile(found: Cells, windows: Windows, m: Metric) -> tuple[sliding.Ints, pl.Series]:
-    holds = sliding.held(windows, found.times)
-    which = holds.filled
-    different, back = sliding.runs(holds.take(which))
-    buckets, counts = (found.rows[name].to_numpy() for name in ("bucket", m.of[0]))
-    reached, known = wavelet.percentile(buckets, counts, different, m.percent)
-    ms = pl.DataFrame({"bucket": reached}).select(pl.when(pl.Series(known)).then(latency_ms(pl.col("bucket"))))
-    return which, ms.to_series().gather(back)
-
-
-def _distinct(found: Cells, windows: Windows, _m: Metric) -> tuple[sliding.Ints, pl.Series]:
-    which = sliding.held(windows, np.unique(found.times)).filled
-    known = found.rows["value"] != ""
-    numbers = found.rows["value"].filter(known).rank("dense").to_numpy().astype(np.int64)
-    counts = sliding.distinct(windows, found.times[known.to_numpy()], numbers)
-    return which, pl.Series(counts[which])
-
-
-def _age(found: Cells, windows: Windows, _m: Metric) -> tuple[sliding.Ints, pl.Series]:
-    holds = sliding.held(windows, found.times)
-    which = holds.filled
-    last = found.rows["last"].dt.epoch("us").to_numpy()
-    return which, pl.Series((windows.ends[which] - last[holds.last[which] - 1]) / 1e6)
-
-
-def _read_sums(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
-    return cells.sums(store, scope, measures_of(metrics))
-
-
-def _read_counts(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
-    return cells.counts(store, scope, [m.of[0] for m in metrics])
-
-
-def _read_values(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
-    return cells.values(store, scope, metrics[0].of[0])
-
-
-def _read_last(store: Reader, scope: Scope, _metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
-    return cells.last(store, scope)
-
-
-_SUMMED = _Way(_read_sums, _sums)
-_WAYS: dict[Kind, _Way] = {
-    Kind.SUM: _SUMMED,
-    Kind.RATIO: _SUMMED,
-    Kind.RATE: _SUMMED,
-    Kind.QUANTILE: _Way(_read_counts, _percentile),
-    Kind.DISTINCT: _Way(_read_values, _distinct, alone=True),
-    Kind.AGE: _Way(_read_last, _age),
-}

@@ -5,6 +5,7 @@ ascending, with every edge between two cells. All times are UTC microseconds.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,12 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+#: Numbers of any width.
+Column = npt.NDArray[Any]
 
 _MICRO, _FINE = 1e3, 1e12
+#: With more places than this many times the cells and moments, these are looked for instead of counted.
+_SPARSE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +49,24 @@ class Held:
         return Held(self.first[which], self.last[which])
 
 
-def held(windows: Windows, cells: Ints) -> Held:
-    """Which cells each window holds."""
-    return Held(_before(cells, windows.starts), _before(cells, windows.ends))
+def held(windows: Windows, cells: Ints, width: int = 1) -> Held:
+    """Which cells each window holds; all times are multiples of `width` apart."""
+    return Held(_before(cells, windows.starts, width), _before(cells, windows.ends, width))
 
 
-def _before(cells: Ints, moments: Ints) -> Ints:
-    """How many cells lie before each moment (both ascending); the fewer are looked for among the more."""
-    if len(moments) < len(cells):
+def _before(cells: Ints, moments: Ints, width: int) -> Ints:
+    """How many cells lie before each moment (both ascending)."""
+    if not len(cells) or not len(moments):
+        return np.zeros(len(moments), dtype=np.int64)
+    places = (cells - cells[0]) // width
+    if places[-1] > _SPARSE * (len(cells) + len(moments)):
         return np.searchsorted(cells, moments)
-    seen = np.bincount(np.searchsorted(moments, cells, side="right"), minlength=len(moments) + 1)
-    before: Ints = np.cumsum(seen)[:-1]
+    up_to = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(places))])
+    before: Ints = up_to[np.clip((moments - cells[0]) // width, 0, len(up_to) - 1)]
     return before
 
 
-def sums(values: Ints, holds: Held) -> Ints:
+def sums(values: Column, holds: Held) -> Ints:
     """The sum of `values` (one a cell) in each window."""
     running = _running(values)
     return running[holds.last] - running[holds.first]
@@ -72,7 +80,7 @@ def float_sums(values: Floats, holds: Held) -> Floats:
     return coarse / _MICRO + fine / (_MICRO * _FINE)
 
 
-def _running(values: Ints) -> Ints:
+def _running(values: Column) -> Ints:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(values)])
 
 

@@ -3,29 +3,25 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain, combinations
+from itertools import chain
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.condition import CompareAs, Condition, written_value
-from engine.evaluate import Group, empty_value, shifts
+from engine.condition import Condition, written_value
+from engine.evaluate import Group, shifts
 from engine.previous import Stretch, stretches
 from engine.rule import Rule, scope
-from engine.truth import HOLDS, Truth, compose
 from engine.window import Calendar, Window
 
 Numbers = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int8]
 Ticks = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 #: Where the worker's clock counts full periods from.
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
-#: With more recovery thresholds there are too many sets that may be held.
-_FEW = 4
 
 
 class Series(Protocol):
@@ -105,14 +101,6 @@ class Source(Protocol):
 
     def points(self, rule: Rule, wanted: Sequence[Wanted], grid: Grid) -> Sequence[Mapping[Group, Points]]:
         """Each one's series by group. Ticks without requests may be left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dense:
-    """One series of one group at every tick: whether there was a row, and the value (NaN: none)."""
-
-    present: Flags
-    values: Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,69 +189,6 @@ def _joined(
 def _wanted(rule: Rule, condition: Condition, shift: timedelta) -> Wanted:
     where = tuple((name, tuple(among)) for name, among in scope(rule, condition).items())
     return Wanted(condition.metric, condition.window, where, shift)
-
-
-def dense(condition: Condition, points: Points | None, length: int) -> Dense:
-    """A series spread over all ticks; where there is no row the metric is what it is over no requests."""
-    empty = empty_value(condition.metric)
-    blank = np.nan if empty is None else empty
-    present, values = np.zeros(length, dtype=bool), np.full(length, blank)
-    if points is not None:
-        present[points.ticks] = True
-        values[points.ticks] = np.where(np.isnan(points.values), blank, points.values)
-    return Dense(present, values)
-
-
-def compared_all(condition: Condition, values: Sequence[Numbers]) -> Numbers:
-    """`engine.evaluate.compared` for all ticks at once."""
-    if condition.compare is None:
-        return values[0]
-    measured, baseline = values
-    if condition.compare.as_ is CompareAs.DIFFERENCE:
-        return measured - baseline
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = (measured - baseline) / np.abs(baseline) * 100
-    return np.where(baseline == 0, np.nan, change)
-
-
-def codes(condition: Condition, values: Numbers) -> Codes:
-    """What matters of a value: 0 no data, 1 false, 2 true only if held by the recovery threshold, 3 true.
-
-    Equal codes (and equal held conditions) mean equal truth, because `engine.truth.judge` asks the same comparisons.
-    """
-    holds = HOLDS[condition.op]
-    true = holds(values, condition.value)
-    held = true if condition.recovery is None else holds(values, condition.recovery)
-    known: Codes = 1 + true.astype(np.int8) + held.astype(np.int8)
-    return np.where(np.isnan(values), np.int8(0), known)
-
-
-def composed(rule: Rule, said: Sequence[Codes]) -> Ticks:
-    """What the rule says at all ticks, from its conditions' codes: equal numbers mean equal truth and equal holding.
-
-    Every combination of codes that occurs is composed once for every set of conditions that may be held, by the same
-    function as in an evaluation.
-    """
-    packed = sum((code.astype(np.int64) << (2 * n) for n, code in enumerate(said)), start=np.int64(0))
-    _, first, where = np.unique(packed, return_index=True, return_inverse=True)
-    numbers: dict[tuple[object, ...], int] = {}
-    rows = [[int(code[tick]) for code in said] for tick in first]
-    meanings = [numbers.setdefault(_meaning(rule, row), len(numbers)) for row in rows]
-    return np.array(meanings, dtype=np.int64)[where]
-
-
-def _meaning(rule: Rule, row: Sequence[int]) -> tuple[object, ...]:
-    if len(rule.recovering) > _FEW:
-        return tuple(row)
-    sets = chain.from_iterable(combinations(rule.recovering, size) for size in range(len(rule.recovering) + 1))
-    truths = [compose(rule.when, [_truth(code, held=n in held) for n, code in enumerate(row)]) for held in sets]
-    return *(row[n] for n in rule.recovering), *truths
-
-
-def _truth(code: int, *, held: bool) -> Truth:
-    if code == 0:
-        return Truth.NO_DATA
-    return Truth.TRUE if code == 3 or (held and code == 2) else Truth.FALSE
 
 
 @dataclass(frozen=True, slots=True)

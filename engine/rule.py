@@ -37,7 +37,7 @@ from engine.policies import Flapping, Inhibition, Name, Names, SomeNames, Step, 
 from engine.rule_message import message_faults
 
 _ZERO = timedelta(0)
-#: As many as two bits each leave room for in one word (`engine.history.composed`).
+#: As many as two bits each leave room for in one word (`engine.track`).
 MOST_CONDITIONS = 30
 _SLOWEST = timedelta(days=1)
 

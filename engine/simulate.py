@@ -1,39 +1,29 @@
 """A rule over history: which states it would have been in, and who would have been told what, when and why.
 
-The live engine's own truth (`engine.evaluate.truth_of`), `engine.state.step` and `engine.notify.decide` are run at the
+The live engine's own comparisons (`engine.truth`), `engine.state.step` and `engine.notify.decide` are run at the
 instants where something can come out otherwise: a value has crossed a threshold, a group came or went, the last
 evaluation changed something, or a timer is due. In between, evaluating again would change nothing.
 Nothing is saved and nothing is sent.
 """
 
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property, partial
 
-import numpy as np
 import polars as pl
 
-from engine.evaluate import Group, labels_of, levelled, number, truth_of
-from engine.history import (
-    Flags,
-    Grid,
-    History,
-    Numbers,
-    Series,
-    Source,
-    codes,
-    compared_all,
-    composed,
-    dense,
-    load,
-)
+from engine.evaluate import Group, labels_of, levelled
+from engine.history import Grid, History, Series, Source, load
 from engine.levels import LEVEL
+from engine.notify import listeners
 from engine.rule import Rule
 from engine.simulated_notices import Incident, Notice, incidents, notices
-from engine.state import Instance, State, Transition, step
-from engine.truth import GroupTruth, group_key
+from engine.state import State, Transition
+from engine.track import Meanings, Track, presence, track, values_of
+from engine.truth import group_key
+from engine.walk import walk
 
 #: Values are kept for this many groups, those longest in an alert first; transitions are kept for all.
 CHARTED_GROUPS = 20
@@ -74,20 +64,24 @@ class Totals:
     seconds: Mapping[State, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Simulation:
-    """What would have been.
-
-    `values` has columns time, group (its key, without a level), condition (its path), value and threshold, one row an
-    evaluation.
-    """
+    """What would have been."""
 
     grid: Grid
-    values: pl.DataFrame
     transitions: tuple[Transition, ...]
     bands: tuple[Band, ...]
     notices: tuple[Notice, ...]
     totals: Totals
+    measured: Callable[[], pl.DataFrame] = field(repr=False, compare=False)
+
+    @cached_property
+    def values(self) -> pl.DataFrame:
+        """Columns time, group (Enum: its key, without a level), condition (Enum: its path), value and threshold.
+
+        One row an evaluation. They may be millions, so they are put together when they are first looked at.
+        """
+        return self.measured()
 
 
 def simulate(
@@ -102,14 +96,16 @@ def simulate(
 
 def replay(rule: Rule, history: History) -> Simulation:
     """Replay the rule over a history loaded before, so that thresholds and timers can be tried without asking again."""
-    played = [one for group in (history.groups() if rule.group_by else [()]) for one in _play(rule, history, group)]
+    levels = [Meanings(level) for level in rule.levels.values()] or [Meanings(rule)]
+    groups = history.groups() if rule.group_by else [()]
+    played = [one for group in groups for one in _play(rule, levels, history, group)]
     return Simulation(
         grid=history.grid,
-        values=_values(rule, history, _charted(played)),
         transitions=tuple(sorted((t for one in played for t in one.walk), key=lambda t: t.at)),
         bands=tuple(band for one in played for band in one.bands),
         notices=tuple(sorted((n for one in played for n in one.notices), key=lambda n: n.time)),
         totals=_totals(rule, history.grid, played),
+        measured=partial(_values, rule, history, _charted(played)),
     )
 
 
@@ -127,109 +123,28 @@ class _Played:
         return sum((band.end - band.start).total_seconds() for band in self.bands if band.state is State.FIRING)
 
 
-def _play(rule: Rule, history: History, group: Group) -> list[_Played]:
+def _play(rule: Rule, levels: Sequence[Meanings], history: History, group: Group) -> list[_Played]:
     """Once a level, worst first: while the one before fires, the next is quiet."""
     played: list[_Played] = []
     worse: list[Incident] = []
-    for labels in levelled(rule, labels_of(rule, group)):
-        mine = rule.of(labels)
-        track = _track(mine, history, group, labels)
-        walk = _walk(mine, history.grid, track)
-        told = list(notices(mine, history.grid, walk, worse))
-        played.append(_Played(group, walk, _bands(history.grid, track, walk), told))
-        worse = incidents(walk)
+    for meanings, labels in zip(levels, levelled(rule, labels_of(rule, group)), strict=True):
+        mine, grid = meanings.rule, history.grid
+        followed = track(meanings, history, group, labels)
+        moves = walk(mine, grid, followed)
+        told = list(notices(mine, grid, moves, worse)) if listeners(mine) else []
+        played.append(_Played(group, moves, _bands(grid, followed, moves), told))
+        worse = incidents(moves)
     return played
 
 
-@dataclass(frozen=True, slots=True)
-class _Track:
-    """One group's measurements at every tick, and the ticks at which what they say changes."""
-
-    labels: Mapping[str, str]
-    present: Flags
-    measured: tuple[tuple[Numbers, ...], ...]
-    values: tuple[Numbers, ...]
-    changes: list[int]
-
-
-def _track(rule: Rule, history: History, group: Group, labels: Mapping[str, str]) -> _Track:
-    length = len(history.grid)
-    parts = [
-        [dense(condition, points.get(group), length) for points in series]
-        for condition, series in zip(rule.conditions, history.series, strict=True)
-    ]
-    measured = tuple(tuple(d.values for d in part) for part in parts)
-    values = tuple(compared_all(c, m) for c, m in zip(rule.conditions, measured, strict=True))
-    seen = np.any([d.present for part in parts for d in part], axis=0) if rule.group_by else np.ones(length, dtype=bool)
-    return _Track(labels, seen, measured, values, _changes(rule, seen, values))
-
-
-def _changes(rule: Rule, seen: Flags, values: Sequence[Numbers]) -> list[int]:
-    """Ticks that say something else than the one before, and a group's last before it vanishes: its value is shown."""
-    said = [codes(c, v) for c, v in zip(rule.conditions, values, strict=True)]
-    meant = composed(rule, said)
-    changed = (seen[1:] != seen[:-1]) | (meant[1:] != meant[:-1])
-    last = np.flatnonzero(seen[:-1] & ~seen[1:])
-    ticks: list[int] = np.union1d(np.flatnonzero(changed) + 1, last).tolist()
-    return ticks
-
-
-def _walk(rule: Rule, grid: Grid, track: _Track) -> list[Transition]:
-    transitions: list[Transition] = []
-    instance: Instance | None = None
-    tick, length = 0, len(grid)
-    while tick < length:
-        made = step(rule, instance, _truth(rule, track, tick, instance), grid.at(tick))
-        if made.transition is not None:
-            transitions.append(made.transition)
-        settled = _control(made.instance) == _control(instance)
-        tick = _next_tick(rule, grid, track, tick, made.instance) if settled else tick + 1
-        instance = made.instance
-    return transitions
-
-
-def _truth(rule: Rule, track: _Track, tick: int, instance: Instance | None) -> GroupTruth | None:
-    if not track.present[tick]:
-        return None
-    measured = [tuple(number(values[tick]) for values in part) for part in track.measured]
-    held = instance.held if instance else frozenset()
-    return truth_of(rule, track.labels, measured, [""] * len(measured), held)
-
-
-def _control(instance: Instance | None) -> tuple[object, ...] | None:
-    """What the next step depends on: all but what is only shown."""
-    if instance is None:
-        return None
-    timers = instance.active_since, instance.recovering_since
-    return instance.state, instance.reason, *timers, instance.missing_evaluations, instance.held
-
-
-def _next_tick(rule: Rule, grid: Grid, track: _Track, tick: int, instance: Instance | None) -> int:
-    position = bisect_right(track.changes, tick)
-    change = track.changes[position] if position < len(track.changes) else len(grid)
-    due = _due(rule, instance)
-    return min(change, grid.tick(due)) if due is not None and due > grid.at(tick) else change
-
-
-def _due(rule: Rule, instance: Instance | None) -> datetime | None:
-    """When a timer of the instance runs out."""
-    if instance is None:
-        return None
-    if instance.state is State.PENDING and instance.active_since is not None:
-        return instance.active_since + rule.for_
-    if instance.state is State.RECOVERING and instance.recovering_since is not None:
-        return instance.recovering_since + rule.keep_firing_for
-    return None
-
-
-def _bands(grid: Grid, track: _Track, walk: Sequence[Transition]) -> list[Band]:
-    if not track.present.any():
+def _bands(grid: Grid, followed: Track, moves: Sequence[Transition]) -> list[Band]:
+    if followed.first is None:
         return []
-    first = grid.at(int(np.argmax(track.present)))
-    edges = [first, *(t.at for t in walk), max(grid.end, first)]
-    states = [State.NORMAL, *(t.after for t in walk)]
+    first = grid.at(followed.first)
+    edges = [first, *(t.at for t in moves), max(grid.end, first)]
+    states = [State.NORMAL, *(t.after for t in moves)]
     spans = zip(states, edges, edges[1:], strict=False)
-    return [Band(track.labels, state, start, end) for state, start, end in spans if start < end]
+    return [Band(followed.labels, state, start, end) for state, start, end in spans if start < end]
 
 
 def _charted(played: Sequence[_Played]) -> list[Group]:
@@ -237,20 +152,23 @@ def _charted(played: Sequence[_Played]) -> list[Group]:
 
 
 def _values(rule: Rule, history: History, groups: Sequence[Group]) -> pl.DataFrame:
+    keys = {group: group_key(labels_of(rule, group)) for group in groups}
     times = history.grid.times()
-    frames = [
-        pl.DataFrame({"time": times, "value": values}, nan_to_null=True)
-        .filter(pl.Series(track.present))
-        .select(
-            "time",
-            pl.lit(group_key(track.labels)).alias("group"),
-            pl.lit(path).alias("condition"),
-            "value",
-            pl.lit(condition.value).alias("threshold"),
-        )
-        for track in (_track(rule, history, group, labels_of(rule, group)) for group in groups)
-        for (path, condition), values in zip(rule.placed, track.values, strict=True)
-    ]
+    of_group, of_condition = pl.Enum(keys.values()), pl.Enum([path for path, _ in rule.placed])
+    frames = []
+    for group, key in keys.items():
+        present = presence(rule, history, group)
+        for (path, condition), values in zip(rule.placed, values_of(rule, history, group), strict=True):
+            frame = pl.DataFrame({"time": times, "value": values}, nan_to_null=True)
+            frames.append(
+                (frame if present is None else frame.filter(pl.Series(present))).select(
+                    "time",
+                    pl.lit(key, of_group).alias("group"),
+                    pl.lit(path, of_condition).alias("condition"),
+                    "value",
+                    pl.lit(condition.value).alias("threshold"),
+                )
+            )
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict(_VALUES))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from engine.rule import NoData, OnError, Rule
 from engine.truth import GroupTruth, Truth
@@ -108,7 +108,31 @@ class Step:
     transition: Transition | None
 
 
-def step(rule: Rule, instance: Instance | None, truth: GroupTruth | None, now: datetime) -> Step:
+class Verdict(Protocol):
+    """What a step looks at of an evaluation; `engine.truth.GroupTruth` says more."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The group's."""
+
+    @property
+    def truth(self) -> Truth:
+        """The whole rule's."""
+
+    @property
+    def value(self) -> float | None:
+        """What decided it, and what that was compared with is the threshold."""
+
+    @property
+    def threshold(self) -> float:
+        """As above."""
+
+    @property
+    def truths(self) -> tuple[Truth, ...]:
+        """Each condition's, in document order."""
+
+
+def step(rule: Rule, instance: Instance | None, truth: Verdict | None, now: datetime) -> Step:
     """The instance after an evaluation at `now`. `instance` None: a new group; `truth` None: the group vanished."""
     if truth is None:
         return _missing(instance, now)
@@ -209,11 +233,11 @@ def _clear(rule: Rule, before: Instance, reason: Reason, now: datetime) -> _Move
     return _Move(State.NORMAL, reason)
 
 
-def _held(rule: Rule, before: Instance, move: _Move, truth: GroupTruth) -> frozenset[int]:
+def _held(rule: Rule, before: Instance, move: _Move, truth: Verdict) -> frozenset[int]:
     recovering = rule.of(before.labels).recovering if move.alerting else ()
     if not recovering:
         return frozenset()
-    truths = [condition.truth for condition in truth.conditions]
+    truths = truth.truths
     return frozenset(
         n for n in recovering if truths[n] is Truth.TRUE or (truths[n] is not Truth.FALSE and n in before.held)
     )

@@ -70,6 +70,11 @@ def _compose(node: Node, leaves: Iterator[Truth]) -> Truth:
     return negated(_compose(node.member, leaves))
 
 
+def decisive(whole: Truth, leaves: Sequence[Truth]) -> int:
+    """The position of the first condition whose truth is the whole's; 0 where none is (under a `not`)."""
+    return next((n for n, truth in enumerate(leaves) if truth is whole), 0)
+
+
 def threshold(condition: Condition, *, held: bool) -> float:
     """What the value is compared with: the recovery threshold while the condition is held by a firing instance."""
     if held and condition.recovery is not None:
@@ -119,9 +124,14 @@ class GroupTruth:
         return group_key(self.labels)
 
     @property
+    def truths(self) -> tuple[Truth, ...]:
+        """Each condition's truth, in document order."""
+        return tuple(condition.truth for condition in self.conditions)
+
+    @property
     def decisive(self) -> ConditionTruth:
-        """The first condition whose truth is the whole's; the first of all where none is (under a `not`)."""
-        return next((c for c in self.conditions if c.truth is self.truth), self.conditions[0])
+        """The condition that tells the whole."""
+        return self.conditions[decisive(self.truth, [condition.truth for condition in self.conditions])]
 
     @property
     def value(self) -> float | None:

@@ -1,4 +1,4 @@
-"""The percentile of every window the plain way, a bucket after the other: what `data.wavelet` is held against."""
+"""The percentile of every window the plain way, a bucket after the other: what `data.percentiles` is held against."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from data.sliding import Flags, Held, Ints, sums
 
 
 def percentile(buckets: Ints, counts: Ints, holds: Held, percent: int) -> tuple[Ints, Flags]:
-    """As `data.wavelet.percentile`: the first bucket at which the running count reaches the percentage."""
+    """As `data.percentiles.percentile`: the first bucket at which the running count reaches the percentage."""
     total = np.zeros(len(holds.last), dtype=np.int64)
     found, so_far = total.copy(), total.copy()
     lines = [(bucket, sums(np.where(buckets == bucket, counts, 0), holds)) for bucket in np.unique(buckets).tolist()]

@@ -3,14 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.percentiles import percentile
 from data.sliding import Held
-from data.wavelet import percentile
 from tests.data import percentiles_by_bucket
 
 
 @st.composite
 def entries(draw):
-    """Buckets, counts (zeros too) and windows over them, empty ones too."""
+    """Buckets, counts (zeros too) and windows that slide over them, empty ones too."""
     length = draw(st.integers(0, 60))
     lowest = draw(st.integers(-25, 160))
     spread = draw(st.integers(0, 40))
@@ -18,7 +18,7 @@ def entries(draw):
     counts = draw(st.lists(st.sampled_from([0, 1, 1, 2, 9, 2**33]), min_size=length, max_size=length))
     edges = st.tuples(st.integers(0, length), st.integers(0, length)).map(sorted)
     windows = draw(st.lists(edges, max_size=30))
-    first, last = (np.array([window[end] for window in windows], dtype=np.int64) for end in (0, 1))
+    first, last = (np.array(sorted(window[end] for window in windows), dtype=np.int64) for end in (0, 1))
     return np.array(buckets, dtype=np.int16), np.array(counts, dtype=np.int64), Held(first, last)
 
 
