@@ -6,6 +6,7 @@ A thousand rows cost about as much as one this way; a thousand statements would 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -69,9 +70,15 @@ def packed(rows: Sequence[Row]) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return (value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value).isoformat()
+        return _time(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Decimal):
         return format(value, "f")
     raise TypeError(f"{value!r} cannot be packed")
+
+
+@lru_cache(maxsize=1024)
+def _time(at: datetime) -> str:
+    """Naive UTC; of many rows, most have the same few times."""
+    return (at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at).isoformat()

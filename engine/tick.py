@@ -25,7 +25,7 @@ from data.query import Question
 from data.store import Statement, Store
 from engine import instances, state
 from engine.episode import Move, Situation, Watched, changes
-from engine.evaluate import Answer, Failure, evaluate, questions
+from engine.evaluate import Answer, Failure, Readings, evaluate, questions
 from engine.garbage import uncollected
 from engine.ration import rationed
 from engine.rule import Rule
@@ -97,7 +97,8 @@ def tick(
     known = instances.from_rows(alerts.instances(store, [one.id for one in rules]))
     due = [one for one in rules if not _seen(known.get(one.id, {}), at)]
     answered = (asking or ask)(store, [questions(one.rule, at) for one in due])
-    evaluated = [_step(one, known.get(one.id, {}), got, at) for one, got in zip(due, answered, strict=True)]
+    readings = Readings()
+    evaluated = [_step(one, known.get(one.id, {}), got, readings, at) for one, got in zip(due, answered, strict=True)]
     parts = _consequences(store, evaluated, at, public_url, begun)
     conflicted = _commit(store, parts, fence)
     written = [part for rule_id, part in parts.items() if rule_id not in conflicted]
@@ -159,18 +160,20 @@ def _alone(store: Store, question: Question) -> Answer:
         return Failure(f"{', '.join(question.metrics)} could not be read: {error}")
 
 
-def _step(one: Watched, known: Mapping[str, Instance], answers: Sequence[Answer], at: datetime) -> _Evaluated:
+def _step(
+    one: Watched, known: Mapping[str, Instance], answers: Sequence[Answer], readings: Readings, at: datetime
+) -> _Evaluated:
     """One rule's evaluation and the steps it takes; a rule that cannot be evaluated takes none."""
     caught = {key: instances.caught_up(one.rule, instance, at) for key, instance in known.items()}
     try:
-        truths = evaluate(one.rule, answers, caught)
+        truths = evaluate(one.rule, answers, caught, readings)
         steps = state.advance(one.rule, caught, truths, at)
     except Exception as error:  # noqa: BLE001 - one broken rule must stop no other
         return _broken(one, error)
     by_key = {truth.key: truth for truth in truths}
     settled = {key for key, instance in known.items() if _is_seen(instance, at)}
-    moves = tuple(Move(key, known.get(key), step, by_key.get(key)) for key, step in steps.items() if key not in settled)
-    return _Evaluated(one, truths, moves)
+    moves = [Move(key, known.get(key), step, by_key.get(key)) for key, step in steps.items() if key not in settled]
+    return _Evaluated(one, truths, tuple(moves))
 
 
 def _broken(one: Watched, error: Exception) -> _Evaluated:
