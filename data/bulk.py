@@ -58,21 +58,23 @@ def _same(table: Table, names: Sequence[str], by: Sequence[str]) -> str:
 
 def unpacked(table: Table, names: Sequence[str]) -> str:
     """A relation with the columns `names` of `table`, made of one parameter: what `packed` gives."""
-    types = {name: table.c[name.removeprefix(COMPARED)].type.compile(dialect=DIALECT) for name in names}
-    shape = orjson.dumps([types]).decode()
-    return f"(SELECT unnest(from_json(?, '{shape}'), recursive := true))"
+    types = {name: [table.c[name.removeprefix(COMPARED)].type.compile(dialect=DIALECT)] for name in names}
+    columns = ", ".join(f'unnest(lists."{name}") AS "{name}"' for name in names)
+    return f"(SELECT {columns} FROM (SELECT from_json(?, '{orjson.dumps(types).decode()}') AS lists))"
 
 
 def packed(rows: Sequence[Row]) -> str:
-    """The rows as the parameter of `unpacked`. Money goes as text, times go as naive UTC."""
-    return orjson.dumps(list(rows), default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+    """The rows, which all have the same columns, as the parameter of `unpacked`: a list a column.
+
+    So the names go once. Money goes as text, times go as naive UTC.
+    """
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return orjson.dumps(columns, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return _time(value)
-    if isinstance(value, Mapping):
-        return dict(value)
     if isinstance(value, Decimal):
         return format(value, "f")
     raise TypeError(f"{value!r} cannot be packed")
