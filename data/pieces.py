@@ -12,9 +12,9 @@ from enum import StrEnum
 from data.buckets import bucket_sql
 from data.dimensions import dimension
 from data.latency import bucket_sql as latency_bucket_sql
+from data.measures import MEASURE_SQL
 from data.periods import HOUR, MINUTE, Grain, Offset, offsets
 from data.protocol import naive_utc
-from data.rollups import MEASURE_SQL
 
 _LATENCIES = {"duration_ms": "durations", "ttft_ms": "ttfts"}
 _SECOND = timedelta(seconds=1)

@@ -42,6 +42,13 @@ def answer(store: Reader, question: Question) -> pl.DataFrame:
 
 def answers(store: Reader, questions: Sequence[Question]) -> list[pl.DataFrame]:
     """The answers, in the questions' order; questions about the same time share their reads, equal ones a frame."""
+    asked = [_same(question) for question in questions]
+    different = dict(zip(asked, questions, strict=True))
+    found = dict(zip(different, _answers(store, list(different.values())), strict=True))
+    return [found[same] for same in asked]
+
+
+def _answers(store: Reader, questions: Sequence[Question]) -> list[pl.DataFrame]:
     merged: dict[Hashable, Question] = {}
     keys = [_key(question) for question in questions]
     for key, question in zip(keys, questions, strict=True):
@@ -145,6 +152,13 @@ def _requests_of(question: Question) -> Hashable:
     ranked = question.ranked_by.name if question.limit is not None or question.order_by is not None else ""
     where = tuple(sorted((name, tuple(wanted)) for name, wanted in question.where.items()))
     return question.start, question.end, question.by, question.grain, question.tz, where, ranked, question.limit
+
+
+def _same(question: Question) -> Hashable:
+    """Equal for questions that are equal, whether they are in order or not."""
+    where = tuple((name, w if isinstance(w, str) else tuple(w)) for name, w in sorted(question.where.items()))
+    ranked = question.order_by, question.limit
+    return question.metrics, question.start, question.end, question.by, question.grain, question.tz, where, ranked
 
 
 def _needed(question: Question) -> list[Metric]:

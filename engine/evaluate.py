@@ -5,9 +5,10 @@ then, where it compares, the window it compares with. Windows end `delay` before
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import polars as pl
 
@@ -24,6 +25,7 @@ from engine.window import Span
 Group = tuple[str, ...]
 #: A rule with more groups at once is not evaluated: so many incidents would tell nobody anything.
 MOST_GROUPS = 1000
+_NONE: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,45 @@ class Reading:
         """The group's value, also where it had no requests."""
         value = self.values.get(group)
         return self.empty if value is None else value
+
+
+class Named(NamedTuple):
+    """A group as instances are told apart: its labels, with the level where there are levels, and their key."""
+
+    labels: Mapping[str, str]
+    key: str
+
+
+class Readings:
+    """Reads the answers of one evaluation: a frame that answers many conditions once, and a group's name once."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[int, str, Group], tuple[pl.DataFrame, Reading]] = {}
+        self._named: dict[tuple[Group, Group, tuple[str, ...]], list[Named]] = {}
+
+    def parts(self, rule: Rule, answers: Sequence[Answer]) -> tuple[tuple[Reading, ...], ...]:
+        """A rule's answers, read: for each condition its window and, where it compares, the other one."""
+        rest = iter(answers)
+        return tuple(
+            tuple([self._of(rule, condition, next(rest)) for _ in range(2 if condition.compare else 1)])
+            for condition in rule.conditions
+        )
+
+    def named(self, rule: Rule, group: Group) -> list[Named]:
+        """A group of a rule, once for each level."""
+        same = rule.group_by, group, tuple(rule.levels)
+        if same not in self._named:
+            every = levelled(rule, labels_of(rule, group))
+            self._named[same] = [Named(labels, group_key(labels)) for labels in every]
+        return self._named[same]
+
+    def _of(self, rule: Rule, condition: Condition, answer: Answer) -> Reading:
+        if isinstance(answer, Failure):
+            return Reading({}, None, answer.message)
+        same = id(answer), condition.metric, rule.group_by
+        if same not in self._read:  # the answer is kept with it, so that no other gets its id
+            self._read[same] = answer, _reading(condition.metric, rule.group_by, answer)
+        return self._read[same][1]
 
 
 def shifts(rule: Rule, condition: Condition, at: datetime) -> tuple[timedelta, ...]:
@@ -82,25 +123,29 @@ def questions(rule: Rule, at: datetime) -> tuple[Question, ...]:
 
 
 def evaluate(
-    rule: Rule, answers: Sequence[Answer], instances: Mapping[str, Instance] | None = None
+    rule: Rule,
+    answers: Sequence[Answer],
+    instances: Mapping[str, Instance] | None = None,
+    readings: Readings | None = None,
 ) -> tuple[GroupTruth, ...]:
     """What the rule says of every group, in order of their labels.
 
-    `answers` are those to `questions(rule, at)`, in that order; `instances` are the rule's, by group key. An ungrouped
-    rule has one group always; a grouped one has those that an answer names and, where an answer failed, those known;
-    if there are none, the failure itself is told by a group without labels. More than `MOST_GROUPS` groups are a
-    failure too. Where there are levels, each group stands there once a level, from the same readings.
+    `answers` are those to `questions(rule, at)`, in that order; `instances` are the rule's, by group key; `readings`
+    are shared with other rules whose answers are of the same asking. An ungrouped rule has one group always; a grouped
+    one has those that an answer names and, where an answer failed, those known; if there are none, the failure itself
+    is told by a group without labels. More than `MOST_GROUPS` groups are a failure too. Where there are levels, each
+    group stands there once a level, from the same readings.
     """
-    known = instances or {}
-    readings = _limited(rule, tuple(_readings(rule, answers)))
-    failures = _failures(readings)
-    return tuple(
-        truth_of(rule.of(labels), labels, values, failures, held_of(known, labels))
-        for group, values in (
-            (group, [tuple(r.of(group) for r in part) for part in readings]) for group in _groups(rule, readings, known)
-        )
-        for labels in levelled(rule, labels_of(rule, group))
-    )
+    known, shared = instances or {}, readings or Readings()
+    parts = _limited(rule, shared.parts(rule, answers))
+    failures, found = _failures(parts), []
+    for group in _groups(rule, parts, known):
+        values = [tuple([reading.of(group) for reading in part]) for part in parts]
+        for labels, key in shared.named(rule, group):
+            instance = known.get(key)
+            held = instance.held if instance else _NONE
+            found.append(truth_of(rule.of(labels), labels, values, failures, held, key=key))
+    return tuple(found)
 
 
 def labels_of(rule: Rule, group: Group) -> dict[str, str]:
@@ -113,25 +158,24 @@ def levelled(rule: Rule, labels: dict[str, str]) -> list[dict[str, str]]:
     return [{**labels, LEVEL: level} for level in rule.levels] or [labels]
 
 
-def held_of(instances: Mapping[str, Instance], labels: Mapping[str, str]) -> frozenset[int]:
-    """The conditions that a group's instance holds by their recovery thresholds."""
-    instance = instances.get(group_key(labels))
-    return instance.held if instance else frozenset()
-
-
 def truth_of(
     rule: Rule,
     labels: Mapping[str, str],
     values: Sequence[Sequence[float | None]],
     failures: Sequence[str],
     held: frozenset[int],
+    *,
+    key: str = "",
 ) -> GroupTruth:
-    """One group's truth from what was measured: per condition a value and, where it compares, the baseline."""
-    conditions = tuple(
+    """One group's truth from what was measured: per condition a value and, where it compares, the baseline.
+
+    `held` are the conditions that its instance holds by their recovery thresholds; `key` is the group's, if known.
+    """
+    conditions = [
         _condition_truth(path, condition, values[n], failures[n], held=n in held)
         for n, (path, condition) in enumerate(rule.placed)
-    )
-    return GroupTruth(labels, compose(rule.when, [c.truth for c in conditions]), conditions)
+    ]
+    return GroupTruth(labels, compose(rule.when, [c.truth for c in conditions]), tuple(conditions), key)
 
 
 def compared(condition: Condition, measured: float | None, baseline: float | None) -> float | None:
@@ -167,22 +211,13 @@ def _condition_truth(
     )
 
 
-def _readings(rule: Rule, answers: Sequence[Answer]) -> Iterator[tuple[Reading, ...]]:
-    rest = iter(answers)
-    for condition in rule.conditions:
-        count = 2 if condition.compare else 1
-        yield tuple(_reading(rule, condition, next(rest)) for _ in range(count))
-
-
-def _reading(rule: Rule, condition: Condition, answer: Answer) -> Reading:
-    if isinstance(answer, Failure):
-        return Reading({}, None, answer.message)
+def _reading(name: str, by: Sequence[str], answer: pl.DataFrame) -> Reading:
     values: dict[Group, float | None] = {}
-    for group, value in zip(_labels(answer, rule.group_by), _numbers(answer, condition.metric), strict=True):
+    for group, value in zip(_labels(answer, by), _numbers(answer, name), strict=True):
         if group in values:
-            return Reading({}, None, f"two groups have the labels {dict(zip(rule.group_by, group, strict=True))}")
+            return Reading({}, None, f"two groups have the labels {dict(zip(by, group, strict=True))}")
         values[group] = value
-    return Reading(values, empty_value(condition.metric))
+    return Reading(values, empty_value(name))
 
 
 def _labels(answer: pl.DataFrame, by: Sequence[str]) -> list[Group]:

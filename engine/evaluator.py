@@ -18,13 +18,14 @@ from data.queries import rules as rule_rows
 from data.queries.rules import RuleRow
 from data.store import Statement, Store
 from engine.audit import clock, new_id
+from engine.commit import Fenced
 from engine.desk import Desk
 from engine.episode import Watched
 from engine.errors import RuleError
 from engine.history import EPOCH
 from engine.rules import watched
 from engine.sweep import sweep
-from engine.tick import Fenced, fault, tick
+from engine.tick import fault, tick
 
 LEASE = "evaluator"
 #: A worker that has not prolonged the lease for this long is taken for dead.

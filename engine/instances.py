@@ -1,15 +1,14 @@
 """Instances as rows: the state machine's values to and from `alert_instances`."""
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
 import orjson
 import polars as pl
+from msgspec.structs import fields, replace
 
 from engine.rule import Rule
 from engine.state import Instance, Reason, State, restored
@@ -40,8 +39,8 @@ def from_rows(rows: pl.DataFrame) -> dict[str, dict[str, Instance]]:
     """Instances by rule id and group key, from the columns of `alert_instances`."""
     found: dict[str, dict[str, Instance]] = defaultdict(dict)
     columns = [rows.get_column(name).to_list() for name in ("rule_id", "group_key")]
-    fields = [_read(rows.get_column(field.name)) for field in dataclasses.fields(Instance)]
-    for rule_id, key, *values in zip(*columns, *fields, strict=True):
+    read = [_read(rows.get_column(field.name)) for field in fields(Instance)]
+    for rule_id, key, *values in zip(*columns, *read, strict=True):
         found[rule_id][key] = Instance(*values)
     return dict(found)
 
@@ -58,11 +57,11 @@ def _read(column: pl.Series) -> list[Any]:
     return column.to_list()
 
 
-def to_row(rule_id: str, instance: Instance) -> dict[str, Any]:
-    """The columns of `alert_instances`."""
+def to_row(rule_id: str, instance: Instance, key: str = "") -> dict[str, Any]:
+    """The columns of `alert_instances`; `key` is the group's, where it is known."""
     return {
         "rule_id": rule_id,
-        "group_key": group_key(instance.labels),
+        "group_key": key or group_key(instance.labels),
         "labels": orjson.dumps(dict(instance.labels)).decode(),
         "state": instance.state.value,
         "reason": instance.reason.value,
@@ -78,22 +77,24 @@ def to_row(rule_id: str, instance: Instance) -> dict[str, Any]:
     }
 
 
-def as_read(rule_id: str, stored: Instance) -> dict[str, Any]:
+def as_read(rule_id: str, key: str, stored: Instance) -> dict[str, Any]:
     """What names a stored row and tells whether it is still the one that was read."""
     return {
         "rule_id": rule_id,
-        "group_key": group_key(stored.labels),
+        "group_key": key,
         "was_state": stored.state.value,
         "was_evaluated_at": stored.evaluated_at,
     }
 
 
-def moved(rule_id: str, stored: Instance, after: Instance) -> dict[str, Any]:
+def moved(rule_id: str, stored: Instance, after: Instance, key: str = "") -> dict[str, Any]:
     """The columns to set where the stored row is still the one that was read; few, while only the value moves."""
+    key = key or group_key(stored.labels)
+    row = as_read(rule_id, key, stored)
     if _STANDING(stored) != _STANDING(after):
-        return {**to_row(rule_id, after), **as_read(rule_id, stored)}
-    seen = {"value": after.value, "threshold": after.threshold, "evaluated_at": after.evaluated_at}
-    return {**as_read(rule_id, stored), **seen}
+        return {**to_row(rule_id, after, key), **row}
+    row["value"], row["threshold"], row["evaluated_at"] = after.value, after.threshold, after.evaluated_at
+    return row
 
 
 def caught_up(rule: Rule, instance: Instance, at: datetime) -> Instance:

@@ -7,10 +7,13 @@ no incident. `active_since` is set exactly while an instance is Pending or alert
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from engine.rule import NoData, OnError, Rule
 from engine.truth import GroupTruth, Truth
@@ -58,8 +61,7 @@ WORST: tuple[State, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(msgspec.Struct, frozen=True):
     """One rule for one group. Times are aware UTC.
 
     `held` are the positions of the conditions that their recovery threshold keeps true. `alert_id` is the open
@@ -100,8 +102,7 @@ class Transition:
     resolves: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What one evaluation made of an instance; without one, the group is gone and its row with it."""
 
     instance: Instance | None

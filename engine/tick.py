@@ -5,8 +5,7 @@
 3. step its instances, and decide who is told
 4. commit instances, incidents, events, notices and health together, fenced by the worker's lease
 
-A row that changed since it was read fails the transaction as a whole; then each rule is committed alone, and the ones
-that still conflict are left to the next tick.
+How it is committed when a row has changed since it was read is said in `engine.commit`.
 """
 
 import logging
@@ -24,8 +23,9 @@ from data.queries.alerts import Changes, committing
 from data.query import Question
 from data.store import Statement, Store
 from engine import instances, state
+from engine.commit import commit
 from engine.episode import Move, Situation, Watched, changes
-from engine.evaluate import Answer, Failure, evaluate, questions
+from engine.evaluate import Answer, Failure, Readings, evaluate, questions
 from engine.garbage import uncollected
 from engine.ration import rationed
 from engine.rule import Rule
@@ -50,10 +50,6 @@ class Health(StrEnum):
     ERROR = "error"
     NO_DATA = "no_data"
     SLOW = "slow"
-
-
-class Fenced(Exception):
-    """Another worker has taken over: nothing was written, and nothing may be any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +90,30 @@ def tick(
     Raises StoreUnavailable (nothing is known to be written; the next tick reads what is), or Fenced.
     """
     begun = time.perf_counter()
-    known = instances.from_rows(alerts.instances(store, [one.id for one in rules]))
-    due = [one for one in rules if not _seen(known.get(one.id, {}), at)]
-    answered = (asking or ask)(store, [questions(one.rule, at) for one in due])
-    evaluated = [_step(one, known.get(one.id, {}), got, at) for one, got in zip(due, answered, strict=True)]
-    parts = _consequences(store, evaluated, at, public_url, begun)
-    conflicted = _commit(store, parts, fence)
+    # what it is made of is let go of before the commit, which needs as much memory again
+    parts = _evaluated(store, rules, at, public_url, asking or ask, begun)
+    conflicted = commit(store, parts, fence)
     written = [part for rule_id, part in parts.items() if rule_id not in conflicted]
     return Tick(
         at=at,
-        rules=len(due),
+        rules=len(parts),
         notices=sum(len(part.notices) for part in written),
         transitions=sum(len(part.events) for part in written),
         conflicted=tuple(conflicted),
         duration_ms=(time.perf_counter() - begun) * 1000,
     )
+
+
+def _evaluated(  # noqa: PLR0917 - what a tick is made of
+    store: Store, rules: Sequence[Watched], at: datetime, public_url: str, asking: Asking, begun: float
+) -> dict[str, Changes]:
+    """By id, what each rule's evaluation leaves behind; rules that were evaluated at `at` already are left out."""
+    known = instances.from_rows(alerts.instances(store, [one.id for one in rules]))
+    due = [one for one in rules if not _seen(known.get(one.id, {}), at)]
+    answered = asking(store, [questions(one.rule, at) for one in due])
+    readings = Readings()
+    steps = [_step(one, known.get(one.id, {}), got, readings, at) for one, got in zip(due, answered, strict=True)]
+    return _consequences(store, steps, at, public_url, begun)
 
 
 def _seen(known: Mapping[str, Instance], at: datetime) -> bool:
@@ -159,18 +164,20 @@ def _alone(store: Store, question: Question) -> Answer:
         return Failure(f"{', '.join(question.metrics)} could not be read: {error}")
 
 
-def _step(one: Watched, known: Mapping[str, Instance], answers: Sequence[Answer], at: datetime) -> _Evaluated:
+def _step(
+    one: Watched, known: Mapping[str, Instance], answers: Sequence[Answer], readings: Readings, at: datetime
+) -> _Evaluated:
     """One rule's evaluation and the steps it takes; a rule that cannot be evaluated takes none."""
     caught = {key: instances.caught_up(one.rule, instance, at) for key, instance in known.items()}
     try:
-        truths = evaluate(one.rule, answers, caught)
+        truths = evaluate(one.rule, answers, caught, readings)
         steps = state.advance(one.rule, caught, truths, at)
     except Exception as error:  # noqa: BLE001 - one broken rule must stop no other
         return _broken(one, error)
     by_key = {truth.key: truth for truth in truths}
     settled = {key for key, instance in known.items() if _is_seen(instance, at)}
-    moves = tuple(Move(key, known.get(key), step, by_key.get(key)) for key, step in steps.items() if key not in settled)
-    return _Evaluated(one, truths, moves)
+    moves = [Move(key, known.get(key), step, by_key.get(key)) for key, step in steps.items() if key not in settled]
+    return _Evaluated(one, truths, tuple(moves))
 
 
 def _broken(one: Watched, error: Exception) -> _Evaluated:
@@ -224,35 +231,6 @@ def _verdict(one: _Evaluated, elapsed_s: float) -> tuple[Health, str]:
     if elapsed_s > one.watched.rule.every.total_seconds() * SLOW_SHARE:
         return Health.SLOW, f"the evaluation took {elapsed_s:.1f} s"
     return Health.OK, ""
-
-
-def _commit(store: Store, parts: Mapping[str, Changes], fence: Sequence[Statement]) -> list[str]:
-    """Write everything; returns the ids of rules left out because their rows changed since they were read."""
-    if not parts:
-        _hold(store, fence)
-        return []
-    try:
-        store.transact([*fence, *committing(parts.values())])
-    except ConflictError:
-        return [rule_id for rule_id, part in parts.items() if not _committed_alone(store, part, fence)]
-    return []
-
-
-def _committed_alone(store: Store, part: Changes, fence: Sequence[Statement]) -> bool:
-    _hold(store, fence)
-    try:
-        store.transact([*fence, *committing([part])])
-    except ConflictError:
-        return False
-    return True
-
-
-def _hold(store: Store, fence: Sequence[Statement]) -> None:
-    """Raise Fenced unless the lease is still ours."""
-    try:
-        store.transact(list(fence))
-    except ConflictError as error:
-        raise Fenced("another worker holds the lease") from error
 
 
 def fault(store: Store, rule_id: str, version: int, message: str, at: datetime) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from data.errors import UnknownMetric
 from data.metrics import metric
 from engine import templates
-from engine.condition import CompareAs, Condition, placed_conditions
+from engine.condition import CompareAs, Condition
 from engine.durations import spoken
 from engine.errors import TemplateFault
 from engine.notice import Notice
@@ -39,12 +39,11 @@ class Measured:
 
 def measured(rule: Rule, truth: GroupTruth | None) -> Measured:
     """The decisive condition of an evaluation; of the rule's first condition when there was none."""
-    placed = dict(placed_conditions(rule.when))
     if truth is None:
-        first = next(iter(placed.values()))
+        first = rule.conditions[0]
         return Measured(first.metric, unit_of(first), first.op.value, None, first.value)
     decisive = truth.decisive
-    condition = placed[decisive.path]
+    condition = next(condition for path, condition in rule.placed if path == decisive.path)
     return Measured(decisive.metric, unit_of(condition), condition.op.value, decisive.value, decisive.threshold)
 
 

@@ -43,6 +43,11 @@ class Changes:
     health: tuple[Mapping[str, Any], ...] = field(default=())
     spent: tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def rows(self) -> int:
+        """How many rows are written."""
+        return sum(len(getattr(self, name)) for name in self.__dataclass_fields__)
+
 
 def committing(changes: Iterable[Changes]) -> list[Statement]:
     """All of the changes as a few statements; each fails the whole when a row is not as it was read.

@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
+from data.measures import MEASURE_SQL
 from data.pieces import condition
 from data.protocol import naive_utc
 from data.query import Question, Reader, answer
-from data.rollups import MEASURE_SQL
 from data.schema import requests
 
 #: What a list of requests shows: everything but the raw usage object.

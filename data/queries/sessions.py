@@ -7,10 +7,10 @@ from enum import StrEnum
 
 import polars as pl
 
+from data.measures import MEASURE_SQL
 from data.pieces import Sql, condition
 from data.protocol import naive_utc
 from data.reads import Reader
-from data.rollups import MEASURE_SQL
 
 #: Agents that are told of a session: those with the most requests.
 MOST_AGENTS = 100

@@ -8,8 +8,9 @@ import pytest
 from data.compaction import compact
 from data.corrections import correcting
 from data.errors import ConflictError
+from data.measures import MEASURE_SQL
 from data.records import record_table
-from data.rollups import MEASURE_SQL, ROLLUPS
+from data.rollups import ROLLUPS
 from data.schema import ROLLUP_DIMENSIONS, ROLLUP_MEASURES
 from tests.data.ledger import NOON, record
 

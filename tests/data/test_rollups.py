@@ -7,13 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data import compaction, rollups
+from data import compaction
 from data.compaction import Unmerged, compact
 from data.config import StoreConfig
 from data.database import Database
 from data.errors import StoreError
 from data.ingest import store_batch
 from data.latency import bucket_of
+from data.measures import MEASURE_SQL
 from data.migrations import migrate
 from data.model import Outcome
 from data.protocol import Batch
@@ -59,7 +60,7 @@ def grouped_rows(ledger, rollup, measures, source):
 
 def assert_rollups_equal_requests(ledger):
     sums = ", ".join(f"sum({name})::DOUBLE" for name in ROLLUP_MEASURES)
-    truth = ", ".join(f"({rollups.MEASURE_SQL.get(name, f'sum({name})')})::DOUBLE" for name in ROLLUP_MEASURES)
+    truth = ", ".join(f"({MEASURE_SQL.get(name, f'sum({name})')})::DOUBLE" for name in ROLLUP_MEASURES)
     for rollup in ROLLUPS:
         found = grouped_rows(ledger, rollup, sums, rollup.usage.name)
         expected = grouped_rows(ledger, rollup, truth, "requests")
@@ -92,7 +93,7 @@ def ledger(home):
 
 
 def test_every_measure_has_a_meaning():
-    assert set(rollups.MEASURE_SQL) <= set(ROLLUP_MEASURES)
+    assert set(MEASURE_SQL) <= set(ROLLUP_MEASURES)
 
 
 @pytest.mark.parametrize(

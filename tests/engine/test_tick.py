@@ -6,7 +6,8 @@ from data import query
 from data.errors import QueryRejected
 from data.queries import alerts, leases
 from engine import incidents, rules
-from engine.tick import Fenced, look, tick
+from engine.commit import Fenced
+from engine.tick import look, tick
 from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, rows, spend, watch
 
 HOUR = timedelta(hours=1)
@@ -136,6 +137,20 @@ def test_one_rules_conflict_leaves_the_others_in_peace(store):
     rules.toggle(store, stale.id, by="ada")
     assert tick(store, [stale, fresh], NOON).conflicted == (stale.id,)
     assert rows(store, "alerts", "rule_name") == [("Fresh",)]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, 1000])
+def test_changes_of_many_rules_are_committed_in_portions_and_those_of_one_together(store, monkeypatch, at_once):
+    monkeypatch.setattr("engine.commit.AT_ONCE", at_once)
+    stale, *fresh = [watch(store, name=f"Rule {n}") for n in range(4)]
+    spend(store, NOON - SECOND, "2")
+    rules.toggle(store, stale.id, by="ada")
+
+    done = tick(store, [fresh[0], stale, *fresh[1:]], NOON)
+
+    assert (done.rules, done.transitions, done.notices, done.conflicted) == (4, 3, 3, (stale.id,))
+    assert sorted(rows(store, "alerts", "rule_name")) == [(f"Rule {n}",) for n in (1, 2, 3)]
+    assert len(rows(store, "rule_health", "rule_id")) == len(rows(store, "notifications", "id")) == 3
 
 
 @pytest.mark.parametrize("part", ["evaluate", "changes"])

@@ -15,11 +15,12 @@ import pytest
 
 from data.queries import leases, notifications
 from data.store import Statement
+from engine.commit import Fenced
 from engine.delivery import CLAIM
 from engine.episode import Watched
 from engine.evaluator import LEASE
 from engine.secrets import SecretBox
-from engine.tick import Fenced, tick
+from engine.tick import tick
 from tests.engine import dying_worker
 from tests.engine.receivers import Receiver, receiving, until
 from tests.engine.test_delivery import Clock, hook, sending

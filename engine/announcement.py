@@ -1,0 +1,111 @@
+"""What channels are told of one group's step: a line for each that is told now, or that is newly kept quiet."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from msgspec import structs
+
+from data.queries.alerts import FIRING
+from data.queries.notifications import PENDING, SILENT
+from engine import flapping, notify, outbox, wording
+from engine.audit import new_id
+from engine.bundle import Line
+from engine.inhibition import Subject
+from engine.move import Incident, Move, Situation, Watched
+from engine.notice import Notice, NoticeStatus, links
+from engine.silences import RULE, RULE_ID, SEVERITY
+from engine.state import Instance, Reason, State, Step
+from engine.telling import Told, Verdict, verdicts
+from engine.truth import GroupTruth
+
+#: Reasons a stored notification may have besides those of `engine.notify`.
+FALLBACK, TEST = "fallback", "test"
+
+
+def lines(  # noqa: PLR0917 - what a decision depends on
+    watched: Watched, move: Move, incident: Incident, situation: Situation, told: Sequence[Told], at: datetime
+) -> Iterator[Line]:
+    """One line a channel that is told now, or that is newly kept quiet, with the reason."""
+    firing = frozenset({move.key}) if move.alerting else frozenset()
+    subject = Subject(watched.id, move.key, known_by(watched, move.labels(watched.rule)))
+    alert = notify.Alert(
+        incident.id,
+        firing,
+        acknowledged=incident.acknowledged,
+        acknowledged_until=incident.acknowledged_until,
+        silenced=any(silence.covers(subject.labels) for silence in situation.silences),
+        inhibited=situation.inhibitors.of(subject) is not None,
+        opens=move.opens(situation, at),
+    )
+    for verdict in verdicts(watched.rule, alert, told, at):
+        yield _line(watched, move, incident, situation, verdict, at)
+
+
+def _line(  # noqa: PLR0917 - as above
+    watched: Watched, move: Move, incident: Incident, situation: Situation, verdict: Verdict, at: datetime
+) -> Line:
+    speaks = verdict.reason.notifies
+    notice = _notice(watched, move, incident, verdict.reason.value, situation, at)
+    if verdict.reason is notify.Reason.FLAPPING:
+        count = flapping.recent(watched.rule, move.opens(situation, at), at)
+        notice = structs.replace(notice, summary=wording.flapping(notice.summary, watched.rule, count))
+    row = outbox.queued(
+        new_id(),
+        notice,
+        channel=verdict.channel,
+        at=at,
+        group_key=move.key,
+        fallback=[n for n in watched.rule.fallback if n != verdict.channel] if speaks or verdict.held else (),
+        status=PENDING if speaks else SILENT,
+    )
+    return Line(replace(row, held=verdict.held, due_at=verdict.due_at or at), notice)
+
+
+def known_by(watched: Watched, labels: Mapping[str, str]) -> dict[str, str]:
+    """What matchers can name of an incident: its labels, and rule, rule_id and severity."""
+    rule = watched.rule.of(labels)
+    return {**rule.labels, **labels, RULE: rule.name, RULE_ID: watched.id, SEVERITY: rule.severity.value}
+
+
+def _notice(  # noqa: PLR0917 - all of it is said
+    watched: Watched, move: Move, incident: Incident, reason: str, situation: Situation, at: datetime
+) -> Notice:
+    rule, transition, open_still = watched.rule, move.step.transition, move.alerting
+    status = NoticeStatus.FIRING if open_still else NoticeStatus.RESOLVED
+    labels, seen = move.labels(rule), wording.measured(rule, move.truth)
+    text, flaw = wording.message(rule.message, wording.values_of(rule, seen, labels, status.value))
+    alert_url, rule_url = links(situation.public_url, alert_id=incident.id, rule_id=watched.id)
+    ended = transition.reason.value if transition and not open_still else ""
+    return Notice(
+        title=rule.name,
+        status=status,
+        severity=rule.severity.value,
+        at=at,
+        reason=reason,
+        summary=wording.summary(seen, ended=ended, by="" if open_still else situation.by),
+        message=text,
+        alert_id=incident.id,
+        rule_id=watched.id,
+        rule_name=rule.name,
+        labels=labels,
+        metric=seen.metric,
+        unit=seen.unit,
+        value=seen.value,
+        threshold=seen.threshold,
+        opened_at=incident.opened_at,
+        resolved_at=None if open_still else at,
+        runbook=rule.runbook,
+        alert_url=alert_url,
+        rule_url=rule_url,
+        flaw=flaw,
+    )
+
+
+def sample(watched: Watched, truth: GroupTruth | None, at: datetime, public_url: str = "") -> Notice:
+    """A rule's real message, marked as a test, for trying a channel."""
+    labels = truth.labels if truth else {}
+    firing = Instance(labels, State.FIRING, Reason.CONDITION, since=at, evaluated_at=at, active_since=at)
+    move = Move("", None, Step(firing, None), truth)
+    made = _notice(watched, move, Incident("", FIRING, at), TEST, Situation(public_url=public_url), at)
+    return structs.replace(made, test=True, alert_url="")
