@@ -1,15 +1,15 @@
 """A rule over history: which states it would have been in, and who would have been told what, when and why.
 
-The live engine's own truth (`engine.evaluate.truth_of`), `engine.state.step` and `engine.notify.decide` are run at the
-instants where something can come out otherwise: a value has crossed a threshold, a group came or went, the last
-evaluation changed something, or a timer is due. In between, evaluating again would change nothing.
+The live engine's own truth (`engine.evaluate.truth_of`) and `engine.state.step` are run at the instants where something
+can come out otherwise: a value has crossed a threshold, a group came or went, the last evaluation changed something, or
+a timer is due. In between, evaluating again would change nothing. So are its decisions (`engine.simulated_notices`).
 Nothing is saved and nothing is sent.
 """
 
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -29,10 +29,13 @@ from engine.history import (
     dense,
     load,
 )
-from engine.levels import LEVEL
+from engine.noise import Noise, noise
 from engine.rule import Rule
-from engine.simulated_notices import Incident, Notice, incidents, notices
+from engine.said import Digest, Notice, Said
+from engine.simulated_group import incidents
+from engine.simulated_notices import said
 from engine.state import Instance, State, Transition, step
+from engine.surroundings import ALONE, Surroundings
 from engine.truth import GroupTruth, group_key
 
 #: Values are kept for this many groups, those longest in an alert first; transitions are kept for all.
@@ -58,10 +61,11 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How many, how long, how noisy. `sent` is by channel, `silent` by reason, `seconds` by state over all groups.
+    """How many, how long, how noisy. `sent` and `digests` are by channel, `silent` by reason, `seconds` by state.
 
-    What is told of several groups at once is one notification, where the rule groups. Each level of a group counts by
-    itself, but for `groups`.
+    What is told of several groups at once is one notification, where the rule groups and the channel takes it; digests
+    are none of them. `held` is what was held back still at the end. Each level of a group counts by itself, but for
+    `groups`.
     """
 
     evaluations: int
@@ -72,6 +76,8 @@ class Totals:
     sent: Mapping[str, int]
     silent: Mapping[str, int]
     seconds: Mapping[State, float]
+    digests: Mapping[str, int] = field(default_factory=dict)
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,8 @@ class Simulation:
     bands: tuple[Band, ...]
     notices: tuple[Notice, ...]
     totals: Totals
+    digests: tuple[Digest, ...] = ()
+    noise: tuple[Noise, ...] = ()
 
 
 def simulate(
@@ -100,16 +108,19 @@ def simulate(
     return replay(rule, load(rule, source, Grid.full(start, end, step_by or rule.every)))
 
 
-def replay(rule: Rule, history: History) -> Simulation:
+def replay(rule: Rule, history: History, around: Surroundings = ALONE) -> Simulation:
     """Replay the rule over a history loaded before, so that thresholds and timers can be tried without asking again."""
     played = [one for group in (history.groups() if rule.group_by else [()]) for one in _play(rule, history, group)]
+    told = said(rule, history.grid, [(one.labels, one.walk) for one in played], around)
     return Simulation(
         grid=history.grid,
         values=_values(rule, history, _charted(played)),
         transitions=tuple(sorted((t for one in played for t in one.walk), key=lambda t: t.at)),
         bands=tuple(band for one in played for band in one.bands),
-        notices=tuple(sorted((n for one in played for n in one.notices), key=lambda n: n.time)),
-        totals=_totals(rule, history.grid, played),
+        notices=told.notices,
+        totals=_totals(history.grid, played, told),
+        digests=told.digests,
+        noise=noise(told, rule.zone),
     )
 
 
@@ -118,9 +129,9 @@ class _Played:
     """What one group, at one level, came to. Its measurements are not kept: groups may be many."""
 
     group: Group
+    labels: Mapping[str, str]
     walk: Sequence[Transition]
     bands: Sequence[Band]
-    notices: Sequence[Notice]
 
     @property
     def firing_s(self) -> float:
@@ -128,16 +139,13 @@ class _Played:
 
 
 def _play(rule: Rule, history: History, group: Group) -> list[_Played]:
-    """Once a level, worst first: while the one before fires, the next is quiet."""
+    """Once a level."""
     played: list[_Played] = []
-    worse: list[Incident] = []
     for labels in levelled(rule, labels_of(rule, group)):
         mine = rule.of(labels)
         track = _track(mine, history, group, labels)
         walk = _walk(mine, history.grid, track)
-        told = list(notices(mine, history.grid, walk, worse))
-        played.append(_Played(group, walk, _bands(history.grid, track, walk), told))
-        worse = incidents(walk)
+        played.append(_Played(group, labels, walk, _bands(history.grid, track, walk)))
     return played
 
 
@@ -254,13 +262,12 @@ def _values(rule: Rule, history: History, groups: Sequence[Group]) -> pl.DataFra
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict(_VALUES))
 
 
-def _totals(rule: Rule, grid: Grid, played: Sequence[_Played]) -> Totals:
+def _totals(grid: Grid, played: Sequence[_Played], told: Said) -> Totals:
     seconds: Counter[State] = Counter()
     for band in (band for one in played for band in one.bands):
         seconds[band.state] += int((band.end - band.start).total_seconds())
     lasted = [((i.resolved or grid.end) - i.opened).total_seconds() for one in played for i in incidents(one.walk)]
-    told = [notice for one in played for notice in one.notices]
-    sent = Counter(channel for channel, *_ in _messages(rule, told))
+    sent = Counter(message.channel for message in told.messages if not message.digest)
     return Totals(
         evaluations=len(grid),
         groups=len({one.group for one in played if one.bands}),
@@ -268,11 +275,8 @@ def _totals(rule: Rule, grid: Grid, played: Sequence[_Played]) -> Totals:
         longest_incident_s=max(lasted, default=0.0),
         notifications=sent.total(),
         sent=sent,
-        silent=Counter(n.reason.value for n in told if not n.reason.notifies),
+        silent=Counter(n.reason.value for n in told.notices if not n.reason.notifies),
         seconds=dict(seconds),
+        digests=Counter(digest.channel for digest in told.digests),
+        held=told.held,
     )
-
-
-def _messages(rule: Rule, told: Sequence[Notice]) -> list[tuple[str, datetime, str, str]]:
-    spoken = [(n.channel, n.time, n.reason.value, n.labels.get(LEVEL, "")) for n in told if n.reason.notifies]
-    return list(dict.fromkeys(spoken)) if rule.grouping else spoken
