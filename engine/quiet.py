@@ -19,6 +19,9 @@ class Inhibiting:
         self._edges = _sorted(edge for one in recorded for edge in (one.opened, one.resolved))
         self._known: tuple[int, Inhibitors] = (0, Inhibitors())
 
+    def __bool__(self) -> bool:
+        return bool(self._recorded)
+
     def at(self, instant: datetime) -> Inhibitors:
         """Those that are open at an instant."""
         place = bisect_right(self._edges, instant)
@@ -64,7 +67,7 @@ class Quiet:
         begun = bisect_right(self.worse, at, key=lambda each: each[0])
         if begun and _open(*self.worse[begun - 1], at):
             return True
-        return self.inhibiting.at(at).of(self.subject) is not None
+        return bool(self.inhibiting) and self.inhibiting.at(at).of(self.subject) is not None
 
     def next_change(self, at: datetime) -> datetime | None:
         """When either may be otherwise; None: never."""

@@ -84,8 +84,7 @@ class _Stage:
                 due[place] = group
         lines = [self._line(group, verdict, at) for group in due.values() for verdict in group.decide(at)]
         if lines:
-            episodes = {group.incident.id: _episode(group) for group in due.values()}
-            for row in self._outbox.commit(lines, episodes, at):
+            for row in self._outbox.commit(lines, self._episode, at):
                 self._record(row)
         for place, group in due.items():
             group.look_on(self._grid, at)
@@ -98,14 +97,13 @@ class _Stage:
     def _line(self, group: Group, verdict: Verdict, at: datetime) -> Line:
         """As `engine.episode` has it, without the words."""
         speaks, incident, rule = verdict.reason.notifies, group.incident, group.rule
-        ended = incident.resolved is not None and at >= incident.resolved
         told = notice.Notice(
             title=rule.name,
-            status=NoticeStatus.RESOLVED if ended else NoticeStatus.FIRING,
+            status=NoticeStatus.FIRING if group.is_open(at) else NoticeStatus.RESOLVED,
             severity=rule.severity.value,
             at=at,
             reason=verdict.reason.value,
-            alert_id=incident.id,
+            alert_id=group.id,
             rule_id=self._watched.id,
             rule_name=rule.name,
             labels=incident.labels,
@@ -114,7 +112,13 @@ class _Stage:
         row = outbox.queued(
             new_id(), told, channel=verdict.channel, at=at, group_key=group.key, status=PENDING if speaks else SILENT
         )
-        return Line(replace(row, held=verdict.held, due_at=verdict.due_at or at), told)
+        return Line(replace(row, held=verdict.held, due_at=verdict.due_at or at) if verdict.held else row, told)
+
+    def _episode(self, row: NotificationRow) -> Episode:
+        """The incident that is decided about now."""
+        group = self._groups[row.group_key]
+        incident, rule = group.incident, group.rule
+        return Episode(rule.name, rule.severity.value, incident.opened, incident.resolved)
 
     def _record(self, row: NotificationRow) -> None:
         """Remember a row of the outbox, and what arrives of it."""
@@ -170,8 +174,3 @@ def _own(rule: Rule, found: Mapping[str, Sequence[Incident]], subjects: Mapping[
     """The rule's own incidents, where it inhibits."""
     for key, subject in subjects.items() if rule.inhibits else ():
         yield from (Recorded(Source(subject, rule.inhibits), one.opened, one.resolved) for one in found[key])
-
-
-def _episode(group: Group) -> Episode:
-    incident, rule = group.incident, group.rule
-    return Episode(incident.id, rule.name, rule.severity.value, incident.opened, incident.resolved)

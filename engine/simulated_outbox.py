@@ -4,13 +4,14 @@ Bundles (`engine.bundle`), rate limits (`engine.ration`) and digests (`engine.di
 of in the store, what was sent and what is held back is kept here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import is_
 from typing import Any
 
 from data.queries.alerts import Changes
-from data.queries.notifications import SILENT, NotificationRow
+from data.queries.notifications import PENDING, SILENT, NotificationRow
 from engine.bucket import OVERALL, Bucket, Limit
 from engine.bundle import Line, bundled
 from engine.digest import Held, telling
@@ -20,12 +21,14 @@ from engine.rule import Rule
 from engine.sweeps import Waiting, next_sweep
 from engine.terms import ALL, Terms
 
+#: What of a row rate limits ask for.
+_RATIONED = ("id", "alert_id", "channel", "status", "reason", "bundle", "notice", "created_at")
+
 
 @dataclass(frozen=True, slots=True)
 class Episode:
     """What a digest says of the incident that a line is about."""
 
-    id: str
     rule_name: str
     severity: str
     opened: datetime
@@ -59,18 +62,32 @@ class Outbox:
         #: (incident, channel) that something was sent of
         self._told: set[tuple[str, str]] = set()
 
-    def commit(self, lines: Sequence[Line], episodes: Mapping[str, Episode], at: datetime) -> list[NotificationRow]:
-        """The rows that come of an evaluation's lines; `episodes` by incident."""
-        rows = [_values(row) for row in bundled(self._rule, lines, self._bundling)]
-        (made,) = rationed([(self._rule.severity, Changes(notices=tuple(rows)))], self._terms(at), at)
-        self._spend(made.spent, at)
-        found = [NotificationRow(**row) for row in made.notices]
+    def commit(
+        self, lines: Sequence[Line], episode: Callable[[NotificationRow], Episode], at: datetime
+    ) -> list[NotificationRow]:
+        """The rows that come of an evaluation's lines; `episode` is the incident of one that is held back."""
+        found = bundled(self._rule, lines, self._bundling) if len(lines) > 1 else [line.row for line in lines]
+        if any(row.status == PENDING for row in found):
+            found = self._rationed(found, at)
         for row in found:
             if row.status != SILENT:
                 self._told.add((row.alert_id, row.channel))
             elif row.held:
-                self._held[row.id] = row, episodes[row.alert_id]
+                self._held[row.id] = row, episode(row)
         return found
+
+    def _rationed(self, found: Sequence[NotificationRow], at: datetime) -> list[NotificationRow]:
+        rows = tuple({name: getattr(row, name) for name in _RATIONED} for row in found)
+        (made,) = rationed([(self._rule.severity, Changes(notices=rows))], self._terms(at), at)
+        self._spend(made.spent, at)
+        if len(made.notices) == len(rows) and all(map(is_, made.notices, rows)):
+            return list(found)
+        changed = {row["id"]: row for row in made.notices}
+        return [
+            row if changed[row.id]["status"] == row.status else replace(row, **changed[row.id])
+            for row in found
+            if row.id in changed
+        ]
 
     def sweep(self, at: datetime) -> Swept:
         """Tell what can be told by now of what was held back."""
@@ -103,19 +120,16 @@ class Outbox:
         return len(self._held)
 
     def _terms(self, at: datetime) -> Terms:
-        full = {name: Bucket.full(limit, at) for name, limit in self._limits.items()}
-        return Terms({**full, **self._buckets}, self._bundling)
+        full = {name: Bucket.full(limit, at) for name, limit in self._limits.items() if name not in self._buckets}
+        return Terms(full | self._buckets, self._bundling)
 
     def _spend(self, spent: Sequence[Mapping[str, Any]], at: datetime) -> None:
         """As `data.queries.rates.spending` has it."""
         for row in spent:
-            limit = Limit(row["per_minute"], row["burst"])
-            bucket = self._buckets.get(row["channel"], Bucket.full(limit, at)).filled(at)
-            self._buckets[row["channel"]] = replace(bucket, level=bucket.level - row["spent"])
-
-
-def _values(row: NotificationRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in row.__dataclass_fields__}
+            name, limit = row["channel"], Limit(row["per_minute"], row["burst"])
+            known = self._buckets.get(name)
+            level = known.filled(at).level if known else limit.burst
+            self._buckets[name] = Bucket(limit, level - row["spent"], at)
 
 
 def _place(row: NotificationRow) -> tuple[str, str, bool]:

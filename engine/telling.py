@@ -41,7 +41,7 @@ class Verdict:
     due_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Heard:
     """What a channel knows of a group before a decision.
 
@@ -49,7 +49,7 @@ class Heard:
     something about this incident is on its way in a digest.
     """
 
-    log: Sequence[Sent]
+    log: list[Sent]
     last: str = ""
     waits: bool = False
 
@@ -80,7 +80,7 @@ def verdict(  # noqa: PLR0917 - what a decision depends on
     rule: Rule, channel: str, listener: Listener, known: Heard, alert: Alert, at: datetime
 ) -> tuple[Reason, Verdict | None]:
     """What is decided for one channel, and the verdict if that is worth a line."""
-    now = replace(listener, limited=known.waits)
+    now = replace(listener, limited=True) if known.waits else listener
     reason = decide(rule, known.log, alert, at, now)
     if reason.notifies:
         return reason, Verdict(channel, reason)
