@@ -18,7 +18,9 @@ there may be, where any are given.
 `events` happen before the evaluation at their time: `{at: 10m, acknowledge: {for: 1h}}`, `resolve: {}`,
 `silence: {for: 1h}`, `edit: {for: 5m}` (fields of the rule), `restart: 30m` (nobody evaluates for so long),
 `clock: -5m` (the clock is set back or ahead). Every `at` counts what has passed since the start, whatever the clock
-says. In place of `rule` there may be a `template` with what is `set`, or a `rule_file` and the `rule_name` in it.
+says. `limits` are what channels take, where that is not the usual: `limits: {mail: {burst: 1, per_minute: 0.5}}`; what
+is held back comes with the reason `digest`, for no group. In place of `rule` there may be a `template` with what is
+`set`, or a `rule_file` and the `rule_name` in it.
 
 What could never fail is a fault: a scenario that expects nothing, a series that no condition reads, a state after the
 last value, labels other than the rule's groups have. Where the rule warns, expectations name the `level` too.
@@ -34,13 +36,14 @@ from pydantic import AwareDatetime, Field, InstanceOf, PlainValidator, Validatio
 from data.metrics import Kind, metric
 from engine import rule_files, rule_templates
 from engine.condition import Document, MetricName
+from engine.digest import DIGEST
 from engine.durations import Duration, PositiveDuration, duration, written
 from engine.errors import Fault, NotFound, RuleError
 from engine.faults import faults
 from engine.levels import LEVEL
-from engine.notify import Reason
 from engine.rule import Labels, Rule, parse, read_text
 from engine.rule import document as rule_document
+from engine.scenario_limits import Taking, ToldReason, idle_limits
 from engine.scenario_values import Values
 from engine.state import State
 from engine.window import WindowText
@@ -81,11 +84,11 @@ class ExpectedState(_OfGroup):
 
 
 class ExpectedNotice(_OfGroup):
-    """What a channel should have been told, or why not."""
+    """What a channel should have been told, or why not; a digest is about no group."""
 
     at: Duration
     channel: str
-    reason: Reason
+    reason: ToldReason
 
 
 class Acknowledging(_OfGroup):
@@ -132,6 +135,7 @@ class Scenario(Document):
     start: AwareDatetime = datetime(2026, 1, 1, tzinfo=UTC)
     series: tuple[GivenSeries, ...] = Field(min_length=1)
     events: tuple[Event, ...] = ()
+    limits: dict[str, Taking] = {}  # noqa: RUF012 - as above
     expect: tuple[ExpectedState, ...] = ()
     notices: tuple[ExpectedNotice, ...] = ()
 
@@ -141,7 +145,7 @@ class Scenario(Document):
         return max(len(series.given) for series in self.series)
 
 
-_MODELS = (Scenario, GivenSeries, ExpectedState, ExpectedNotice, Event, Acknowledging, Silencing)
+_MODELS = (Scenario, GivenSeries, ExpectedState, ExpectedNotice, Event, Acknowledging, Silencing, Taking)
 
 
 def read(document: Mapping[str, Any] | str, folder: Path | None = None) -> Scenario:
@@ -211,6 +215,7 @@ def _idle(scenario: Scenario) -> Iterator[Fault]:
         yield from (Fault(f"series[{n}]{path}", why) for path, why in _idle_series(scenario.rule, series))
     for field in ("series", "expect", "notices"):
         yield from _strange_labels(scenario.rule, field, getattr(scenario, field))
+    yield from idle_limits(scenario.rule, scenario.limits)
     last = (scenario.length - 1) * scenario.rule.every
     for n, expected in enumerate(scenario.expect):
         if expected.at > last:
@@ -231,6 +236,8 @@ def _strange_labels(rule: Rule, field: str, parts: Sequence[_OfGroup]) -> Iterat
     by_level = bool(rule.levels) and field != "series"
     groups = {*rule.group_by, *([LEVEL] if by_level else ())}
     for n, part in enumerate(parts):
+        if isinstance(part, ExpectedNotice) and part.reason == DIGEST and not part.labels:
+            continue
         if set(part.labels) != groups:
             wanted = ", ".join(sorted(groups)) or "nothing"
             yield Fault(

@@ -274,9 +274,9 @@ def _totals(grid: Grid, played: Sequence[_Played], told: Said) -> Totals:
         incidents=len(lasted),
         longest_incident_s=max(lasted, default=0.0),
         notifications=sent.total(),
-        sent=sent,
-        silent=Counter(n.reason.value for n in told.notices if not n.reason.notifies),
+        sent=dict(sent),
+        silent=dict(Counter(n.reason.value for n in told.notices if not n.reason.notifies)),
         seconds=dict(seconds),
-        digests=Counter(digest.channel for digest in told.digests),
+        digests=dict(Counter(digest.channel for digest in told.digests)),
         held=told.held,
     )

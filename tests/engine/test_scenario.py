@@ -87,6 +87,9 @@ def test_a_wrong_expectation_says_what_was_found():
             "must name model",
         ),
         ({"expect": [{"at": "6m", "labels": {"model": "a"}, "state": "normal"}]}, "expect[0].at", "which is at 4m"),
+        ({"notices": [{"at": "1m", "channel": "mail", "reason": "boredom"}]}, "notices[0].reason", "must be one of"),
+        ({"limits": {"mail": {}}}, "limits.mail", "is no channel that the rule tells"),
+        ({"limits": {"mail": {"burst": 0}}}, "limits.mail.burst", "greater than or equal to 1"),
     ],
 )
 def test_a_fault_names_its_field(change: dict[str, Any], path: str, message: str):
@@ -171,6 +174,7 @@ notices:
   - {at: 5m, channel: boss, reason: escalation}
   - {at: 6m, channel: mail, reason: still_flapping}
   - {at: 6m, channel: boss, reason: resolved}
+  - {at: 10m, channel: mail, reason: digest}
 """
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
@@ -48,6 +47,15 @@ class Told:
     acknowledge_after: timedelta | None
 
 
+@dataclass(frozen=True)
+class Past:
+    """What a rule looks at, and from when on."""
+
+    seed: int
+    block: int
+    start: datetime
+
+
 MATCHERS = st.sampled_from([{"model": "a"}, {"model": "?"}, {"rule": "r"}, {"severity": "low"}, {"level": "warn"}])
 TOLD = st.builds(
     Told,
@@ -76,13 +84,13 @@ def rules() -> st.SearchStrategy[Rule]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # with a store to fill, shrinking takes for ever
 )
-@given(rule=rules(), told=TOLD, seed=st.integers(0, 9999), block=st.integers(1, 9), start=STARTS)
+@given(rule=rules(), told=TOLD, past=st.builds(Past, st.integers(0, 9999), st.integers(1, 9), STARTS))
 def test_the_replay_tells_exactly_what_the_worker_puts_into_its_outbox(
-    store: FlightStore, home: Any, rule: Rule, told: Told, seed: int, block: int, start: datetime
+    store: FlightStore, home: Any, rule: Rule, told: Told, past: Past
 ):
-    world, grid = World(seed, block=block), Grid(start, start + LENGTH, rule.every)
+    world, grid = World(past.seed, block=past.block), Grid(past.start, past.start + LENGTH, rule.every)
 
-    with around(store, home, told, start) as surroundings:
+    with around(store, home, told, past.start) as surroundings:
         rule_id = driven(store, rule, world, grid, told.acknowledge_after)
         replayed = replay(rule, load(rule, world.series, grid), surroundings(rule_id))
 
