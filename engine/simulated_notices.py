@@ -4,6 +4,7 @@ At every evaluation at which a decision can come out otherwise, `engine.telling.
 up to `engine.simulated_outbox`, where rate limits and digests are. In between, deciding again would change nothing.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -151,7 +152,7 @@ class _Stage:
                 self._messages.append(Message(at, row.channel, digest=True))
         for key in {row.group_key for row in swept.told}:
             self._groups[key].wake(self._grid, at)
-            self._queue_again(self._order.index(key), self._groups[key])
+            self._queue_again(bisect_left(self._order, key), self._groups[key])
 
 
 def _digest(row: NotificationRow, parts: Sequence[NotificationRow], at: datetime) -> Digest:
