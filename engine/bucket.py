@@ -1,6 +1,6 @@
 """How many notices a channel takes in a time: a token bucket. Pure: time is an argument."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from data.config import WorkerConfig
@@ -36,8 +36,8 @@ class Bucket:
     def filled(self, now: datetime) -> "Bucket":
         """The bucket at `now`; a clock that was set back adds nothing."""
         minutes = max((now - self.at).total_seconds(), 0.0) / 60
-        return replace(self, level=min(self.level + minutes * self.limit.per_minute, self.limit.burst), at=now)
+        return Bucket(self.limit, min(self.level + minutes * self.limit.per_minute, self.limit.burst), now)
 
     def taken(self) -> "Bucket | None":
         """The bucket without one notice; None where there is none to take."""
-        return replace(self, level=self.level - 1) if self.level >= 1 else None
+        return Bucket(self.limit, self.level - 1, self.at) if self.level >= 1 else None

@@ -5,19 +5,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
-from engine.notify import Reason
 from engine.state import State
 
 Labels = tuple[tuple[str, str], ...]
 
 
 class Told(NamedTuple):
-    """One notice, or the reason for a silence, so long after the start."""
+    """One notice, or the reason for a silence, so long after the start; a digest is about no group."""
 
     at: timedelta
     labels: Labels
     channel: str
-    reason: Reason
+    reason: str
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ A channel whose receiver keeps one thing an incident gets no digest: each incide
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -23,6 +23,8 @@ from engine.terms import Purse, Terms
 
 #: The reason of a digest's notification.
 DIGEST = "digest"
+#: How often it is seen whether something that was held back can be told.
+SWEEP_EVERY = timedelta(seconds=5)
 _CAUSES: Mapping[str, str] = {
     Reason.RATE_LIMITED: "by the rate limit",
     Reason.COOLDOWN: "in the quiet time after a notice",

@@ -20,6 +20,7 @@ from data.store import Statement, Store
 from engine.audit import clock, new_id
 from engine.commit import Fenced
 from engine.desk import Desk
+from engine.digest import SWEEP_EVERY
 from engine.episode import Watched
 from engine.errors import RuleError
 from engine.history import EPOCH
@@ -32,8 +33,6 @@ LEASE = "evaluator"
 LEASE_FOR = timedelta(seconds=10)
 #: How often rules are looked through for changes, and the lease is prolonged or asked for.
 LOOK_S = 1.0
-#: How often it is seen whether something that was held back can be told.
-SWEEP_EVERY = timedelta(seconds=5)
 #: Rows may take this long from the end of a request to the store; ticks look at the ledger as it was then.
 LEDGER_DELAY = timedelta(seconds=1)
 _log = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from engine.history import Grid, load
 from engine.rule import Rule
 from engine.series import stored
 from engine.simulate import Simulation, replay
+from engine.surroundings import ALONE, Surroundings
 
 #: More evaluations than this are refused: a coarser cadence or a shorter time says as much.
 MOST_EVALUATIONS = 200_000
@@ -16,8 +17,11 @@ MOST_EVALUATIONS = 200_000
 MOST_GROUP_EVALUATIONS = 500_000_000
 
 
-def simulate(store: Store, rule: Rule, start: datetime, end: datetime) -> Simulation:
-    """Replay the rule over the ledger of [start, end); raises Refused for too much of it, and what the store raises."""
+def simulate(store: Store, rule: Rule, start: datetime, end: datetime, around: Surroundings = ALONE) -> Simulation:
+    """Replay the rule over the ledger of [start, end); raises Refused for too much of it, and what the store raises.
+
+    `around` is what else decides who is told (`engine.recorded.surroundings`).
+    """
     grid = Grid.full(start, end, rule.every)
     if len(grid) > MOST_EVALUATIONS:
         raise Refused(f"{len(grid):,} evaluations are too many to replay, at most {MOST_EVALUATIONS:,}")
@@ -27,4 +31,4 @@ def simulate(store: Store, rule: Rule, start: datetime, end: datetime) -> Simula
         raise Refused(f"{groups:,} groups are too many to replay {len(grid):,} times; ask for a shorter time")
     if groups > MOST_GROUPS and (why := too_many(found.most_groups())):
         raise Refused(f"the rule would not be evaluated: {why}")
-    return replay(rule, found)
+    return replay(rule, found, around)

@@ -20,22 +20,22 @@ from data.queries import rules as rule_rows
 from data.question import Question
 from data.serving import RunningStore
 from data.store import Store, connect
-from engine import incidents, instances, rules, silences
+from engine import incidents, instances, rehearsal_outbox, rules, silences
 from engine.course import Course, Told
 from engine.durations import written
 from engine.errors import Fault, NotFound, RuleError
 from engine.evaluate import Answer
-from engine.notify import Reason
 from engine.rule_changes import Prepared, commit, creating, editing
 from engine.scenario import Event, Scenario, edited
 from engine.scenario_series import Given
 from engine.silences import RULE
 from engine.state import State
+from engine.sweep import sweep
 from engine.tick import tick
 
 _WHO = "scenario"
 #: What happens at the time of an evaluation happens before it.
-_JUST_BEFORE = timedelta(milliseconds=1)
+JUST_BEFORE = timedelta(milliseconds=1)
 
 
 @contextmanager
@@ -63,9 +63,10 @@ def play(store: Store, scenario: Scenario) -> Course:
 
 
 def commit_new(store: Store, scenario: Scenario) -> str:
-    """Store the scenario's rule, with channels that exist only by name; its id."""
+    """Store the scenario's rule, with channels that nothing is ever sent to; its id."""
     made = creating(scenario.rule, by=_WHO, at=scenario.start)
     commit(store, [made])
+    rehearsal_outbox.add_channels(store, scenario)
     return made.row.id
 
 
@@ -87,6 +88,14 @@ class _Stage:
         if elapsed >= self.down_until:
             self._tick(number, self._now(elapsed))
         self._note(elapsed)
+        self._sweep(elapsed, elapsed + self.scenario.rule.every)
+
+    def _sweep(self, elapsed: timedelta, until: timedelta) -> None:
+        """See to what is held back, up to the next evaluation."""
+        first = self._now(max(elapsed, self.down_until))
+        for at in rehearsal_outbox.sweeps(self.store, first, self._now(until)):
+            sweep(self.store, at)
+            self._hear(at - self._now(timedelta(0)))
 
     def _now(self, elapsed: timedelta) -> datetime:
         return self.scenario.start + elapsed + self.clock
@@ -100,7 +109,7 @@ class _Stage:
         tick(self.store, [one], at, asking=answers)
 
     def _happens(self, event: Event) -> None:
-        now = self._now(event.at) - _JUST_BEFORE
+        now = self._now(event.at) - JUST_BEFORE
         if event.acknowledge is not None:
             until = now + event.acknowledge.length if event.acknowledge.length else None
             incidents.acknowledge(self.store, self._open(event, event.acknowledge.labels), by=_WHO, until=until, at=now)
@@ -135,10 +144,11 @@ class _Stage:
         now = {tuple(sorted(one.labels.items())): one.state for one in known.values()}
         for group in self.course.states.keys() | now.keys():
             self.course.states.setdefault(group, []).append((elapsed, now.get(group, State.NORMAL)))
-        for row in self.store.sql("SELECT id, channel, reason, group_key FROM notifications ORDER BY id").iter_rows(
-            named=True
-        ):
+        self._hear(elapsed)
+
+    def _hear(self, elapsed: timedelta) -> None:
+        for row in rehearsal_outbox.lines(self.store):
             if row["id"] not in self.told:
                 self.told.add(row["id"])
                 labels = tuple(sorted(orjson.loads(row["group_key"] or "{}").items()))
-                self.course.notices.append(Told(elapsed, labels, row["channel"], Reason(row["reason"])))
+                self.course.notices.append(Told(elapsed, labels, row["channel"], row["reason"]))

@@ -19,7 +19,9 @@ one question asks for all of them. Expected notices are all there may be, where 
 `events` happen before the evaluation at their time: `{at: 10m, acknowledge: {for: 1h}}`, `resolve: {}`,
 `silence: {for: 1h}`, `edit: {for: 5m}` (fields of the rule), `restart: 30m` (nobody evaluates for so long),
 `clock: -5m` (the clock is set back or ahead). Every `at` counts what has passed since the start, whatever the clock
-says. In place of `rule` there may be a `template` with what is `set`, or a `rule_file` and the `rule_name` in it.
+says. `limits` are what channels take, where that is not the usual: `limits: {mail: {burst: 1, per_minute: 0.5}}`; what
+is held back comes with the reason `digest`, for no group. In place of `rule` there may be a `template` with what is
+`set`, or a `rule_file` and the `rule_name` in it.
 
 What could never fail is a fault: a scenario that expects nothing, a series that no condition reads, a state after the
 last value, labels other than the rule's groups have. Where the rule warns, expectations name the `level` too.
@@ -35,13 +37,14 @@ from pydantic import AwareDatetime, Field, InstanceOf, PlainValidator, Validatio
 from data.metrics import Kind, metric
 from engine import rule_files, rule_templates
 from engine.condition import Document, MetricName
+from engine.digest import DIGEST
 from engine.durations import Duration, PositiveDuration, duration, written
 from engine.errors import Fault, NotFound, RuleError
 from engine.faults import faults
 from engine.levels import LEVEL
-from engine.notify import Reason
 from engine.rule import Labels, Rule, parse, read_text
 from engine.rule import document as rule_document
+from engine.scenario_limits import Taking, ToldReason, idle_limits
 from engine.scenario_values import Failed, Value, Values
 from engine.state import State
 from engine.window import WindowText
@@ -86,11 +89,11 @@ class ExpectedState(_OfGroup):
 
 
 class ExpectedNotice(_OfGroup):
-    """What a channel should have been told, or why not."""
+    """What a channel should have been told, or why not; a digest is about no group."""
 
     at: Duration
     channel: str
-    reason: Reason
+    reason: ToldReason
 
 
 class Acknowledging(_OfGroup):
@@ -137,6 +140,7 @@ class Scenario(Document):
     start: AwareDatetime = datetime(2026, 1, 1, tzinfo=UTC)
     series: tuple[GivenSeries, ...] = Field(min_length=1)
     events: tuple[Event, ...] = ()
+    limits: dict[str, Taking] = {}  # noqa: RUF012 - as above
     expect: tuple[ExpectedState, ...] = ()
     notices: tuple[ExpectedNotice, ...] = ()
 
@@ -146,12 +150,13 @@ class Scenario(Document):
         return max(len(series.given) for series in self.series)
 
     @property
-    def eventful(self) -> bool:
-        """Whether something happens that history does not know of, so that the simulator cannot replay it."""
-        return bool(self.events) or any(Failed.FAILED in series.given for series in self.series)
+    def is_replayable(self) -> bool:
+        """Whether nothing happens in it but what history knows of: that silences begin."""
+        fails = any(Failed.FAILED in series.given for series in self.series)
+        return not fails and all(event.silence for event in self.events)
 
 
-_MODELS = (Scenario, GivenSeries, ExpectedState, ExpectedNotice, Event, Acknowledging, Silencing)
+_MODELS = (Scenario, GivenSeries, ExpectedState, ExpectedNotice, Event, Acknowledging, Silencing, Taking)
 
 
 def read(document: Mapping[str, Any] | str, folder: Path | None = None) -> Scenario:
@@ -221,6 +226,7 @@ def _idle(scenario: Scenario) -> Iterator[Fault]:
         yield from (Fault(f"series[{n}]{path}", why) for path, why in _idle_series(scenario.rule, series))
     for field in ("series", "expect", "notices"):
         yield from _strange_labels(scenario.rule, field, getattr(scenario, field))
+    yield from idle_limits(scenario.rule, scenario.limits)
     last = (scenario.length - 1) * scenario.rule.every
     for n, expected in enumerate(scenario.expect):
         if expected.at > last:
@@ -241,6 +247,8 @@ def _strange_labels(rule: Rule, field: str, parts: Sequence[_OfGroup]) -> Iterat
     by_level = bool(rule.levels) and field != "series"
     groups = {*rule.group_by, *([LEVEL] if by_level else ())}
     for n, part in enumerate(parts):
+        if isinstance(part, ExpectedNotice) and part.reason == DIGEST and not part.labels:
+            continue
         if set(part.labels) != groups:
             wanted = ", ".join(sorted(groups)) or "nothing"
             yield Fault(

@@ -37,12 +37,12 @@ class Silence:
 
 def every(store: Store) -> list[Silence]:
     """The newest silences, those that have ended too."""
-    return [_silence(row) for row in rows.every(store)]
+    return [from_row(row) for row in rows.every(store)]
 
 
 def at(store: Store, instant: datetime) -> tuple[Silence, ...]:
     """Silences in force at an instant."""
-    return tuple(_silence(row) for row in rows.at(store, instant))
+    return tuple(from_row(row) for row in rows.at(store, instant))
 
 
 def create(
@@ -66,7 +66,7 @@ def create(
     row = SilenceRow(new_id(), packed, start, ends_at, by, comment, present)
     detail = {"matchers": dict(matchers), "ends_at": ends_at}
     store.transact([rows.adding(row), entry(by, "create", "silence", row.id, at=present, detail=detail)])
-    return _silence(row)
+    return from_row(row)
 
 
 def end(store: Store, silence_id: str, *, by: str, now: datetime | None = None) -> Silence:
@@ -81,9 +81,10 @@ def end(store: Store, silence_id: str, *, by: str, now: datetime | None = None) 
     row = rows.by_id(store, silence_id)
     if row is None:
         raise NotFound(f"there is no silence {silence_id!r}")
-    return _silence(row)
+    return from_row(row)
 
 
-def _silence(row: SilenceRow) -> Silence:
+def from_row(row: SilenceRow) -> Silence:
+    """The silence that a row describes."""
     matchers = orjson.loads(row.matchers)
     return Silence(row.id, matchers, row.starts_at, row.ends_at, row.author, row.comment, row.created_at)

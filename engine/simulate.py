@@ -1,8 +1,8 @@
 """A rule over history: which states it would have been in, and who would have been told what, when and why.
 
-The live engine's own comparisons (`engine.truth`), `engine.state.step` and `engine.notify.decide` are run at the
-instants where something can come out otherwise: a value has crossed a threshold, a group came or went, the last
-evaluation changed something, or a timer is due. In between, evaluating again would change nothing.
+The live engine's own comparisons (`engine.truth`) and `engine.state.step` are run at the instants where something can
+come out otherwise: a value has crossed a threshold, a group came or went, the last evaluation changed something, or a
+timer is due. In between, evaluating again would change nothing. So are its decisions (`engine.simulated_notices`).
 Nothing is saved and nothing is sent.
 """
 
@@ -16,11 +16,13 @@ import polars as pl
 
 from engine.evaluate import Group, labels_of, levelled
 from engine.history import Grid, History, Series, Source, load
-from engine.levels import LEVEL
-from engine.notify import listeners
+from engine.noise import Noise, noise
 from engine.rule import Rule
-from engine.simulated_notices import Incident, Notice, incidents, notices
+from engine.said import Digest, Notice, Said
+from engine.simulated_group import incidents
+from engine.simulated_notices import said
 from engine.state import State, Transition
+from engine.surroundings import ALONE, Surroundings
 from engine.track import Meanings, Track, presence, track, values_of
 from engine.truth import group_key
 from engine.walk import walk
@@ -48,10 +50,11 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How many, how long, how noisy. `sent` is by channel, `silent` by reason, `seconds` by state over all groups.
+    """How many, how long, how noisy. `sent` and `digests` are by channel, `silent` by reason, `seconds` by state.
 
-    What is told of several groups at once is one notification, where the rule groups. Each level of a group counts by
-    itself, but for `groups`.
+    What is told of several groups at once is one notification, where the rule groups and the channel takes it; digests
+    are none of them. `held` is what was held back still at the end. Each level of a group counts by itself, but for
+    `groups`.
     """
 
     evaluations: int
@@ -62,6 +65,8 @@ class Totals:
     sent: Mapping[str, int]
     silent: Mapping[str, int]
     seconds: Mapping[State, float]
+    digests: Mapping[str, int] = field(default_factory=dict)
+    held: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class Simulation:
     notices: tuple[Notice, ...]
     totals: Totals
     measured: Callable[[], pl.DataFrame] = field(repr=False, compare=False)
+    digests: tuple[Digest, ...] = ()
+    noise: tuple[Noise, ...] = ()
 
     @cached_property
     def values(self) -> pl.DataFrame:
@@ -94,18 +101,21 @@ def simulate(
     return replay(rule, load(rule, source, Grid.full(start, end, step_by or rule.every)))
 
 
-def replay(rule: Rule, history: History) -> Simulation:
+def replay(rule: Rule, history: History, around: Surroundings = ALONE) -> Simulation:
     """Replay the rule over a history loaded before, so that thresholds and timers can be tried without asking again."""
     levels = [Meanings(level) for level in rule.levels.values()] or [Meanings(rule)]
     groups = history.groups() if rule.group_by else [()]
     played = [one for group in groups for one in _play(rule, levels, history, group)]
+    told = said(rule, history.grid, [(one.labels, one.walk) for one in played], around)
     return Simulation(
         grid=history.grid,
         transitions=tuple(sorted((t for one in played for t in one.walk), key=lambda t: t.at)),
         bands=tuple(band for one in played for band in one.bands),
-        notices=tuple(sorted((n for one in played for n in one.notices), key=lambda n: n.time)),
-        totals=_totals(rule, history.grid, played),
+        notices=told.notices,
+        totals=_totals(history.grid, played, told),
         measured=partial(_values, rule, history, _charted(played)),
+        digests=told.digests,
+        noise=noise(told, rule.zone),
     )
 
 
@@ -114,9 +124,9 @@ class _Played:
     """What one group, at one level, came to. Its measurements are not kept: groups may be many."""
 
     group: Group
+    labels: Mapping[str, str]
     walk: Sequence[Transition]
     bands: Sequence[Band]
-    notices: Sequence[Notice]
 
     @property
     def firing_s(self) -> float:
@@ -124,16 +134,12 @@ class _Played:
 
 
 def _play(rule: Rule, levels: Sequence[Meanings], history: History, group: Group) -> list[_Played]:
-    """Once a level, worst first: while the one before fires, the next is quiet."""
+    """Once a level."""
     played: list[_Played] = []
-    worse: list[Incident] = []
     for meanings, labels in zip(levels, levelled(rule, labels_of(rule, group)), strict=True):
-        mine, grid = meanings.rule, history.grid
         followed = track(meanings, history, group, labels)
-        moves = walk(mine, grid, followed)
-        told = list(notices(mine, grid, moves, worse)) if listeners(mine) else []
-        played.append(_Played(group, moves, _bands(grid, followed, moves), told))
-        worse = incidents(moves)
+        moves = walk(meanings.rule, history.grid, followed)
+        played.append(_Played(group, labels, moves, _bands(history.grid, followed, moves)))
     return played
 
 
@@ -172,25 +178,21 @@ def _values(rule: Rule, history: History, groups: Sequence[Group]) -> pl.DataFra
     return pl.concat(frames) if frames else pl.DataFrame(schema=dict(_VALUES))
 
 
-def _totals(rule: Rule, grid: Grid, played: Sequence[_Played]) -> Totals:
+def _totals(grid: Grid, played: Sequence[_Played], told: Said) -> Totals:
     seconds: Counter[State] = Counter()
     for band in (band for one in played for band in one.bands):
         seconds[band.state] += int((band.end - band.start).total_seconds())
     lasted = [((i.resolved or grid.end) - i.opened).total_seconds() for one in played for i in incidents(one.walk)]
-    told = [notice for one in played for notice in one.notices]
-    sent = Counter(channel for channel, *_ in _messages(rule, told))
+    sent = Counter(message.channel for message in told.messages if not message.digest)
     return Totals(
         evaluations=len(grid),
         groups=len({one.group for one in played if one.bands}),
         incidents=len(lasted),
         longest_incident_s=max(lasted, default=0.0),
         notifications=sent.total(),
-        sent=sent,
-        silent=Counter(n.reason.value for n in told if not n.reason.notifies),
+        sent=dict(sent),
+        silent=dict(Counter(n.reason.value for n in told.notices if not n.reason.notifies)),
         seconds=dict(seconds),
+        digests=dict(Counter(digest.channel for digest in told.digests)),
+        held=told.held,
     )
-
-
-def _messages(rule: Rule, told: Sequence[Notice]) -> list[tuple[str, datetime, str, str]]:
-    spoken = [(n.channel, n.time, n.reason.value, n.labels.get(LEVEL, "")) for n in told if n.reason.notifies]
-    return list(dict.fromkeys(spoken)) if rule.grouping else spoken

@@ -155,9 +155,9 @@ def step(rule: Rule, instance: Instance | None, truth: Verdict | None, now: date
 def advance(
     rule: Rule, instances: Mapping[str, Instance], truths: Sequence[GroupTruth], now: datetime
 ) -> dict[str, Step]:
-    """One evaluation of all of a rule's groups, known and new, by group key."""
+    """One evaluation of all of a rule's groups, known and new, by group key, in the order of these."""
     found = {truth.key: truth for truth in truths}
-    keys = dict.fromkeys([*instances, *found])
+    keys = sorted({*instances, *found})
     return {key: step(rule, instances.get(key), found.get(key), now) for key in keys}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from engine.flapping import steady_at
-from engine.notify import SPOKEN, Alert, Reason, Sent, decide, listeners, occasion, quiet_until
+from engine.notify import SPOKEN, Alert, Listener, Reason, Sent, decide, listeners, occasion, quiet_until
 from engine.rule import Rule
 
 
@@ -41,36 +41,59 @@ class Verdict:
     due_at: datetime | None = None
 
 
+@dataclass(slots=True)
+class Heard:
+    """What a channel knows of a group before a decision.
+
+    `log` is what it was sent, `last` the reason of the last line about this incident, a silent one too; `waits`:
+    something about this incident is on its way in a digest.
+    """
+
+    log: list[Sent]
+    last: str = ""
+    waits: bool = False
+
+
 def verdicts(rule: Rule, alert: Alert, told: Sequence[Told], at: datetime) -> Iterator[Verdict]:
     """A verdict for each channel that is told now, or that is newly kept quiet, with the reason.
 
     `told` are the lines about this group, of this and earlier incidents, oldest first; what was sent for a reason that
     is none of a decision's does not count.
     """
-    heard = min((line.at for line in told if line.alert_id == alert.id and not line.silent), default=None)
-    alert = replace(alert, told_at=heard)
+    started = min((line.at for line in told if line.alert_id == alert.id and not line.silent), default=None)
+    alert = replace(alert, told_at=started)
     for channel, listener in listeners(rule).items():
         lines = [line for line in told if line.channel == channel and (line.silent or line.reason in SPOKEN)]
-        waits = any(line.waits for line in lines if line.alert_id == alert.id)
-        log = [_sent(line) for line in lines if not line.silent]
-        now = replace(listener, limited=waits)
-        reason = decide(rule, log, alert, at, now)
-        if reason.notifies:
-            yield Verdict(channel, reason)
-        elif _news(reason, lines, alert.id):
-            yield _kept_quiet(rule, channel, log, alert, at, reason, occasion(rule, log, alert, at, now))
+        _, made = verdict(rule, channel, listener, heard(lines, alert.id), alert, at)
+        if made:
+            yield made
 
 
-def _sent(line: Told) -> Sent:
+def heard(lines: Sequence[Told], alert_id: str) -> Heard:
+    """What a channel knows from the lines about a group to it, oldest first."""
+    mine = [line for line in lines if line.alert_id == alert_id]
+    log = [sent(line) for line in lines if not line.silent]
+    return Heard(log, mine[-1].reason if mine else "", any(line.waits for line in mine))
+
+
+def verdict(  # noqa: PLR0917 - what a decision depends on
+    rule: Rule, channel: str, listener: Listener, known: Heard, alert: Alert, at: datetime
+) -> tuple[Reason, Verdict | None]:
+    """What is decided for one channel, and the verdict if that is worth a line."""
+    now = replace(listener, limited=True) if known.waits else listener
+    reason = decide(rule, known.log, alert, at, now)
+    if reason.notifies:
+        return reason, Verdict(channel, reason)
+    if reason is Reason.NOTHING_NEW or reason.value == known.last:
+        return reason, None
+    return reason, _kept_quiet(rule, channel, known.log, alert, at, reason, occasion(rule, known.log, alert, at, now))
+
+
+def sent(line: Told) -> Sent:
+    """A line that is not silent, as a decision looks back at it."""
     reason = Reason(line.reason)
     firing: frozenset[str] = frozenset() if reason.closes else frozenset({line.group_key})
     return Sent(line.at, line.alert_id, reason, firing)
-
-
-def _news(reason: Reason, lines: Sequence[Told], alert_id: str) -> bool:
-    """Whether a silence is worth a line: another one than the last about this incident."""
-    last = next((line for line in reversed(lines) if line.alert_id == alert_id), None)
-    return reason is not Reason.NOTHING_NEW and (last is None or last.reason != reason.value)
 
 
 def _kept_quiet(  # noqa: PLR0917 - what a decision depends on, and what came of it

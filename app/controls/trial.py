@@ -13,10 +13,12 @@ from app.views import chart, simulation
 from app.views.incidents import plain
 from engine.condition import Op, milder
 from engine.history import Grid, History, load
+from engine.recorded import surroundings
 from engine.rule import Rule, document, parse, to_json
 from engine.sentence import quantity
 from engine.series import stored
 from engine.simulate import Simulation, replay
+from engine.surroundings import Surroundings
 
 RANGES = {"1d": 1, "7d": 7, "30d": 30, "90d": 90}
 LABELS = {"1d": "Last day", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
@@ -49,17 +51,18 @@ def trial(made: Draft, rule: Rule) -> None:
         key = _question(rule, chosen)
         if asked:
             st.session_state[_HISTORY] = (key, _read(rule, RANGES[chosen]))
-        known, history = st.session_state.get(_HISTORY, (None, None))
-        if known != key or history is None:
+        known, read = st.session_state.get(_HISTORY, (None, None))
+        if known != key or read is None:
             st.caption("Press Simulate to replay the rule over this range.")
             return
-        _show(_slid(made, rule), history)
+        _show(_slid(made, rule), *read)
 
 
-def _show(rule: Rule, history: History) -> None:
-    made = _replayed(rule, history)
+def _show(rule: Rule, history: History, around: Surroundings) -> None:
+    made = _replayed(rule, history, around)
     tz = zone()
     simulation.verdict(made)
+    st.caption(simulation.summary(made))
     if not simulation.measured(made):
         st.info("No request in this range is what the rule looks at, so there is nothing to draw.", icon=EMPTY)
         return
@@ -70,21 +73,23 @@ def _show(rule: Rule, history: History) -> None:
         simulation.notices(made, tz)
 
 
-def _replayed(rule: Rule, history: History) -> Simulation:
+def _replayed(rule: Rule, history: History, around: Surroundings) -> Simulation:
     """The replay, kept while rule and history stay: the page is drawn anew with every click."""
     key = (to_json(rule), id(history))
     if st.session_state.get(_REPLAY, (None, None))[0] != key:
-        st.session_state[_REPLAY] = (key, replay(rule, history))
+        st.session_state[_REPLAY] = (key, replay(rule, history, around))
     made: Simulation = st.session_state[_REPLAY][1]
     return made
 
 
-def _read(rule: Rule, days: int) -> History:
+def _read(rule: Rule, days: int) -> tuple[History, Surroundings]:
+    """What the rule would have looked at, and who was silenced and what channels take."""
     now = context.now().replace(second=0, microsecond=0)
     length = timedelta(days=days)
     step = max(rule.every, timedelta(minutes=1), length / MOST_EVALUATIONS)
     with st.spinner("Replaying history …"):
-        return load(rule, stored(context.store()), Grid(now - length, now, step))
+        store, start = context.store(), now - length
+        return load(rule, stored(store), Grid(start, now, step)), surroundings(store, rule, start, now)
 
 
 def _question(rule: Rule, chosen: str) -> str:

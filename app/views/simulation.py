@@ -16,10 +16,12 @@ from app.views import colors
 from app.views.alert_grid import elapsed, stamp
 from app.views.axes import Scale, dressed, scale, value_axis
 from app.views.format import count
+from app.views.incidents import plain
 from app.views.shaping import lonely, points
 from data.metrics import Metric, metric
 from engine.condition import CompareAs, Condition
 from engine.rule import Rule
+from engine.said import Notice
 from engine.sentence import quantity
 from engine.simulate import Band, Simulation
 from engine.state import State
@@ -50,6 +52,26 @@ def verdict(made: Simulation) -> None:
         for name, value, note in figures
     )
     st.html(f'<div class="cards">{cards}</div>')
+
+
+def summary(made: Simulation) -> str:
+    """What was told and what not, in one line: notices, digests, and what was kept silent by reason."""
+    totals = made.totals
+    told = sum(totals.digests.values())
+    parts = [_counted(totals.notifications, "notice"), _counted(told, "digest")]
+    if totals.silent:
+        reasons = ", ".join(f"{count(n)} {why.replace('_', ' ')}" for why, n in sorted(totals.silent.items()))
+        parts.append(f"{count(sum(totals.silent.values()))} kept silent ({reasons})")
+    if totals.held:
+        parts.append(f"{count(totals.held)} held back still")
+    busiest = max(made.noise, key=lambda each: each.notices + each.digests, default=None)
+    if busiest and busiest.notices + busiest.digests > 1:
+        parts.append(f"at most {count(busiest.notices + busiest.digests)} a day, to {plain(busiest.channel)}")
+    return "; ".join(parts) + "."
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{count(number)} {name}{'' if number == 1 else 's'}"
 
 
 def measured(made: Simulation) -> bool:
@@ -103,7 +125,7 @@ def notices(made: Simulation, tz: str) -> None:
             "Alert": ", ".join(f"{name}={value}" for name, value in notice.labels.items()) or "all",
             "Channel": notice.channel,
             "Sent": "sent" if notice.reason.notifies else "silent",
-            "Reason": notice.reason.value.replace("_", " "),
+            "Reason": _reason(notice, tz),
         }
         for notice in reversed(made.notices[-MOST_NOTICES:])
     ]
@@ -113,6 +135,11 @@ def notices(made: Simulation, tz: str) -> None:
         st.caption("It would have fired, but nobody would have been told: the rule names no channel.")
     else:
         st.caption("It would not have fired, so nobody would have been told anything.")
+
+
+def _reason(notice: Notice, tz: str) -> str:
+    why = notice.reason.value.replace("_", " ")
+    return f"{why}, told with others {stamp(notice.told_at, tz)}" if notice.told_at else why
 
 
 def stretches(bands: Iterable[Band]) -> list[Stretch]:

@@ -128,6 +128,18 @@ def inhibiting(store: Store, also: Sequence[str] = ()) -> pl.DataFrame:
     return store.frame(question.where(a.status.in_(OPEN), wanted))
 
 
+def inhibited(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
+    """Incidents that were open at any time in [start, end), of rules that now may inhibit others, oldest first.
+
+    Columns: rule_id, document of the rule, group_key, labels, opened_at, resolved_at.
+    """
+    a, r = alerts.c, rules.c
+    columns = (a.rule_id, r.document, a.group_key, a.labels, a.opened_at, a.resolved_at)
+    joined = select(*columns).select_from(alerts.join(rules, r.id == a.rule_id))
+    during = (a.opened_at < end) & or_(a.resolved_at.is_(None), a.resolved_at > start)
+    return store.frame(joined.where(r.document.contains('"inhibits"'), during).order_by(a.opened_at))
+
+
 def openings(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame:
     """When groups of these rules began to fire since then: rule_id, group_key, opened_at, oldest first."""
     a = alerts.c

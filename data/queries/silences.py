@@ -33,6 +33,12 @@ def at(store: Store, instant: datetime) -> list[SilenceRow]:
     return _silences(store, select(silences).where(silences.c.starts_at <= instant, silences.c.ends_at > instant))
 
 
+def within(store: Store, start: datetime, end: datetime) -> list[SilenceRow]:
+    """Silences in force at any time in [start, end), the oldest first."""
+    during = (silences.c.starts_at < end) & (silences.c.ends_at > start)
+    return _silences(store, select(silences).where(during).order_by(silences.c.id))
+
+
 def by_id(store: Store, silence_id: str) -> SilenceRow | None:
     """The silence of this id."""
     found = _silences(store, select(silences).where(silences.c.id == silence_id))

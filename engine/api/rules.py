@@ -1,4 +1,4 @@
-"""/api/alerts/rules and /api/alerts/simulate."""
+"""/api/alerts/rules."""
 
 import asyncio
 import dataclasses
@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from data.store import Store
-from engine import ledger, rules, tick
+from engine import rules, tick
 from engine.api.problems import BadRequest
-from engine.api.reading import actor, answer, body, expected_version, moment, posted
+from engine.api.reading import actor, answer, body, expected_version, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.evaluator import instant
 from engine.provisioning import FileFault
@@ -31,17 +31,6 @@ class ToggleBody(BaseModel):
 
     enabled: bool | None = None
     by: str = ""
-
-
-class SimulateBody(BaseModel):
-    """A rule's document (or a stored rule's id as `rule_id`) and the time to replay, ISO 8601."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-    rule: dict[str, Any] | None = None
-    rule_id: str = ""
-    start: str = Field(alias="from")
-    end: str = Field(default="now", alias="to")
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -115,7 +104,7 @@ async def test(request: web.Request) -> web.Response:
     desk, raw = request.app[DESK], (await body(request)).get("rule")
     if raw is not None and not isinstance(raw, dict):
         raise BadRequest("rule must be a rule's document")
-    rule = parse(raw) if raw else await asyncio.to_thread(_stored, desk.store, request.match_info["id"])
+    rule = parse(raw) if raw else await asyncio.to_thread(stored, desk.store, request.match_info["id"])
     return answer(await asyncio.to_thread(_tested, desk.store, rule))
 
 
@@ -130,34 +119,8 @@ def _group(group: GroupTruth) -> dict[str, Any]:
     return {**shown, "conditions": list(group.conditions)}
 
 
-async def simulate(request: web.Request) -> web.Response:
-    """Replay a rule over history: what would have fired when, and who would have been told."""
-    desk, asked = request.app[DESK], await posted(request, SimulateBody)
-    if (asked.rule is None) == (not asked.rule_id):
-        raise BadRequest("give either rule, a document, or rule_id")
-    written = asked.rule is not None
-    rule = parse(asked.rule or {}) if written else await asyncio.to_thread(_stored, desk.store, asked.rule_id)
-    start, end = moment(asked.start, "from"), moment(asked.end, "to")
-    if start >= end:
-        raise BadRequest("from must be before to")
-    return answer(await asyncio.to_thread(_simulated, desk.store, rule, start, end))
-
-
-def _simulated(store: Store, rule: Rule, start: datetime, end: datetime) -> dict[str, Any]:
-    found = ledger.simulate(store, rule, start, end)
-    return {
-        "from": start,
-        "to": end,
-        "every_s": rule.every,
-        "sentence": sentence(rule),
-        "totals": found.totals,
-        "transitions": found.transitions,
-        "bands": found.bands,
-        "notices": found.notices,
-    }
-
-
-def _stored(store: Store, rule_id: str) -> Rule:
+def stored(store: Store, rule_id: str) -> Rule:
+    """The stored rule. Raises NotFound."""
     return kept(rules.get(store, rule_id).document)
 
 
@@ -187,5 +150,4 @@ ROUTES = (
     ),
     Route("POST", "/api/alerts/rules/{id}/toggle", toggle, "Switch a rule on or off", ToggleBody),
     Route("POST", "/api/alerts/rules/{id}/test", test, "Evaluate a rule now, each condition with its value"),
-    Route("POST", "/api/alerts/simulate", simulate, "Replay a rule over history", SimulateBody, refuses=(404,)),
 )

@@ -23,6 +23,7 @@ from engine.api import (
     rule_versions,
     rules,
     silences,
+    simulation,
 )
 from engine.api.guard import guard
 from engine.api.problems import problems
@@ -41,6 +42,7 @@ async def describe(_: web.Request) -> web.Response:
 ROUTES: tuple[Route, ...] = (
     *rule_transfer.ROUTES,  # before a rule of the id `export`
     *rules.ROUTES,
+    *simulation.ROUTES,
     *rule_versions.ROUTES,
     *rule_templates.ROUTES,
     *incidents.ROUTES,

@@ -8,9 +8,12 @@ import pytest
 from app.controls.trial import reach, with_first
 from app.incident_course import around, narrowed, unit
 from app.views import simulation
+from engine.bucket import Limit
+from engine.history import Grid, load
 from engine.rule import parse
-from engine.simulate import Band, simulate
+from engine.simulate import Band, replay, simulate
 from engine.state import State
+from engine.surroundings import Surroundings
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -129,3 +132,19 @@ def test_a_long_incident_is_looked_at_in_long_steps():
     grid = around(START, START + timedelta(days=30), START + timedelta(days=60), timedelta(seconds=10))
     assert len(grid) <= 1_500
     assert grid.start == START - timedelta(days=1)
+
+
+def test_a_line_says_how_much_was_told_and_what_was_kept_silent():
+    asked = rule(COST, group_by=["model"], notify=["ops"], grouping=False)
+
+    def five(*, by, start, end, step, **_):
+        frames = [
+            series(7.5)(by=(), start=start, end=end, step=step).with_columns(model=pl.lit(f"m{n}")) for n in range(5)
+        ]
+        return pl.concat(frames).select("time", *by, "value")
+
+    tight = Surroundings(limits={"ops": Limit(per_minute=0.5, burst=1)})
+    grid = Grid(START, START + HOUR, timedelta(minutes=1))
+    made = replay(asked, load(asked, five, grid), tight)
+    assert simulation.summary(made) == ("1 notice; 1 digest; 4 kept silent (4 rate limited); at most 2 a day, to ops.")
+    assert simulation.summary(simulate(asked, series(1.0), START, START + HOUR)) == "0 notices; 0 digests."

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from data.maintenance import maintain
 from data.records import record_table
-from engine import ledger, rules
+from engine import channel_store, incidents, ledger, rules, silences
 from engine.api.server import ROUTES, make_app
 from engine.desk import Desk
 from engine.housekeeping.dropping import dropping
@@ -514,3 +514,67 @@ async def test_the_workers_figures_are_there_without_a_store(config):
             text = await answer.text()
     assert "claude_proxy_worker_store_up 0.0" in text
     assert "notifications_pending" not in text
+
+
+async def test_a_simulation_knows_silences_limits_and_digests(api, store, home):
+    config = {"url": "http://127.0.0.1:9/", "allow_private": True, "burst": 1, "per_minute": 0.5}
+    channel_store.create(store, SecretBox(home), {"name": "hook", "kind": "webhook", "config": config}, by="ada")
+    rule = {**COSTLY, "group_by": ["model"], "grouping": False, "notify": ["hook"]}
+    for model in ("a", "b", "c"):
+        spend(store, NOON - SECOND, "2", model=model)
+    silences.create(store, {"model": "c"}, ends_at=NOON + timedelta(hours=1), by="ada", now=NOON - MINUTE)
+    body = {"rule": rule, "from": NOON.isoformat(), "to": (NOON + 4 * MINUTE).isoformat()}
+
+    made = await ask(api, "POST", "/api/alerts/simulate", json=body)
+    loud = await ask(api, "POST", "/api/alerts/simulate", json={**body, "silences": "none"})
+    more = {"more_silences": [{"matchers": {"model": "?"}}]}
+    quiet = await ask(api, "POST", "/api/alerts/simulate", json={**body, **more})
+
+    told = [(n["labels"]["model"], n["reason"], n["held"]) for n in made["notices"]]
+    assert told == [("a", "first", None), ("b", "rate_limited", "first"), ("c", "silenced", None)]
+    assert made["notices"][1]["told_at"] == made["digests"][0]["time"] == "2026-03-01T12:02:00Z"
+    assert made["totals"]["digests"] == made["totals"]["sent"] == {"hook": 1}
+    day = {"day": "2026-03-01", "channel": "hook", "notices": 1, "digests": 1}
+    assert made["noise"] == [{**day, "silent": {"rate_limited": 1, "silenced": 1}}]
+    assert loud["totals"]["silent"] == {"rate_limited": 2}
+    assert quiet["totals"]["silent"] == {"silenced": 3}
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"), [({}, ["first", "repeat", "repeat"]), ({"acknowledge_after": "90s"}, ["first", "acknowledged"])]
+)
+async def test_a_simulation_asks_what_if_somebody_acknowledges(api, store, fields, kept):
+    spend(store, NOON - SECOND, "2")
+    body = {"rule": {**COSTLY, "repeat": "2m"}, "from": NOON.isoformat(), "to": (NOON + 5 * MINUTE).isoformat()}
+    made = await ask(api, "POST", "/api/alerts/simulate", json={**body, **fields})
+    assert [n["reason"] for n in made["notices"]] == kept
+
+
+@pytest.mark.parametrize(
+    "fields", [{"silences": "some"}, {"more_silences": [{"matchers": {}}]}, {"acknowledge_after": "soon"}]
+)
+async def test_a_simulation_refuses_what_it_does_not_understand(api, fields):
+    body = {"rule": COSTLY, "from": NOON.isoformat(), "to": (NOON + MINUTE).isoformat(), **fields}
+    await ask(api, "POST", "/api/alerts/simulate", 422, json=body)
+
+
+async def test_a_simulation_is_kept_quiet_by_the_recorded_incidents_of_others(api, store):
+    source = watch(store, name="source", inhibits=[{"match": {"rule": "target"}}], notify=["in-app"])
+    target = watch(store, name="target", notify=["in-app"], **{"for": "1m"})
+    spend(store, NOON - SECOND, "2")
+    spend(store, NOON + 7 * MINUTE - SECOND, "0.9")
+    spend(store, NOON + 7 * MINUTE - SECOND, "0.9", model="haiku")
+    for n in range(15):
+        at = NOON + n * MINUTE
+        if n == 9:
+            incidents.resolve(
+                store, [row["id"] for row in incidents.active(store) if row["rule_id"] == source.id], by="ada", at=at
+            )
+        tick(store, [source, target] if n < 9 else [target], at)
+    found = store.sql("SELECT created_at, reason FROM notifications WHERE rule_id = ? ORDER BY id", [target.id]).rows()
+    body = {"rule_id": target.id, "from": NOON.isoformat(), "to": (NOON + 15 * MINUTE).isoformat()}
+    made = await ask(api, "POST", "/api/alerts/simulate", json=body)
+    assert [(n["time"], n["reason"]) for n in made["notices"]] == [
+        (f"{at:%Y-%m-%dT%H:%M:%SZ}", why) for at, why in found
+    ]
+    assert next(why for _, why in found) == "inhibited"

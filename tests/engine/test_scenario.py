@@ -88,6 +88,9 @@ def test_a_wrong_expectation_says_what_was_found():
             "must name model",
         ),
         ({"expect": [{"at": "6m", "labels": {"model": "a"}, "state": "normal"}]}, "expect[0].at", "which is at 4m"),
+        ({"notices": [{"at": "1m", "channel": "mail", "reason": "boredom"}]}, "notices[0].reason", "must be one of"),
+        ({"limits": {"mail": {}}}, "limits.mail", "is no channel that the rule tells"),
+        ({"limits": {"mail": {"burst": 0}}}, "limits.mail.burst", "greater than or equal to 1"),
     ],
 )
 def test_a_fault_names_its_field(change: dict[str, Any], path: str, message: str):
@@ -172,6 +175,7 @@ notices:
   - {at: 5m, channel: boss, reason: escalation}
   - {at: 6m, channel: mail, reason: still_flapping}
   - {at: 6m, channel: boss, reason: resolved}
+  - {at: 10m, channel: mail, reason: digest}
 """
 
 
@@ -185,8 +189,8 @@ def test_a_measurement_that_fails_is_played_by_the_live_engine():
         "series": [{"metric": "cost", "labels": {"model": "a"}, "values": "1 error 1"}],
         "expect": [{"at": f"{n}m", "labels": {"model": "a"}, "state": state} for n, state in enumerate(STATES)],
     }
-    assert read(failing).eventful
-    assert not read(GROUPED).eventful
+    assert not read(failing).is_replayable
+    assert read(GROUPED).is_replayable
     assert [check for check in run(read(failing)) if not check.passed] == []
     failing["rule"] = {**GROUPED["rule"], "on_error": "keep"}
     assert [(check.what, check.found) for check in run(read(failing)) if not check.passed] == [

@@ -1,0 +1,50 @@
+"""Reads what surrounded a rule over a stretch of time: silences, what channels take, and others' incidents."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import orjson
+
+from data.queries import alerts
+from data.queries import silences as silence_rows
+from data.store import Store
+from engine import silences
+from engine.episode import Watched, known_by
+from engine.errors import RuleError
+from engine.inhibition import Source, Subject
+from engine.post import terms
+from engine.rule import Rule, parse
+from engine.surroundings import Recorded, Surroundings
+
+
+def surroundings(store: Store, rule: Rule, start: datetime, end: datetime, *, rule_id: str = "") -> Surroundings:
+    """What the store has of [start, end), with channels as they are now; raises what the store raises.
+
+    The rule's own recorded incidents (of its id, or its name) are left out: the replay has incidents of its own.
+    """
+    found = terms(store, start)
+    return Surroundings(
+        rule_id=rule_id,
+        silences=tuple(silences.from_row(row) for row in silence_rows.within(store, start, end)),
+        limits={name: bucket.limit for name, bucket in found.buckets.items()},
+        bundling=found.bundling,
+        inhibiting=tuple(_inhibiting(store, rule, rule_id, start, end)),
+    )
+
+
+def _inhibiting(store: Store, rule: Rule, rule_id: str, start: datetime, end: datetime) -> Iterator[Recorded]:
+    """Others' incidents of that time, where their rules as they are now inhibit."""
+    rules: dict[str, Watched | None] = {}
+    for row in alerts.inhibited(store, start, end).iter_rows(named=True):
+        one = rules.setdefault(row["rule_id"], _watched(row["rule_id"], row["document"]))
+        if one is None or one.id == rule_id or one.rule.name == rule.name:
+            continue
+        subject = Subject(one.id, row["group_key"], known_by(one, orjson.loads(row["labels"])))
+        yield Recorded(Source(subject, one.rule.inhibits), row["opened_at"], row["resolved_at"])
+
+
+def _watched(rule_id: str, document: str) -> Watched | None:
+    try:
+        return Watched(rule_id, 0, parse(document))
+    except RuleError:
+        return None  # a rule that cannot be read keeps nobody quiet

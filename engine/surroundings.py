@@ -1,0 +1,42 @@
+"""What decides besides a rule who is told: silences, what channels take, others' incidents, and who acts. Pure.
+
+A replay takes all of it as given. Nobody else sends meanwhile: every bucket is the rule's alone, and full at first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from engine.bucket import Limit
+from engine.inhibition import Source
+from engine.silences import Silence
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An incident that keeps others quiet, open in [opened, resolved); without an end it still is."""
+
+    source: Source
+    opened: datetime
+    resolved: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """By default nothing is silenced, channels take what they usually do, and nobody acknowledges.
+
+    `limits` by channel, that of all channels together under `engine.terms.ALL`; `bundling` are the channels where one
+    notice may tell of many incidents, None: all. `acknowledge_after`: so long after its first notice somebody takes an
+    incident on, until it is over. Matchers know the rule by `rule_id`.
+    """
+
+    rule_id: str = ""
+    silences: tuple[Silence, ...] = ()
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    bundling: frozenset[str] | None = None
+    inhibiting: tuple[Recorded, ...] = ()
+    acknowledge_after: timedelta | None = None
+
+
+#: Nothing around a rule.
+ALONE = Surroundings()
