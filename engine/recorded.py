@@ -13,7 +13,7 @@ from engine.episode import Watched, known_by
 from engine.errors import RuleError
 from engine.inhibition import Source, Subject
 from engine.post import terms
-from engine.rule import Rule, parse
+from engine.rule import Rule, kept
 from engine.surroundings import Recorded, Surroundings
 
 
@@ -45,6 +45,6 @@ def _inhibiting(store: Store, rule: Rule, rule_id: str, start: datetime, end: da
 
 def _watched(rule_id: str, document: str) -> Watched | None:
     try:
-        return Watched(rule_id, 0, parse(document))
+        return Watched(rule_id, 0, kept(document))
     except RuleError:
         return None  # a rule that cannot be read keeps nobody quiet
