@@ -129,7 +129,7 @@ class Account:
         return self._tee is not None and self._tee.pending
 
     def close(self, fault: Fault | None = None) -> None:
-        """Say how it ended: the answer is complete, or `fault` ended it. Its record is written soon."""
+        """Say how it ended: the answer is complete, or `fault` ended it. Its record is written at the turn's end."""
         if self._closed:
             return
         self._closed = True

@@ -194,19 +194,17 @@ class Attempts:
 
     async def _hold(self, start: RequestStart, step: Step) -> Hold | None:
         """Hold the attempt's worst case in every budget. Raises `NoRoom`."""
+        budgets, standing, candidate = self._means.budgets, self._standing, step.candidate
         if self._purse is None:
-            self._purse = await Purse.of(self._call, self._means.budgets, self._standing.appraiser)
-        held = self._room(self._purse, start, step)
-        if isinstance(held, Refusal) and self._means.books.flush():  # calls that have ended hold nothing any more
-            held = self._room(self._purse, start, step)
+            self._purse = await Purse.of(self._call, budgets, standing.appraiser)
+        held: Hold | Refusal | None
+        if self._call.asked.makes_batch:
+            held = self._purse.room_for_batch(start, candidate, time())
+        else:
+            held = self._purse.hold(start, candidate, standing.prices.price, time())
         if isinstance(held, Refusal):
             raise NoRoom(held)
         return held
-
-    def _room(self, purse: Purse, start: RequestStart, step: Step) -> Hold | Refusal | None:
-        if self._call.asked.makes_batch:
-            return purse.room_for_batch(start, step.candidate, time())
-        return purse.hold(start, step.candidate, self._standing.prices.price, time())
 
     def _marks(self, start: RequestStart) -> dict[str, str]:
         quotas = self._quotas()

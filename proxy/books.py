@@ -3,13 +3,9 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
-from typing import Final
 from typing import Protocol as Shape
 
 from data.model import LedgerRecord, RequestStart
-
-_LATER_S: Final = 0.01
-_MOST: Final = 64
 
 
 class Ledger(Shape):
@@ -31,10 +27,9 @@ class Ledger(Shape):
 class Books:
     """The books of one proxy.
 
-    What is left to do for an account once it is closed is done a hundredth of a second later, for all accounts
-    together: after the answers' last bytes have left, with one write, and for a fraction of what it costs one by one,
-    since the processor has the code at hand. A process that is killed before leaves their calls as interrupted ones.
-    Whoever must know all that has ended calls `flush` first.
+    What is left to do for an account once it is closed is done at the end of the event loop's turn, for all accounts
+    together: after the answers' last bytes have left, and with one write. A process that is killed within that turn
+    leaves their calls as interrupted ones.
     """
 
     def __init__(
@@ -47,24 +42,17 @@ class Books:
         self.closed = closed
         self.answered = answered
         self._entries: list[tuple[Context, Callable[[], None]]] = []
-        self._timer: asyncio.TimerHandle | None = None
 
     def enter(self, entry: Callable[[], None]) -> None:
-        """Do `entry`, which raises nothing, soon."""
-        self._entries.append((copy_context(), entry))  # what it logs belongs to its call
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_LATER_S, self.flush)
-        elif len(self._entries) == _MOST:
+        """Do `entry`, which raises nothing, at the end of the turn."""
+        if not self._entries:
             asyncio.get_running_loop().call_soon(self.flush)
+        self._entries.append((copy_context(), entry))  # what it logs belongs to its call
 
-    def flush(self) -> bool:
-        """Do now what is left to do; return whether there was anything."""
-        if self._timer is None:
-            return False
-        self._timer.cancel()
-        self._timer = None
+    def flush(self) -> None:
+        """Do it now."""
         entries, self._entries = self._entries, []
         for context, entry in entries:
             context.run(entry)
-        self.ledger.write()
-        return True
+        if entries:
+            self.ledger.write()

@@ -63,10 +63,6 @@ class Forwarder:
     async def idle(self) -> None:
         """Wait until no call is in flight, and all are written down."""
         await self._idle.wait()
-        self.catch_up()
-
-    def catch_up(self) -> None:
-        """Write down and count every call that has ended."""
         self._means.books.flush()
 
     def interrupt(self) -> None:

@@ -240,7 +240,6 @@ async def _stop(runner: web.AppRunner, parts: Parts) -> None:
         await asyncio.wait_for(forwarder.idle(), _STOP_S)
     await parts.live_socket.close()
     await runner.cleanup()
-    forwarder.catch_up()
 
 
 def _access(config: Config) -> Access:

@@ -54,7 +54,7 @@ def make_app(parts: Parts, client: Handler, access: Callable[[], Access]) -> web
     )
     document.routes = (*own, *parts.api)
     for route in document.routes:
-        _add(app.router, route, access, parts.forwarder)
+        _add(app.router, route, access)
     for path in dict.fromkeys(route.path for route in document.routes):
         app.router.add_route("*", path, guarded(partial(_other_method, document.routes), access))
     for owned in ("/api/system/", "/api/keys", "/api/budget/", "/api/crosstalk/"):
@@ -75,12 +75,8 @@ async def _before_head(forwarder: Forwarder, _request: web.Request, answer: web.
         answer.headers["Connection"] = "close"
 
 
-def _add(router: web.UrlDispatcher, route: ApiRoute, access: Callable[[], Access], forwarder: Forwarder) -> None:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        forwarder.catch_up()  # whoever asks after a call is told of it
-        return await route.answer(request)
-
-    handler = answer if route.open else guarded(answer, access)
+def _add(router: web.UrlDispatcher, route: ApiRoute, access: Callable[[], Access]) -> None:
+    handler = route.answer if route.open else guarded(route.answer, access)
     if route.method == "GET":
         router.add_get(route.path, handler)  # HEAD too
     else:
