@@ -29,6 +29,7 @@ _SHOWN_OF_PROVIDERS = frozenset({"protocol", "base_url"})
 #: Settings whose values may hold a password by mistake.
 _ADDRESSES = frozenset({"public_url", "endpoint", "cors_origins"})
 _PORT = TypeAdapter(Port)
+_NO_ADDRESS = "must be an address with a host, and a port that is a number if it has one"
 
 
 def plain(fault: ErrorDetails) -> Fault:
@@ -92,16 +93,23 @@ def _own_secret_faults(tree: Tree) -> Iterator[Fault]:
 
 
 def _address_faults(tree: Tree) -> Iterator[Fault]:
+    otlp = tree.get("otlp")
+    if isinstance(otlp, dict) and not _is_address(otlp.get("endpoint", "")):
+        yield Fault(("otlp", "endpoint"), _NO_ADDRESS)
     for name, provider in tables(tree, "providers"):
-        place = ("providers", name, "base_url")
-        try:
-            address = urlsplit(str(provider.get("base_url", "")))
-            _ = address.port
-        except ValueError:
-            yield Fault(place, "must be an address with a host, and a port that is a number if it has one")
-            continue
-        if "@" in address.netloc:
+        place, written = ("providers", name, "base_url"), provider.get("base_url", "")
+        if not _is_address(written):
+            yield Fault(place, _NO_ADDRESS)
+        elif "@" in urlsplit(str(written)).netloc:
             yield Fault(place, "must not hold a user name or a password; a key is set with api_key")
+
+
+def _is_address(written: object) -> bool:
+    try:
+        _ = urlsplit(str(written)).port
+    except ValueError:
+        return False
+    return True
 
 
 def _home_faults(tree: Tree) -> Iterator[Fault]:

@@ -117,7 +117,7 @@ def assembled(works: Works) -> Parts:
     means = Means(
         client=works.client,
         books=books,
-        batches=Batches(works.seen_results, works.standing.prices.price, write_result),
+        batches=Batches(works.seen_results, lambda: forwarder.standing.prices.price, write_result),
         gate=works.gate,
         budgets=works.budgets,
         tasks=works.tasks,
@@ -147,7 +147,6 @@ def assembled(works: Works) -> Parts:
         telemetry.follow(config.otlp)
         forwarder.standing, monitor.config, breaker.config = standing, config, config.breaker
         works.gate.config, works.budgets.settings = config.keys, config.budgets
-        worker.move(config.worker)
 
     return Parts(forwarder, monitor, listening, worker, sockets, refused, crosstalk, followers, follow, api)
 

@@ -44,8 +44,11 @@ def origin_of(asked: Asked, provider: str) -> Origin | None:
 class Batches:
     """Writes results down, each once, however often it is fetched."""
 
-    def __init__(self, seen: SeenResults, price: Pricer, write: Callable[[LedgerRecord], object]) -> None:
-        """`write` takes a row for the ledger and for everything that counts along."""
+    def __init__(self, seen: SeenResults, price: Callable[[], Pricer], write: Callable[[LedgerRecord], object]) -> None:
+        """`price` gives what prices a result when it comes.
+
+        `write` takes a row for the ledger and for everything that counts along.
+        """
         self._seen = seen
         self._price = price
         self._write = write
@@ -61,7 +64,7 @@ class Batches:
                 return
             now_us = time.time_ns() // 1000
             start, ending = result_account(fetch, origin, result, now_us)
-            row = ledger_record(start, ending, result.usage, self._price)
+            row = ledger_record(start, ending, result.usage, self._price())
             # in this order: a result that was noted first and never written would be lost
             self._write(scrubbed(row, secrets))
             self._seen.add(number, now_us / 1e6)

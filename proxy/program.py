@@ -78,7 +78,9 @@ class Proxy:
         kept = fixed_changes(old, config)
         fixed = {name: getattr(old.proxy, name) for name in ("host", "port", "processes")}
         proxy = dataclasses.replace(config.proxy, **fixed)
-        self.parts.follow(Standing.of(dataclasses.replace(config, home=old.home, store=old.store, proxy=proxy)))
+        worker = dataclasses.replace(config.worker, host=old.worker.host, port=old.worker.port)
+        config = dataclasses.replace(config, home=old.home, store=old.store, proxy=proxy, worker=worker)
+        self.parts.follow(Standing.of(config))
         return kept
 
 

@@ -48,6 +48,8 @@ FIXED: tuple[tuple[str, ...], ...] = (
     ("proxy", "host"),
     ("proxy", "port"),
     ("proxy", "processes"),
+    ("worker", "host"),
+    ("worker", "port"),
 )
 
 

@@ -28,10 +28,6 @@ class WorkerApi:
     def __init__(self, session: aiohttp.ClientSession, worker: WorkerConfig) -> None:
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=120, connect=5, sock_read=HANGS_S)
-        self.move(worker)
-
-    def move(self, worker: WorkerConfig) -> None:
-        """Ask the worker there from now on."""
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(worker.host, worker.host)  # noqa: S104 - not a bind
         self._base = f"http://{host}:{worker.port}"
 

@@ -25,14 +25,17 @@ FORKS.set_forkserver_preload(
 class Forked:
     """`python -m MODULE ARGUMENTS` as a fork, with what a test needs of `subprocess.Popen`.
 
-    `stdout` has what it says as text, its errors too. `environ` is its whole environment.
+    `stdout` has what it says as text, with `errors` its errors too. `environ` is its whole environment.
     """
 
-    def __init__(self, module: str, *arguments: str, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, module: str, *arguments: str, environ: dict[str, str] | None = None, errors: bool = False
+    ) -> None:
         said, say = os.pipe()
         settings = dict(os.environ if environ is None else environ)
         # a daemon: should a test fail before it ends it, it goes with the tests
-        self._process = FORKS.Process(target=_become, args=(module, arguments, settings, DupFd(say)), daemon=True)
+        told = DupFd(say), (1, 2) if errors else (1,)
+        self._process = FORKS.Process(target=_become, args=(module, arguments, settings, *told), daemon=True)
         self._process.start()
         os.close(say)
         self.stdout = os.fdopen(said, encoding="utf-8", errors="replace")
@@ -71,11 +74,13 @@ class Forked:
         return self._ended
 
 
-def _become(module: str, arguments: tuple[str, ...], environ: dict[str, str], say: Any) -> None:
+def _become(
+    module: str, arguments: tuple[str, ...], environ: dict[str, str], say: Any, numbers: tuple[int, ...]
+) -> None:
     os.environ.clear()
     os.environ.update(environ)
     descriptor = say.detach()
-    for number in (1, 2):
+    for number in numbers:
         os.dup2(descriptor, number)
     os.close(descriptor)
     sys.stdout.reconfigure(line_buffering=True)

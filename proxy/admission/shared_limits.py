@@ -20,6 +20,7 @@ was used in every quarter of a second of the last minute.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +42,7 @@ _SOON_S: Final = 0.01
 _SWEEP_S: Final = 1.0
 #: A call that finds all calls in parallel taken looks whether their proxies live, but not more often than this.
 _HASTE_S: Final = 0.1
+_UNTOLD: Final = "another proxy of this home has not told yet what keys have used"
 _log = logging.getLogger(__name__)
 
 
@@ -59,12 +61,17 @@ class SharedLimits:
     def __init__(self, folder: Path, name: str, clock: Callable[[], float] = monotonic) -> None:
         """`name` is this proxy's in `folder`, and no other's that lives."""
         self.mode = Mode.WAITING
-        self.trouble = ""
+        self._trouble = ""
         self._home = LimitHome(folder, name)
         self._clock = clock
         self._limits: WeakValueDictionary[str, Limits] = WeakValueDictionary()
         self._owed: list[Owed] = []
         self._swept_s = 0.0
+
+    @property
+    def trouble(self) -> str:
+        """Why calls with limited keys are refused; '' while they are not."""
+        return self._trouble or (_UNTOLD if self.mode is Mode.WAITING else "")
 
     def begin(self, limits: Limits) -> None:
         """Hold a key to its limits together with the others from now on."""
@@ -94,13 +101,14 @@ class SharedLimits:
             self._step(self._clock())
         except LimitsUnknown as error:
             self._told(error)
+            self._swept_s = -math.inf  # the next look is at the file too
         else:
-            self.trouble = ""
+            self._trouble = ""
 
     def take(self, limits: Limits, tokens: int, now_s: float) -> Ticket | Exceeded:
         """Admit a call or say why not, by what all proxies have counted. Raises LimitsUnknown."""
         if self.mode is Mode.WAITING:
-            raise LimitsUnknown("another proxy of this home has not told yet what keys have used")
+            raise LimitsUnknown(_UNTOLD)
         try:
             taken = self._taken(limits, tokens, now_s)
             if self._may_be_free(taken, limits, now_s):
@@ -223,6 +231,6 @@ class SharedLimits:
         self._home.sweep()
 
     def _told(self, trouble: LimitsUnknown) -> None:
-        if not self.trouble:
+        if not self._trouble:
             _log.warning("the limits of virtual keys: %s", trouble)
-        self.trouble = str(trouble)
+        self._trouble = str(trouble)

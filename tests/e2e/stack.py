@@ -73,7 +73,7 @@ class SpokenFork(Spoken):
     """The same of a module and its arguments, forked: it begins at once, however often it is killed."""
 
     def _started(self, command: tuple[str, ...], environ: dict[str, str]) -> Forked:
-        return Forked(*command, environ=environ)
+        return Forked(*command, environ=environ, errors=True)
 
 
 class Stack:

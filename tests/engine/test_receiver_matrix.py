@@ -136,7 +136,7 @@ async def test_what_an_answer_means(name, case):
         found, error = await outcome(native, receiver.url)
         took = time.monotonic() - begun
     assert found == BETTER.get((name, case), means)
-    assert took < LIMIT_S + 20
+    assert took < LIMIT_S + 10
     assert len(receiver.got) == 1, "it is the outbox that tries again, and redirects are not followed"
     if wait is not None:
         assert error

@@ -16,6 +16,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metri
 
 from data.config import Config, OtlpConfig, ProviderConfig, ProxyConfig
 from data.model import Endpoint, Outcome, Protocol
+from proxy import otlp_push
+from proxy.errors import TelemetryUnavailable
 from proxy.metrics import DURATION_BUCKETS, TOKEN_BUCKETS, Metrics
 from proxy.otlp import export_request
 from proxy.otlp_push import OtlpPush, headers_of, metrics_url
@@ -167,6 +169,20 @@ async def test_another_receiver_is_told_everything_since_the_start_and_none_is_t
         taken.metrics()["gen_ai.client.operation.duration"].histogram.data_points[0] for taken in (first, second)
     )
     assert (before.count, before.start_time_unix_nano) == (after.count, after.start_time_unix_nano)
+
+
+async def test_where_nothing_can_be_pushed_a_reload_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    taken = Receiver()
+    async with receiver(taken.take) as url, provider(answer(MESSAGE)) as (base, _):
+        old = config(tmp_path, base, OtlpConfig(url, interval_s=0.05))
+        async with running(old, TakingStore()) as proxy:
+            with monkeypatch.context() as patched:
+                patched.setattr(otlp_push, "find_spec", lambda _: None)
+                with pytest.raises(TelemetryUnavailable):
+                    proxy.reload(config(tmp_path, base, OtlpConfig("http://127.0.0.1:9")))
+            assert proxy.forwarder.standing.config is old
+            before = len(taken.requests)
+            await until(lambda: len(taken.requests) > before)
 
 
 async def test_a_receiver_that_is_not_there_is_told_once(caplog: pytest.LogCaptureFixture):

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
-from data.config import BreakerConfig, Config, ProviderConfig, ProxyConfig, WorkerConfig
+from data.config import BreakerConfig, Config, PriceOverride, ProviderConfig, ProxyConfig, WorkerConfig
 from data.model import Protocol
 from proxy.program import running
 from tests.conftest import ROOT
-from tests.proxy.gateway import TakingStore, answer, client, provider
+from tests.proxy.gateway import TakingStore, answer, client, provider, until
 from tests.proxy.samples import EVENTS, MESSAGE, MESSAGES, STREAMED
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -123,15 +123,19 @@ async def test_lines_for_calls_and_the_level_of_the_log_follow(home: Path):
             await said(log, '"level":"debug"')
 
 
-async def test_the_breaker_and_the_workers_address_follow(tmp_path: Path):
+def served_by(home: Path, url: str, **more: object) -> Config:
+    providers = {"anthropic": ProviderConfig(Protocol.ANTHROPIC, url, name="anthropic")}
+    return Config(home=home, proxy=ProxyConfig(port=0), providers=providers, **more)
+
+
+async def test_the_breaker_follows_and_the_workers_address_does_not(tmp_path: Path):
     broken = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
-    worker = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-    async with provider(worker) as (there, _), provider(broken) as (base, seen), client() as c:
-        providers = {"anthropic": ProviderConfig(Protocol.ANTHROPIC, base, name="anthropic")}
-        old = Config(home=tmp_path, proxy=ProxyConfig(port=0), worker=WorkerConfig(port=1), providers=providers)
-        new = replace(
-            old,
-            worker=WorkerConfig(port=int(there.rsplit(":", 1)[1])),
+    async with provider(broken) as (base, seen), client() as c:
+        old = served_by(tmp_path, base)
+        new = served_by(
+            tmp_path,
+            base,
+            worker=WorkerConfig(port=1),
             breaker=BreakerConfig(failures=1, without_alternative="refuse"),
         )
         async with running(old, TakingStore()) as proxy:
@@ -141,13 +145,28 @@ async def test_the_breaker_and_the_workers_address_follow(tmp_path: Path):
                     return got.headers.get("x-claude-proxy-error")
 
             assert [await call() for _ in range(2)] == [None, None]
-            async with c.get(f"{proxy.url}/api/alerts/rules") as got:
-                assert got.status == 503
-            assert proxy.reload(new) == []
+            assert [proxy.reload(new) for _ in range(2)] == [["worker.port"]] * 2
             assert [await call() for _ in range(2)] == [None, "circuit_open"]
             assert len(seen.bodies) == 3
-            async with c.get(f"{proxy.url}/api/alerts/rules") as got:
-                assert (got.status, await got.json()) == (200, {})
+
+
+async def test_results_of_batches_are_priced_by_the_prices_of_the_day(tmp_path: Path):
+    line = b'{"custom_id":"%s","result":{"type":"succeeded","message":' + MESSAGE + b"}}\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-jsonl\r\nContent-Length: %d\r\n\r\n"
+    found = [line % name for name in (b"one", b"two")]
+    store = TakingStore()
+    answers = [head % len(body) + body for body in found]
+    async with provider(*answers) as (base, _), client() as c:
+        dear = PriceOverride("*", input=Decimal(1_000_000), output=Decimal(0))
+        async with running(served_by(tmp_path, base), store) as proxy:
+            for config in (served_by(tmp_path, base), served_by(tmp_path, base, prices=(dear,))):
+                proxy.reload(config)
+                async with c.get(f"{proxy.url}/v1/messages/batches/b1/results") as got:
+                    await got.read()
+            await until(lambda: sum(row["endpoint"] == "batch_result" for row in store.taken) == 2)
+    first, second = (row for row in store.taken if row["endpoint"] == "batch_result")
+    assert first["price_source"] != "override"
+    assert second["price_source"] == "override"
 
 
 async def test_what_takes_a_new_start_is_named(home: Path):

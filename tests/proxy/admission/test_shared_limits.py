@@ -274,6 +274,24 @@ def test_a_damaged_file_is_made_anew_where_nobody_else_uses_it(new, tmp_path, co
     assert ("sqlite" in two.shared.trouble) is company
 
 
+def test_trouble_with_the_file_is_told_until_it_is_over_and_waiting_for_another_is_trouble(new, tmp_path, clock):
+    one, two = new("one", 5, 1000, 2), new("two", 5, 1000, 2)
+    assert (one.shared.trouble, two.mode) == ("", Mode.WAITING)
+    assert "has not told yet" in two.shared.trouble
+    one.shared.tick()
+    two.shared.tick()
+    assert (one.shared.trouble, two.shared.trouble) == ("", "")
+    with closing(sqlite3.connect(tmp_path / "limits" / "limits.sqlite", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        for _ in range(3):
+            clock.now += 1.1 if not one.shared.trouble else 0.1
+            one.shared.tick()
+            assert "database is locked" in one.shared.trouble
+        holder.execute("ROLLBACK")
+    one.shared.tick()
+    assert (one.shared.trouble, one.mode) == ("", Mode.SHARED)
+
+
 def test_nothing_is_readable_by_others_and_old_keys_are_forgotten(new, tmp_path, clock):
     one, two = side_by_side(new, 1, None, None)
     assert one.admits()
