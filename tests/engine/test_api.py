@@ -558,6 +558,24 @@ async def test_a_simulation_refuses_what_it_does_not_understand(api, fields):
     await ask(api, "POST", "/api/alerts/simulate", 422, json=body)
 
 
+async def test_a_simulated_document_is_the_rule_whose_id_comes_with_it(api, store):
+    self_inhibiting = {"inhibits": [{"match": {"team": "x"}}], "labels": {"team": "x"}, "group_by": ["model"]}
+    rule_id, _ = incident(store, name="old name", **self_inhibiting)
+    spend(store, NOON - SECOND, "2", model="haiku")
+    document = {**COSTLY, **self_inhibiting, "name": "new name"}
+    body = {"rule": document, "from": NOON.isoformat(), "to": (NOON + MINUTE).isoformat()}
+
+    strange = await ask(api, "POST", "/api/alerts/simulate", json=body)
+    known = await ask(api, "POST", "/api/alerts/simulate", json={**body, "rule_id": rule_id})
+    silences.create(store, {"rule_id": rule_id}, ends_at=NOON + MINUTE, by="ada", now=NOON - MINUTE)
+    silenced = await ask(api, "POST", "/api/alerts/simulate", json={**body, "rule_id": rule_id})
+
+    assert strange["totals"]["silent"] == {"inhibited": 2}
+    assert known["totals"]["silent"] == {}
+    assert silenced["totals"]["silent"] == {"silenced": 2}
+    await ask(api, "POST", "/api/alerts/simulate", 404, json={**body, "rule_id": "nobody"})
+
+
 async def test_a_simulation_is_kept_quiet_by_the_recorded_incidents_of_others(api, store):
     source = watch(store, name="source", inhibits=[{"match": {"rule": "target"}}], notify=["in-app"])
     target = watch(store, name="target", notify=["in-app"], **{"for": "1m"})
