@@ -98,7 +98,7 @@ def _simulated(store: Store, rule: Rule, start: datetime, end: datetime, asked: 
         "totals": found.totals,
         "noise": found.noise,
         "transitions": found.transitions,
-        "bands": found.bands,
+        "bands": sorted(found.bands, key=lambda band: band.start),
         "notices": found.notices,
         "digests": found.digests,
     }

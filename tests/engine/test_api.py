@@ -166,6 +166,17 @@ async def test_a_simulation_of_too_many_groups_is_refused(api, store, monkeypatc
     assert answer["detail"] == "2 groups are too many to replay 10 times; ask for a shorter time"
 
 
+async def test_a_simulation_lists_everything_oldest_first(api, store):
+    for n, model in enumerate(("b", "a", "c", "b")):
+        spend(store, NOON + 6 * n * MINUTE - SECOND, "2", model=model)
+    body = {"rule": {**COSTLY, "group_by": ["model"]}, "from": NOON.isoformat(), "to": (NOON + 30 * MINUTE).isoformat()}
+    made = await ask(api, "POST", "/api/alerts/simulate", json=body)
+    for name, time in (("bands", "start"), ("transitions", "at"), ("notices", "time")):
+        times = [one[time] for one in made[name]]
+        assert times == sorted(times), name
+        assert len(set(times)) > 2, name
+
+
 async def test_a_simulation_says_what_the_live_engine_says(api, store):
     rule = watch(store, **{"for": "2m", "keep_firing_for": "1m"})
     for n in (0, 1, 2, 9):
