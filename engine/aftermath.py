@@ -1,6 +1,6 @@
 """What a delivery sets off: the next channel in line, a dead channel switched off, stand-ins told of the end."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -22,15 +22,15 @@ from engine.room import Room
 
 #: The reason of a notice that stands in for one to a channel that failed.
 FALLBACK = "fallback"
-#: By incident: what was sent about it in place of a channel that failed.
-StandIns = Mapping[str, Sequence[NotificationRow]]
+#: By incident that is over: what was sent about it in place of a channel that failed, while its end is not told there.
+StandIns = dict[str, list[NotificationRow]]
 
 
 def stand_ins(store: Store, rows_ended: Iterable[NotificationRow]) -> StandIns:
     """Who else must hear that these incidents are over, in one question for all; raises StoreError."""
     over = {part.alert_id for row in rows_ended for part, _ in _ends(store, row, notice.decode(row.notice))}
-    found: dict[str, list[NotificationRow]] = {}
-    for each in rows.stood_in(store, over) if over else ():
+    found: StandIns = {}
+    for each in rows.stood_in(store, over, until=NoticeStatus.RESOLVED.value) if over else ():
         found.setdefault(each.alert_id, []).append(each)
     return found
 
@@ -48,8 +48,9 @@ def consequences(  # noqa: PLR0917 - all of it counts
     room: Room,
     told: StandIns,
 ) -> list[Statement]:
-    """What is committed with a result; raises StoreError when the store is away. `told`: see `stand_ins`.
+    """What is committed with a result; raises StoreError when the store is away.
 
+    `told` is of `stand_ins`; whoever is told of the end is taken out of it: what is committed together tells it once.
     What goes to other channels takes from their `room`; what they take no more of is held back for a digest.
 
     After a final failure the fallback's notification, a channel that is gone disabled, a word in the app. After the
@@ -60,7 +61,7 @@ def consequences(  # noqa: PLR0917 - all of it counts
     said = notice.decode(row.notice)
     statements = _of_failure(store, row, then, failure, said, room) if failure else []
     for part, words in _ends(store, row, said):
-        statements += _closing(told.get(part.alert_id, ()), part, words, room)
+        statements += _closing(told.pop(part.alert_id, ()), part, words, room)
     return statements
 
 

@@ -19,8 +19,8 @@ from engine.state import Instance, Reason, State, Step
 from engine.telling import Told, Verdict, verdicts
 from engine.truth import GroupTruth
 
-#: Reasons a stored notification may have besides those of `engine.notify`.
-FALLBACK, TEST = "fallback", "test"
+#: The reason of a rule's message that tries a channel.
+TEST = "test"
 
 
 def lines(  # noqa: PLR0917 - what a decision depends on

@@ -8,7 +8,7 @@ from engine.notify import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class SimulatedNotice:
     """What a channel would have been told about a group's incident, or why not. `alert` counts them per group.
 
     `held` is what a silent one keeps back, to be told with others; it was at `told_at`.
@@ -47,7 +47,7 @@ class Message:
 class Said:
     """All that channels would have been told, each oldest first; `held` is how much was held back still at the end."""
 
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[SimulatedNotice, ...] = ()
     digests: tuple[Digest, ...] = ()
     messages: tuple[Message, ...] = ()
     held: int = 0

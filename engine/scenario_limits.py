@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator
 
 from engine.bucket import Limit
+from engine.channel_store import IN_APP_NAME
 from engine.condition import Document
 from engine.digest import DIGEST
 from engine.errors import Fault
@@ -42,6 +43,8 @@ def channels_of(rule: Rule) -> list[str]:
 
 
 def idle_limits(rule: Rule, limits: Mapping[str, Taking]) -> Iterator[Fault]:
-    """Limits of channels that are never told."""
-    for name in limits.keys() - set(channels_of(rule)):
+    """Limits of channels that are never told, and of the app's inbox, which has no form to set one in."""
+    if IN_APP_NAME in limits:
+        yield Fault(f"limits.{IN_APP_NAME}", "has no limit of its own to set")
+    for name in limits.keys() - {IN_APP_NAME, *channels_of(rule)}:
         yield Fault(f"limits.{name}", "is no channel that the rule tells")

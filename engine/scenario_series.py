@@ -57,7 +57,7 @@ class Given:
         return [
             _FAILURE
             if self._fails(condition, number)
-            else self._answer(rule, condition, number - shift // self.scenario.rule.every, question)
+            else self._answer(rule, condition, number + (-shift) // self.scenario.rule.every, question)
             for condition in rule.conditions
             for shift, question in zip(shifts(rule, condition, at), asked, strict=False)
         ]

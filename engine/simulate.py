@@ -18,7 +18,7 @@ from engine.evaluate import Group, labels_of, levelled
 from engine.history import Grid, History, Series, Source, load
 from engine.noise import Noise, noise
 from engine.rule import Rule
-from engine.said import Digest, Notice, Said
+from engine.said import Digest, Said, SimulatedNotice
 from engine.simulated_group import incidents
 from engine.simulated_notices import said
 from engine.state import State, Transition
@@ -76,7 +76,7 @@ class Simulation:
     grid: Grid
     transitions: tuple[Transition, ...]
     bands: tuple[Band, ...]
-    notices: tuple[Notice, ...]
+    notices: tuple[SimulatedNotice, ...]
     totals: Totals
     measured: Callable[[], pl.DataFrame] = field(repr=False, compare=False)
     digests: tuple[Digest, ...] = ()

@@ -23,7 +23,7 @@ from engine.notice import NoticeStatus
 from engine.notify import Reason, listeners
 from engine.quiet import Inhibiting, Quiet
 from engine.rule import Rule
-from engine.said import Digest, Message, Notice, Said
+from engine.said import Digest, Message, Said, SimulatedNotice
 from engine.simulated_group import Group, Incident, incidents
 from engine.simulated_outbox import Episode, Outbox
 from engine.state import Transition
@@ -53,7 +53,7 @@ class _Stage:
         self._order = sorted(self._groups)
         self._queue = [(group.due, place) for place, key in enumerate(self._order) if (group := self._groups[key]).due]
         heapify(self._queue)
-        self._notices: dict[str, Notice] = {}
+        self._notices: dict[str, SimulatedNotice] = {}
         self._digests: list[Digest] = []
         self._messages: list[Message] = []
 
@@ -132,7 +132,7 @@ class _Stage:
         group.record(row.id, line)
         number = int(row.alert_id.rpartition("#")[2])
         held = Reason(row.held) if row.held else None
-        made = Notice(row.created_at, group.incident.labels, number, row.channel, Reason(row.reason), held)
+        made = SimulatedNotice(row.created_at, group.incident.labels, number, row.channel, Reason(row.reason), held)
         self._notices[row.id] = made
 
     def _sweep(self, at: datetime) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from engine.rule import NoData, OnError, Rule
-from engine.truth import GroupTruth, Truth
+from engine.truth import GroupTruth, Truth, Verdict
 
 #: A vanished group is given up at this many evaluations without it.
 MISSING_LIMIT = 2
@@ -107,30 +107,6 @@ class Step(msgspec.Struct, frozen=True):
 
     instance: Instance | None
     transition: Transition | None
-
-
-class Verdict(Protocol):
-    """What a step looks at of an evaluation; `engine.truth.GroupTruth` says more."""
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """The group's."""
-
-    @property
-    def truth(self) -> Truth:
-        """The whole rule's."""
-
-    @property
-    def value(self) -> float | None:
-        """What decided it, and what that was compared with is the threshold."""
-
-    @property
-    def threshold(self) -> float:
-        """As above."""
-
-    @property
-    def truths(self) -> tuple[Truth, ...]:
-        """Each condition's, in document order."""
 
 
 def step(rule: Rule, instance: Instance | None, truth: Verdict | None, now: datetime) -> Step:

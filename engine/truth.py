@@ -8,7 +8,7 @@ settles an `any`, whatever the others would have said; nothing else is concluded
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import orjson
@@ -87,6 +87,30 @@ def judge(condition: Condition, value: float | None, *, held: bool) -> Truth:
     if value is None or value != value:  # noqa: PLR0124 - NaN
         return _NO_DATA
     return _TRUE if HOLDS[condition.op](value, threshold(condition, held=held)) else _FALSE
+
+
+class Verdict(Protocol):
+    """What `engine.state.step` looks at of an evaluation; `GroupTruth` says more."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The group's."""
+
+    @property
+    def truth(self) -> Truth:
+        """The whole rule's."""
+
+    @property
+    def truths(self) -> tuple[Truth, ...]:
+        """Each condition's, in document order."""
+
+    @property
+    def value(self) -> float | None:
+        """The decisive condition's."""
+
+    @property
+    def threshold(self) -> float:
+        """What that value was compared with."""
 
 
 class ConditionTruth(msgspec.Struct, frozen=True):

@@ -48,9 +48,9 @@ def trial(made: Draft, rule: Rule) -> None:
                 label_visibility="collapsed",
             )
             asked = st.button("Simulate", icon=":material/play_arrow:", key="simulate", shortcut="Ctrl+Enter")
-        key = _question(rule, chosen)
+        key = _question(made.rule_id, rule, chosen)
         if asked:
-            st.session_state[_HISTORY] = (key, _read(rule, RANGES[chosen]))
+            st.session_state[_HISTORY] = (key, _read(made.rule_id, rule, RANGES[chosen]))
         known, read = st.session_state.get(_HISTORY, (None, None))
         if known != key or read is None:
             st.caption("Press Simulate to replay the rule over this range.")
@@ -82,19 +82,20 @@ def _replayed(rule: Rule, history: History, around: Surroundings) -> Simulation:
     return made
 
 
-def _read(rule: Rule, days: int) -> tuple[History, Surroundings]:
+def _read(rule_id: str, rule: Rule, days: int) -> tuple[History, Surroundings]:
     """What the rule would have looked at, and who was silenced and what channels take."""
     now = context.now().replace(second=0, microsecond=0)
     length = timedelta(days=days)
     step = max(rule.every, timedelta(minutes=1), length / MOST_EVALUATIONS)
     with st.spinner("Replaying history …"):
         store, start = context.store(), now - length
-        return load(rule, stored(store), Grid(start, now, step)), surroundings(store, rule, start, now)
+        around = surroundings(store, rule, start, now, rule_id=rule_id)
+        return load(rule, stored(store), Grid(start, now, step)), around
 
 
-def _question(rule: Rule, chosen: str) -> str:
+def _question(rule_id: str, rule: Rule, chosen: str) -> str:
     read = [[getattr(condition, name) for name in _READ] for condition in rule.conditions]
-    return repr((chosen, read, rule.where, rule.group_by, rule.delay, rule.every, rule.tz))
+    return repr((chosen, rule_id, rule.name, read, rule.where, rule.group_by, rule.delay, rule.every, rule.tz))
 
 
 def _slid(made: Draft, rule: Rule) -> Rule:

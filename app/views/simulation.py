@@ -21,7 +21,7 @@ from app.views.shaping import lonely, points
 from data.metrics import Metric, metric
 from engine.condition import CompareAs, Condition
 from engine.rule import Rule
-from engine.said import Notice
+from engine.said import SimulatedNotice
 from engine.sentence import quantity
 from engine.simulate import Band, Simulation
 from engine.state import State
@@ -137,7 +137,7 @@ def notices(made: Simulation, tz: str) -> None:
         st.caption("It would not have fired, so nobody would have been told anything.")
 
 
-def _reason(notice: Notice, tz: str) -> str:
+def _reason(notice: SimulatedNotice, tz: str) -> str:
     why = notice.reason.value.replace("_", " ")
     return f"{why}, told with others {stamp(notice.told_at, tz)}" if notice.told_at else why
 

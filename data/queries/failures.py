@@ -3,14 +3,20 @@
 from datetime import datetime
 
 import polars as pl
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from data.queries.notifications import FAILED, SENT
 from data.schema import channels, delivery_attempts
 from data.store import Store
 
-#: Results that say something of a channel, unless they ask for patience (429).
+#: Results that say something of a channel.
 _TELLING = (SENT, "retry", FAILED)
+
+
+def _told() -> ColumnElement[bool]:
+    """Whether an attempt's result says something of its channel; not what asks for patience (429)."""
+    made = delivery_attempts.c
+    return made.result.in_(_TELLING) & or_(made.status.is_(None), made.status != 429)
 
 
 def in_a_row(store: Store, nth: int) -> pl.DataFrame:
@@ -19,14 +25,13 @@ def in_a_row(store: Store, nth: int) -> pl.DataFrame:
     Columns: channel, failures, since (the first one's end), nth_at (the `nth` one's, or null), last_at.
     """
     made = delivery_attempts.c
-    told = made.result.in_(_TELLING) & or_(made.status.is_(None), made.status != 429)
     sent = select(made.channel, func.max(made.id).label("id")).where(made.result == SENT).group_by(made.channel)
     arrived = sent.subquery("arrived")
     place = func.row_number().over(partition_by=made.channel, order_by=made.id).label("place")
     later = (
         select(made.channel, made.finished_at, place)
         .outerjoin(arrived, arrived.c.channel == made.channel)
-        .where(told, or_(arrived.c.id.is_(None), made.id > arrived.c.id))
+        .where(_told(), or_(arrived.c.id.is_(None), made.id > arrived.c.id))
         .subquery("later")
     )
     at = later.c.finished_at
@@ -43,8 +48,7 @@ def in_a_row(store: Store, nth: int) -> pl.DataFrame:
 def last_results(store: Store, channel: str, limit: int) -> list[tuple[str, datetime]]:
     """How the last sends through a channel ended, newest first, and when; without those asked for patience (429)."""
     made = delivery_attempts.c
-    told = made.result.in_(_TELLING) & or_(made.status.is_(None), made.status != 429)
-    question = select(made.result, made.finished_at).where(made.channel == channel, told)
+    question = select(made.result, made.finished_at).where(made.channel == channel, _told())
     return store.frame(question.order_by(made.id.desc()).limit(limit)).rows()
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Select, and_, exists, func, insert, literal, or_, select, union_all, update
+from sqlalchemy import Exists, Select, and_, exists, func, insert, literal, or_, select, union_all, update
 
 from data.schema import delivery_attempts, notifications
 from data.store import Statement, Store
@@ -20,6 +20,7 @@ SENDING, UNKNOWN = "sending", "unknown"
 ASIDE = ("acknowledgement", "unacknowledged")
 #: How many of a channel's due notifications are read at once.
 DUE_EACH = 100
+_HEARD = notifications.alias("heard").c
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,25 +205,32 @@ def postponing(channel: str, *, now: datetime, until: datetime) -> Statement:
     return Statement(update(notifications).where(waiting, free).values(due_at=until))
 
 
-def stood_in(store: Store, alert_ids: Collection[str]) -> list[NotificationRow]:
+def stood_in(store: Store, alert_ids: Collection[str], *, until: str) -> list[NotificationRow]:
     """What was sent, or is about to be, about incidents in place of a channel that failed, oldest first.
 
-    What was told in a digest counts, unless that said that the incident was over.
+    What was told in a digest counts, unless that said that the incident was over. Channels that were, or will be, told
+    the status `until` of an incident are left out.
     """
     n = notifications.c
     told = n.status.in_((SENT, PENDING)) | ((n.status == BUNDLED) & (n.held != "resolved"))
-    wanted = n.alert_id.in_(alert_ids) & (n.fallback_of != "") & told
+    known = _heard(until, n.alert_id, n.channel).where(_HEARD.alert_id.in_(alert_ids))
+    wanted = n.alert_id.in_(alert_ids) & (n.fallback_of != "") & told & ~known
     return _notifications(store, select(notifications).where(wanted).order_by(n.id))
 
 
 def adding_once(row: NotificationRow, *, status: str) -> Statement:
     """Put a notification into the outbox unless its channel was, or will be, told this `status` of the incident."""
     n = notifications.c
-    told = func.json_extract_string(n.notice, "$.status") == status
-    heard = (n.status != SILENT) | (n.held != "")
-    known = exists().where(n.alert_id == row.alert_id, n.channel == row.channel, heard, told)
+    known = _heard(status, row.alert_id, row.channel)
     literals = [literal(value, n[name].type) for name, value in _values(row).items()]
     return Statement(insert(notifications).from_select(list(_values(row)), select(*literals).where(~known)))
+
+
+def _heard(status: str, alert_id: Any, channel: Any) -> Exists:
+    """Whether the channel was, or will be, told this status of the incident."""
+    told = func.json_extract_string(_HEARD.notice, "$.status") == status
+    spoken = (_HEARD.status != SILENT) | (_HEARD.held != "")
+    return exists().where(_HEARD.alert_id == alert_id, _HEARD.channel == channel, spoken, told)
 
 
 def reviving(row: NotificationRow, *, at: datetime) -> Statement:

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from data.store import Store
-from engine import ledger
+from engine import ledger, rules
 from engine.api.problems import BadRequest
 from engine.api.reading import answer, moment, posted
 from engine.api.routes import DESK, Route
@@ -41,7 +41,10 @@ class WhatIf(BaseModel):
 
 
 class SimulateBody(BaseModel):
-    """A rule's document (or a stored rule's id as `rule_id`) and the time to replay, ISO 8601.
+    """A rule's document, or a stored rule's id as `rule_id`, and the time to replay, ISO 8601.
+
+    With both the document is replayed as that rule's: silences that name the id hold, and its recorded incidents keep
+    nobody quiet.
 
     `silences`: those that were in force then count (`stored`), or not (`none`); `more_silences` count besides, to see
     what they would have kept quiet. With `acknowledge_after` somebody takes each incident on so long after its first
@@ -66,14 +69,22 @@ async def simulate(request: web.Request) -> web.Response:
     of their recorded incidents and their documents as they are now; other rules' notices take nothing from the buckets.
     """
     desk, asked = request.app[DESK], await posted(request, SimulateBody)
-    if (asked.rule is None) == (not asked.rule_id):
-        raise BadRequest("give either rule, a document, or rule_id")
-    written = asked.rule is not None
-    rule = parse(asked.rule or {}) if written else await asyncio.to_thread(stored, desk.store, asked.rule_id)
+    rule = await asyncio.to_thread(_rule, desk.store, asked)
     start, end = moment(asked.start, "from"), moment(asked.end, "to")
     if start >= end:
         raise BadRequest("from must be before to")
     return answer(await asyncio.to_thread(_simulated, desk.store, rule, start, end, asked))
+
+
+def _rule(store: Store, asked: SimulateBody) -> Rule:
+    """The rule to replay; raises BadRequest, RuleError, and NotFound, also where the document is no stored rule's."""
+    if asked.rule is None:
+        if not asked.rule_id:
+            raise BadRequest("give rule, a document, or rule_id, or both")
+        return stored(store, asked.rule_id)
+    if asked.rule_id:
+        rules.get(store, asked.rule_id)
+    return parse(asked.rule)
 
 
 def _simulated(store: Store, rule: Rule, start: datetime, end: datetime, asked: SimulateBody) -> dict[str, Any]:
@@ -87,7 +98,7 @@ def _simulated(store: Store, rule: Rule, start: datetime, end: datetime, asked: 
         "totals": found.totals,
         "noise": found.noise,
         "transitions": found.transitions,
-        "bands": found.bands,
+        "bands": sorted(found.bands, key=lambda band: band.start),
         "notices": found.notices,
         "digests": found.digests,
     }

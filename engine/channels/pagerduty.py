@@ -3,6 +3,8 @@
 What people do in PagerDuty comes back by its V3 webhooks: `engine/pagerduty_events.py`.
 """
 
+import asyncio
+from collections.abc import Awaitable
 from typing import Annotated, Any
 
 import orjson
@@ -16,6 +18,8 @@ from engine.errors import DeliveryError
 from engine.notice import Notice, NoticeStatus, quantity, when
 
 SUMMARY, DEDUP_KEY, SOURCE, MOST_BYTES = 1024, 255, 255, 512 * 1024
+#: A test's two sends have so long each, together less than one send of any channel.
+TRIGGER_TIMEOUT_S, RESOLVE_TIMEOUT_S = 10.0, 4.0
 _SEVERITIES = {"critical": "critical", "high": "error", "medium": "warning", "low": "info", "info": "info"}
 _ACTIONS = {NoticeStatus.RESOLVED: "resolve", NoticeStatus.ACKNOWLEDGED: "acknowledge"}
 
@@ -38,19 +42,33 @@ async def notify(config: PagerDutyConfig, notice: Notice, delivery: Delivery, wi
 
     What a test triggers is resolved again at once; the receipt has both answers.
     """
-    triggered = await _sent(config, notice, delivery, wire)
+    if notice.test and notice.status is not NoticeStatus.RESOLVED:
+        return await _tried(config, notice, delivery, wire)
+    sent = await _sent(config, notice, delivery, wire)
+    return Receipt(sent.status, sent.answer, key_of(notice, delivery))
+
+
+async def _tried(config: PagerDutyConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:
     key = key_of(notice, delivery)
-    if not notice.test or notice.status is NoticeStatus.RESOLVED:
-        return Receipt(triggered.status, triggered.answer, key)
+    triggering = _sent(config, notice, delivery, wire)
+    triggered = await _within(TRIGGER_TIMEOUT_S, triggering, f"; if {key} is open in PagerDuty, resolve it there")
     said = f"trigger: {_answered(triggered.status, triggered.answer)}\nresolve: "
     ended = structs.replace(notice, status=NoticeStatus.RESOLVED)
     try:
-        resolved = await _sent(config, ended, delivery, wire)
+        resolved = await _within(RESOLVE_TIMEOUT_S, _sent(config, ended, delivery, wire))
     except DeliveryError as error:
         text = f"the test was triggered but not resolved, resolve {key} in PagerDuty: {error}"
         answer = said + _answered(error.status, error.answer or str(error))
         raise DeliveryError(text, permanent=error.permanent, status=error.status, answer=answer) from error
     return Receipt(resolved.status, said + _answered(resolved.status, resolved.answer), key)
+
+
+async def _within(seconds: float, sending: Awaitable[Receipt], hint: str = "") -> Receipt:
+    try:
+        async with asyncio.timeout(seconds):
+            return await sending
+    except TimeoutError as error:
+        raise DeliveryError(f"no answer within {seconds:g} s{hint}") from error
 
 
 async def _sent(config: PagerDutyConfig, notice: Notice, delivery: Delivery, wire: Wire) -> Receipt:

@@ -1,8 +1,10 @@
 """The Rules page: a rule is made by clicking, shown as it is stored, switched, tried on history and deleted."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from engine import channel_store, rules
+from engine import channel_store, rules, silences
 from engine.secrets import SecretBox
 
 NESTED = {
@@ -198,6 +200,26 @@ def test_a_simulation_shows_what_would_have_been(app, store, full, days, channel
     assert "Time firing" in words(test)
     assert test.get("plotly_chart")
     assert set(test.dataframe[0].value["Channel"]) == {"ops"}
+
+
+def test_a_simulation_is_of_the_rule_that_is_open_and_of_no_other(app, store, full, channels):
+    cost = {"when": {"metric": "cost", "window": "1h", "op": ">", "value": 0.3}, "notify": ["ops"]}
+    loud, quiet = (rules.save(store, {**cost, "name": name}, by="me") for name in ("Loud", "Quiet"))
+    now = datetime.now(UTC)
+    long_ago, later = now - timedelta(days=30), now + timedelta(days=1)
+    silences.create(store, {"rule_id": quiet.id}, ends_at=later, by="me", now=long_ago)
+
+    test = app("rules", rule=loud.id)
+    test.button(key="simulate").click().run()
+    said = set(test.dataframe[0].value["Reason"])
+    test.query_params["rule"] = quiet.id
+    test.run()
+    assert "Press Simulate" in words(test)
+    test.button(key="simulate").click().run()
+
+    assert not test.exception
+    assert set(test.dataframe[0].value["Reason"]) == {"silenced"}
+    assert "silenced" not in said
 
 
 def test_a_simulated_threshold_can_be_taken_into_the_form(app, store, full):

@@ -166,6 +166,17 @@ async def test_a_simulation_of_too_many_groups_is_refused(api, store, monkeypatc
     assert answer["detail"] == "2 groups are too many to replay 10 times; ask for a shorter time"
 
 
+async def test_a_simulation_lists_everything_oldest_first(api, store):
+    for n, model in enumerate(("b", "a", "c", "b")):
+        spend(store, NOON + 6 * n * MINUTE - SECOND, "2", model=model)
+    body = {"rule": {**COSTLY, "group_by": ["model"]}, "from": NOON.isoformat(), "to": (NOON + 30 * MINUTE).isoformat()}
+    made = await ask(api, "POST", "/api/alerts/simulate", json=body)
+    for name, time in (("bands", "start"), ("transitions", "at"), ("notices", "time")):
+        times = [one[time] for one in made[name]]
+        assert times == sorted(times), name
+        assert len(set(times)) > 2, name
+
+
 async def test_a_simulation_says_what_the_live_engine_says(api, store):
     rule = watch(store, **{"for": "2m", "keep_firing_for": "1m"})
     for n in (0, 1, 2, 9):
@@ -556,6 +567,24 @@ async def test_a_simulation_asks_what_if_somebody_acknowledges(api, store, field
 async def test_a_simulation_refuses_what_it_does_not_understand(api, fields):
     body = {"rule": COSTLY, "from": NOON.isoformat(), "to": (NOON + MINUTE).isoformat(), **fields}
     await ask(api, "POST", "/api/alerts/simulate", 422, json=body)
+
+
+async def test_a_simulated_document_is_the_rule_whose_id_comes_with_it(api, store):
+    self_inhibiting = {"inhibits": [{"match": {"team": "x"}}], "labels": {"team": "x"}, "group_by": ["model"]}
+    rule_id, _ = incident(store, name="old name", **self_inhibiting)
+    spend(store, NOON - SECOND, "2", model="haiku")
+    document = {**COSTLY, **self_inhibiting, "name": "new name"}
+    body = {"rule": document, "from": NOON.isoformat(), "to": (NOON + MINUTE).isoformat()}
+
+    strange = await ask(api, "POST", "/api/alerts/simulate", json=body)
+    known = await ask(api, "POST", "/api/alerts/simulate", json={**body, "rule_id": rule_id})
+    silences.create(store, {"rule_id": rule_id}, ends_at=NOON + MINUTE, by="ada", now=NOON - MINUTE)
+    silenced = await ask(api, "POST", "/api/alerts/simulate", json={**body, "rule_id": rule_id})
+
+    assert strange["totals"]["silent"] == {"inhibited": 2}
+    assert known["totals"]["silent"] == {}
+    assert silenced["totals"]["silent"] == {"silenced": 2}
+    await ask(api, "POST", "/api/alerts/simulate", 404, json={**body, "rule_id": "nobody"})
 
 
 async def test_a_simulation_is_kept_quiet_by_the_recorded_incidents_of_others(api, store):

@@ -5,12 +5,13 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 
-from engine.channels import Delivery
+from engine.channels import Delivery, pagerduty
 from engine.channels.channel import ANSWER_CHARS
 from engine.channels.http import HttpSender
 from engine.channels.pagerduty import PagerDutyConfig, notify
 from engine.errors import DeliveryError
 from engine.notice import ACKNOWLEDGEMENT, NoticeStatus
+from engine.sending import SEND_TIMEOUT_S
 from tests.engine.receivers import FIRING, NOON, receiving
 
 ACCEPTED = (202, {}, json.dumps({"status": "success", "message": "Event processed", "dedup_key": "a-1"}))
@@ -131,6 +132,24 @@ async def test_a_test_that_stays_open_says_so():
     assert len(events) == 2
     assert "resolve test-n-1 in PagerDuty" in str(failure)
     assert failure.answer == "trigger: 202 opened\nresolve: 400 no"
+
+
+async def test_a_test_that_is_not_resolved_in_time_says_so(monkeypatch):
+    monkeypatch.setattr(pagerduty, "RESOLVE_TIMEOUT_S", 0.1)
+    _, failure = await tried((202, {}, "opened"), "hang")
+    said = "the test was triggered but not resolved, resolve test-n-1 in PagerDuty: no answer within 0.1 s"
+    assert (str(failure), failure.permanent) == (said, False)
+    assert failure.answer == "trigger: 202 opened\nresolve: no answer within 0.1 s"
+
+
+async def test_a_test_that_is_not_answered_in_time_says_what_may_be_open(monkeypatch):
+    monkeypatch.setattr(pagerduty, "TRIGGER_TIMEOUT_S", 0.1)
+    _, failure = await tried("hang")
+    assert str(failure) == "no answer within 0.1 s; if test-n-1 is open in PagerDuty, resolve it there"
+
+
+def test_both_sends_of_a_test_have_their_time_before_that_of_any_send_is_over():
+    assert pagerduty.TRIGGER_TIMEOUT_S + pagerduty.RESOLVE_TIMEOUT_S < SEND_TIMEOUT_S
 
 
 async def test_what_is_over_a_limit_is_cut_visibly():

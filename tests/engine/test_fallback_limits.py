@@ -1,5 +1,6 @@
 """Fallbacks take from the limits of where they go, and of all; what is over is told there in a digest, never lost."""
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -43,7 +44,7 @@ def fired(store, *names, at=NOON, **fields):
 
 def failed(store, *, at=NOON + SECOND, channel="in-app", failure=GONE):
     """Everything that waits for a channel comes to its end there at once."""
-    found = [row for row in notifications.due(store, at + timedelta(days=1)) if row.channel == channel]
+    found = [row for row in notifications.due(store, at + timedelta(days=1)) if channel in (row.channel, "any")]
     room, told = Room(store, at), stand_ins(store, found)
     for row in found:
         then = outbox.verdict(row, 1, failure, at, 0.5)
@@ -61,6 +62,11 @@ def to_second(store):
 def digests(store):
     text = "SELECT notice FROM notifications WHERE channel = 'second' AND reason = 'digest' ORDER BY id"
     return [decode(one) for (one,) in store.sql(text).rows()]
+
+
+def levels(store, at):
+    """What is left in every bucket."""
+    return Counter({name: round(bucket.level) for name, bucket in terms(store, at).buckets.items()})
 
 
 def test_what_a_fallback_takes_no_more_of_is_told_there_in_a_digest(store, second):
@@ -122,6 +128,25 @@ def test_what_is_over_before_its_digest_is_told_once_as_over(store, second):
 
     ended = [line for line in to_second(store) if line[0] == "resolved"]
     assert len(ended) == 2
+
+
+@pytest.mark.parametrize("channels", [["any"], ["in-app", "hook", "chat"]], ids=["together", "one after the other"])
+def test_an_end_takes_one_notice_however_many_channels_hear_of_it(store, home, second, channels):
+    for name in ("hook", "chat"):
+        config = {"url": "http://127.0.0.1:9/", "allow_private": True}
+        channel_store.create(store, SecretBox(home), {"name": name, "kind": "webhook", "config": config}, by="ada")
+    alerts = fired(store, "a", notify=["in-app", "hook", "chat"])
+    failed(store, channel="in-app")
+    store.transact([Statement("UPDATE notifications SET status = 'sent' WHERE status = 'pending'")])
+    over = NOON + 10 * MINUTE
+    incidents.resolve(store, alerts, by="ada", at=over)
+    before = levels(store, over)
+
+    for channel in channels:
+        failed(store, at=over, channel=channel, failure=None)
+
+    assert before - levels(store, over) == {"second": 1, "": 1}
+    assert [line[:2] for line in to_second(store)] == [("fallback", "sent"), ("resolved", "pending")]
 
 
 def test_of_a_bundle_that_is_held_back_each_incident_is_in_the_digest(store, second):

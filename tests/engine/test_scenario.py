@@ -90,6 +90,12 @@ def test_a_wrong_expectation_says_what_was_found():
         ({"expect": [{"at": "6m", "labels": {"model": "a"}, "state": "normal"}]}, "expect[0].at", "which is at 4m"),
         ({"notices": [{"at": "1m", "channel": "mail", "reason": "boredom"}]}, "notices[0].reason", "must be one of"),
         ({"limits": {"mail": {}}}, "limits.mail", "is no channel that the rule tells"),
+        ({"limits": {"in-app": {}}}, "limits.in-app", "has no limit of its own to set"),
+        (
+            {"rule": {**GROUPED["rule"], "notify": ["in-app"]}, "limits": {"in-app": {"burst": 1}}},
+            "limits.in-app",
+            "has no limit of its own to set",
+        ),
         ({"limits": {"mail": {"burst": 0}}}, "limits.mail.burst", "greater than or equal to 1"),
     ],
 )
