@@ -173,13 +173,20 @@ def _split(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iter
 def _column(values: pl.Series) -> Column:
     """The numbers of a column, as `Cells` has them."""
     if values.dtype == pl.String:
-        values = pl.Series(["", *values]).rank("dense")[1:].cast(pl.Int64) - 1
+        values = _numbers(values)
     elif isinstance(values.dtype, pl.Decimal):
         values = values.to_physical().cast(pl.Int64)
     elif values.dtype.is_temporal():
         values = values.dt.epoch("us")
     column: Column = values.to_numpy()
     return column
+
+
+def _numbers(texts: pl.Series) -> pl.Series:
+    """The number of each text among all, 0 for ''; they may be millions, so none becomes an object of Python's."""
+    told = pl.concat([pl.Series("text", [""]), texts.rename("text")]).to_frame()
+    known = told.unique(maintain_order=True).with_row_index("number")
+    return told.join(known, on="text", how="left", maintain_order="left")["number"][1:].cast(pl.Int64)
 
 
 def _parts(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iterator[tuple[Group, slice | Ints]]:

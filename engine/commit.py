@@ -1,6 +1,7 @@
 """Writes what the rules of a tick leave behind, fenced by the worker's lease.
 
-What one rule leaves behind is committed in one transaction, and usually that of all rules is. A row that changed since
+What one rule leaves behind is committed in one transaction, and usually that of all rules is; where it is very much, a
+portion of the rules at a time, so that a tick can fail halfway. A row that changed since
 it was read fails the transaction as a whole; then each rule is committed alone, and the ones that still conflict are
 left to the next tick.
 """
@@ -22,7 +23,8 @@ class Fenced(Exception):
 def commit(store: Store, parts: Mapping[str, Changes], fence: Sequence[Statement]) -> list[str]:
     """Write everything; returns the ids of rules left out because their rows changed since they were read.
 
-    Raises Fenced, or StoreUnavailable: then it is unknown which rules are written, each of them whole.
+    Raises Fenced, or StoreError (it is away, or out of time, memory or disk): then the portions before are written, and
+    of this one, should the store have gone away, it is unknown. Each rule is written whole or not at all.
     """
     if not parts:
         _hold(store, fence)

@@ -31,6 +31,8 @@ from engine.tick import fault, tick
 LEASE = "evaluator"
 #: A worker that has not prolonged the lease for this long is taken for dead.
 LEASE_FOR = timedelta(seconds=10)
+#: A tick that failed although the store was there is made up for so much later: its own rules may be why it fails.
+AGAIN_AFTER = timedelta(seconds=30)
 #: How often rules are looked through for changes, and the lease is prolonged or asked for.
 LOOK_S = 1.0
 #: Rows may take this long from the end of a request to the store; ticks look at the ledger as it was then.
@@ -79,6 +81,7 @@ class Evaluator:
         self._rules: dict[str, Watched] = {}
         self._unreadable: dict[str, int] = {}
         self._fresh: set[str] = set()
+        self._again: dict[str, datetime] = {}
         self._stopping = asyncio.Event()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
@@ -108,16 +111,24 @@ class Evaluator:
         self._desk.rules_changed.clear()
 
     async def _look(self) -> None:
-        """Hold the lease, learn of changed rules, and evaluate the new ones at once."""
+        """Hold the lease, learn of changed rules, and evaluate at once the new ones and those to be made up for."""
         if not await self._lead():
             return
         await self._learn()
-        fresh = [self._rules[rule_id] for rule_id in self._fresh & self._rules.keys()]
-        self._fresh.clear()
+        fresh = [self._rules[rule_id] for rule_id in self._due() & self._rules.keys()]
         if fresh:
             await self._evaluate(fresh)
         await self._sweep()
         self._status.store_error = ""
+
+    def _due(self) -> set[str]:
+        """Takes the ids of the rules that wait for no cadence."""
+        now = self._now()
+        due = self._fresh | {rule_id for rule_id, at in self._again.items() if at <= now}
+        self._fresh.clear()
+        for rule_id in due:
+            self._again.pop(rule_id, None)
+        return due
 
     async def _sweep(self) -> None:
         """Tell what was held back, where it can be told by now."""
@@ -217,9 +228,11 @@ class Evaluator:
             done = await asyncio.to_thread(
                 tick, self._desk.store, rules, instant(self._now()), fence=self._fence(), public_url=url
             )
-        except StoreUnavailable:  # made up for at the next look: what is due once a day must not wait for the next day
-            self._fresh.update(rule.id for rule in rules)
+        except StoreError as error:
+            self._make_up(rules, error)
             raise
+        for rule in rules:
+            self._again.pop(rule.id, None)
         status = self._status
         status.ticks += 1
         status.last_tick_at, status.last_tick_ms, status.last_error = done.at, done.duration_ms, ""
@@ -227,6 +240,11 @@ class Evaluator:
             self._rules.pop(rule_id, None)
         if done.notices:
             self._desk.outbox.set()
+
+    def _make_up(self, rules: Sequence[Watched], error: StoreError) -> None:
+        """Evaluate them again by a look to come: what is due once a day must not wait for the next day."""
+        pause = timedelta(0) if isinstance(error, StoreUnavailable) else AGAIN_AFTER
+        self._again.update(dict.fromkeys((rule.id for rule in rules), self._now() + pause))
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:

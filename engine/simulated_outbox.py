@@ -18,7 +18,7 @@ from engine.digest import Held, telling
 from engine.notify import Reason
 from engine.ration import rationed
 from engine.rule import Rule
-from engine.sweeps import Waiting, next_sweep
+from engine.sweeps import Waiting, Waits
 from engine.terms import ALL, Terms
 
 #: What of a row rate limits ask for.
@@ -59,6 +59,7 @@ class Outbox:
         self._limits = {ALL: OVERALL, **limits}
         self._buckets: dict[str, Bucket] = {}
         self._held: dict[str, tuple[NotificationRow, Episode]] = {}
+        self._waits = Waits()
         #: (incident, channel) that something was sent of
         self._told: set[tuple[str, str]] = set()
 
@@ -73,7 +74,7 @@ class Outbox:
             if row.status != SILENT:
                 self._told.add((row.alert_id, row.channel))
             elif row.held:
-                self._held[row.id] = row, episode(row)
+                self._hold(row, episode(row))
         return found
 
     def _rationed(self, found: Sequence[NotificationRow], at: datetime) -> list[NotificationRow]:
@@ -93,26 +94,34 @@ class Outbox:
         """Tell what can be told by now of what was held back."""
         made = telling(self._due(at), self._terms(at), at)
         self._spend(made.spent, at)
-        stale = tuple(self._held.pop(gone)[0] for gone in made.stale)
-        told = tuple(
-            replace(self._held.pop(mark["id"])[0], bundle=mark["bundle"], held=mark["held"]) for mark in made.told
-        )
+        stale = tuple(map(self._let_go, made.stale))
+        told = tuple(replace(self._let_go(mark["id"]), bundle=mark["bundle"], held=mark["held"]) for mark in made.told)
         self._told |= {(row.alert_id, row.channel) for row in told}
         return Swept(made.rows, told, stale)
 
+    def _hold(self, row: NotificationRow, episode: Episode) -> None:
+        self._held[row.id] = row, episode
+        limited = row.reason == Reason.RATE_LIMITED
+        self._waits.add(row.id, Waiting(row.channel, row.group_key, limited, row.due_at, episode.resolved))
+
+    def _let_go(self, row_id: str) -> NotificationRow:
+        row, _ = self._held.pop(row_id)
+        self._waits.drop(row_id)
+        return row
+
     def _due(self, at: datetime) -> list[Held]:
-        """As `data.queries.held.held` has it."""
-        last: dict[tuple[str, str, bool], datetime] = {}
-        for row, _ in self._held.values():
-            last[_place(row)] = max(last.get(_place(row), row.due_at), row.due_at)
-        due = (one for one in self._held.values() if last[_place(one[0])] <= at)
-        return [_held(row, episode, at, told=(row.alert_id, row.channel) in self._told) for row, episode in due]
+        """As `data.queries.held.held` has it, but for what has to wait for the end of its incident."""
+        ready = self._waits.tellable(at)
+        due = (self._held[row_id] for row_id in self._held if row_id in ready)
+        return [
+            _held(row, episode, at, told=(row.alert_id, row.channel) in self._told)
+            for row, episode in due
+            if not _waits_on(row, episode, at)
+        ]
 
     def next_sweep(self, after: datetime) -> datetime | None:
         """When something may be told; None while nothing is held back."""
-        if not self._held:
-            return None
-        return next_sweep((_waiting(*one) for one in self._held.values()), self._buckets, after)
+        return self._waits.next_sweep(self._buckets, after)
 
     @property
     def held(self) -> int:
@@ -132,12 +141,8 @@ class Outbox:
             self._buckets[name] = Bucket(limit, level - row["spent"], at)
 
 
-def _place(row: NotificationRow) -> tuple[str, str, bool]:
-    return row.channel, row.group_key, row.reason == Reason.RATE_LIMITED
-
-
-def _waiting(row: NotificationRow, episode: Episode) -> Waiting:
-    return Waiting(*_place(row), row.due_at, episode.resolved)
+def _waits_on(row: NotificationRow, episode: Episode, at: datetime) -> bool:
+    return row.reason != Reason.RATE_LIMITED and episode.open_at(at)
 
 
 def _held(row: NotificationRow, episode: Episode, at: datetime, *, told: bool) -> Held:

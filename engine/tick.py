@@ -1,11 +1,12 @@
-"""One tick: every rule of a cadence evaluated from one read, and what follows committed in one transaction.
+"""One tick: every rule of a cadence evaluated from one read, and what follows of each committed as a whole.
 
 1. read the instances, and what the rules ask, all at once
 2. evaluate each rule; one that fails says so in its health and stops no other
 3. step its instances, and decide who is told
-4. commit instances, incidents, events, notices and health together, fenced by the worker's lease
+4. commit each rule's instances, incidents, events, notices and health together, fenced by the worker's lease
 
-How it is committed when a row has changed since it was read is said in `engine.commit`.
+Which rules share a transaction, and what becomes of one whose rows have changed since they were read, is said in
+`engine.commit`.
 """
 
 import logging
@@ -87,7 +88,7 @@ def tick(
 ) -> Tick:
     """Evaluate `rules` together at `at`; `asking` answers their questions in the ledger's place.
 
-    Raises StoreUnavailable (nothing is known to be written; the next tick reads what is), or Fenced.
+    Raises Fenced, or StoreError: some rules may be written then, each whole; the next tick reads what is.
     """
     begun = time.perf_counter()
     # what it is made of is let go of before the commit, which needs as much memory again

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import and_, exists, insert, literal, or_, select, update
+from sqlalchemy import and_, exists, func, insert, literal, or_, select, update
 
 from data.errors import ConflictError
 from data.schema import leases
@@ -34,9 +34,12 @@ def holder(store: Store, name: str) -> tuple[str, datetime] | None:
 
 
 def holding(name: str, token: int, *, until: datetime) -> Statement:
-    """Holds, and prolongs the lease, only while `token` is the newest: put first, it fences a transaction."""
+    """Holds, and prolongs the lease, only while `token` is the newest: put first, it fences a transaction.
+
+    It never shortens it: a transaction may come long after its fence was made, and the lease be prolonged meanwhile.
+    """
     mine = and_(leases.c.name == name, leases.c.token == token)
-    return Statement(update(leases).where(mine).values(expires_at=until), expect=1)
+    return Statement(update(leases).where(mine).values(expires_at=func.greatest(leases.c.expires_at, until)), expect=1)
 
 
 def releasing(name: str, token: int, *, now: datetime) -> Statement:

@@ -123,6 +123,19 @@ def test_a_lease_is_taken_by_one_until_it_runs_out(store):
     assert leases.acquire(store, "evaluator", "b", now=NOON + MINUTE, until=NOON + 2 * MINUTE) == 2
 
 
+def test_a_commit_that_comes_late_does_not_shorten_a_lease_prolonged_meanwhile(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    token = leases.acquire(store, "evaluator", "a", now=NOON, until=NOON + MINUTE)
+    fence = [leases.holding("evaluator", token, until=NOON + MINUTE)]
+    store.transact([leases.holding("evaluator", token, until=NOON + HOUR)])
+
+    tick(store, [rule], NOON, fence=fence)
+
+    assert leases.holder(store, "evaluator") == ("a", NOON + HOUR)
+    assert leases.acquire(store, "evaluator", "b", now=NOON + 2 * MINUTE, until=NOON + HOUR) is None
+
+
 def test_a_rule_edited_during_the_tick_is_left_to_the_next(store):
     rule = watch(store)
     spend(store, NOON - SECOND, "2")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from data.errors import QueryRejected
+from data.errors import DeadlineExceeded, QueryRejected
 from data.queries import leases
 from data.serving import RunningStore
 from data.store import connect
@@ -239,6 +239,57 @@ async def test_a_tick_that_the_store_refuses_shows_in_the_health_until_one_succe
         assert (desk.status.failed_ticks, desk.status.last_error) == (1, "made up")
         await evaluator._beat(86_400)
         assert desk.status.last_error == ""
+
+
+async def test_a_tick_that_failed_halfway_is_made_up_for_by_a_later_look(store, config, monkeypatch):
+    monkeypatch.setattr("engine.commit.AT_ONCE", 1)
+    clock = [datetime.now(UTC)]
+    desk = Desk(config, SecretBox(config.home), connected=store)
+    evaluator = Evaluator(desk, now=lambda: clock[0])
+    await evaluator._look()
+    made = [watch(store, name=f"Rule {n}", every="1d") for n in range(2)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "transact", running_out(store.transact, portions=2))
+        await evaluator._guarded(evaluator._look())
+    assert desk.status.last_error == "out of time"
+    assert len([one for one in made if rules.get(store, one.id).health]) == 1
+
+    clock[0] += module.AGAIN_AFTER - timedelta(seconds=1)
+    await evaluator._look()
+    assert desk.status.last_error == "out of time"
+    clock[0] += timedelta(seconds=1)
+    await evaluator._look()
+    assert desk.status.last_error == ""
+    assert [rules.get(store, one.id).health for one in made] == ["ok"] * 2
+
+
+async def test_what_a_cadence_made_up_for_is_not_evaluated_once_more(store, config, monkeypatch):
+    clock = [datetime.now(UTC)]
+    desk = Desk(config, SecretBox(config.home), connected=store)
+    evaluator = Evaluator(desk, now=lambda: clock[0])
+    watch(store, every="10s")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "tick", refusing)
+        await evaluator._guarded(evaluator._look())
+    await evaluator._beat(10)
+    clock[0] += 2 * module.AGAIN_AFTER
+    await evaluator._look()
+    assert (desk.status.failed_ticks, desk.status.ticks) == (1, 1)
+
+
+def running_out(transact, *, portions):
+    """A store that runs out of time from a number of commits of evaluations on."""
+    left = portions
+
+    def limited(statements):
+        nonlocal left
+        left -= any("rule_health" in str(one.sql) for one in statements)
+        if not left:
+            raise DeadlineExceeded("out of time")
+        return transact(statements)
+
+    return limited
 
 
 def refusing(*_, **__):
