@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
+import msgspec
 import orjson
 from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -36,6 +37,8 @@ def _plain(value: Any) -> Any:
         return orjson.Fragment(format(value, "f").encode()) if value.is_finite() else None
     if is_dataclass(value) and not isinstance(value, type):
         return {name: _keyed(item) for name, item in asdict(value).items()}
+    if isinstance(value, msgspec.Struct):
+        return {name: _keyed(item) for name, item in msgspec.structs.asdict(value).items()}
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, frozenset | set | tuple):
