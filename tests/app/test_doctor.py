@@ -6,9 +6,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from app.doctor import Verdict, examine
-from app.stack import free_port
 from data.config import Config, ProviderConfig, ProxyConfig, UiConfig, WorkerConfig
 from data.model import Protocol
+from tests.engine.receivers import free_port
 
 
 def silent(config: Config) -> Config:

@@ -11,13 +11,13 @@ from typing import Any
 import requests
 from sqlalchemy import select
 
-from app.stack import free_port
 from data.config import Config
 from data.errors import StoreError
 from data.schema import requests as ledger
 from data.settings import load
 from data.store import Role, connect
 from tests.e2e.stack import SpokenFork, until
+from tests.engine.receivers import free_port
 
 #: US dollars a token, of every model: round, so that a row's cost is checked by hand.
 INPUT_USD, OUTPUT_USD = Decimal("0.000004"), Decimal("0.00002")

@@ -14,10 +14,10 @@ import psutil
 import pytest
 import requests
 
-from app.stack import free_port
 from data.config import Config
 from data.settings import load
 from data.store import Store, connect
+from tests.engine.receivers import free_port
 from tests.forks import Forked
 
 ROOT = Path(__file__).parents[2]

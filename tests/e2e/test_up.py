@@ -12,8 +12,8 @@ import psutil
 import pytest
 import requests
 
-from app.stack import free_port
 from tests.e2e.stack import ROOT, Spoken, Stack, until
+from tests.engine.receivers import free_port
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,10 @@
 """Real local receivers: an HTTP server that answers as told, a mail server that keeps what it gets."""
 
 import asyncio
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -100,9 +101,12 @@ async def until(condition: Callable[[], Any], limit_s: float = 60.0) -> Any:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens to, and none that the kernel gives to whoever connects to something."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = secrets.randbelow(20_000) + 12_000
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

@@ -397,10 +397,10 @@ def test_killed_proxies_never_admit_more_than_the_limit(home, seed, allowed):
     chance, at = random.Random(seed), Provider(home, parallel)
     with callers(home, *allowed) as start, closing(at):
         running = {name: start(name) for name in ("one", "two", "three")}
-        at.serve(functools.partial(_are_together, home, 3))  # one that is killed alone takes what it knew with it
         for name in ("two", "one", "three", "two"):
             seen = at.admitted + chance.randint(10, 60)
             at.serve(lambda: at.admitted >= seen)  # noqa: B023 - it is over when the loop goes on
+            at.serve(functools.partial(_are_together, home, 3))  # one that is killed alone takes what it knew with it
             running[name].kill()
             running[name].wait()
             running[name] = start(name)
