@@ -26,6 +26,7 @@ from typing import Any
 
 import psutil
 from aiohttp import web
+from msgspec.structs import replace
 
 from data import bulk, schema
 from data.config import Config
@@ -37,8 +38,8 @@ from engine.audit import new_id
 from engine.channels.http import HttpSender
 from engine.delivery import Sender
 from engine.inbox import Hub, Wires
-from engine.notice import Notice, NoticeStatus
 from engine.secrets import SecretBox
+from tests.engine.receivers import FIRING
 
 HEALTHY = ("one", "two", "three", "four")
 HANGING = "hanging"
@@ -110,23 +111,7 @@ def fill(store: Store, box: SecretBox, url: str, each: int, hanging: int) -> Non
 
 def _queued(channel: str, incident: str) -> NotificationRow:
     at = datetime.now(UTC)
-    notice = Notice(
-        title="High cost",
-        status=NoticeStatus.FIRING,
-        severity="high",
-        at=at,
-        reason="first",
-        summary="cost is $512.3 (threshold > $500).",
-        alert_id=f"{channel}-{incident}",
-        rule_id="r-1",
-        rule_name="High cost",
-        labels={"model": "gpt-5"},
-        metric="cost",
-        unit="usd",
-        value=512.3,
-        threshold=500.0,
-        opened_at=at,
-    )
+    notice = replace(FIRING, at=at, opened_at=at, alert_id=f"{channel}-{incident}")
     return outbox.queued(new_id(), notice, channel=channel, at=at)
 
 
