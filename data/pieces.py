@@ -17,6 +17,7 @@ from data.periods import HOUR, MINUTE, Grain, Offset, offsets
 from data.protocol import naive_utc
 
 _LATENCIES = {"duration_ms": "durations", "ttft_ms": "ttfts"}
+_NOT_TEXT = ("stream", "status")
 _SECOND = timedelta(seconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -216,7 +217,13 @@ def _rows(kept: Sequence[str], table: str, scope: Scope, piece: Piece, extra: Se
 def condition(name: str, wanted: Sequence[str]) -> Sql:
     """That a dimension has one of these values (as text), over `requests` or a rollup."""
     values = _native(name, wanted)
-    return Sql(f"{column(name)} IN ({', '.join('?' * len(values))})" if values else "false", values)
+    if not values:
+        return Sql("false")
+    listed = ", ".join("?" * len(values))
+    if len(values) > 1 and dimension(name).in_rollups and name not in _NOT_TEXT:
+        # looked up once for each text that a column's pages tell, where IN joins row by row: three times as fast
+        return Sql(f"list_contains([{listed}], {column(name)})", values)
+    return Sql(f"{column(name)} IN ({listed})", values)
 
 
 def _native(name: str, wanted: Sequence[str]) -> list[object]:
