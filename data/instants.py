@@ -7,8 +7,12 @@ Edges within a minute are read from `requests`.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,6 +34,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CELLS = (Grain.HOUR, Grain.QUARTER, Grain.FIVE_MINUTES, Grain.MINUTE)
 _CALENDAR = (Grain.DAY, Grain.WEEK, Grain.MONTH)
 _ONE = timedelta(microseconds=1)
+#: Reads that run beside each other; what they bring is in memory together.
+MOST_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +104,12 @@ def lines(store: Reader, asked: Sequence[Asked]) -> list[list[Line]]:
         elif len(windows):
             sliding_one = _Sliding(number, metric(one.metric), windows, _scope(question, windows))
             shared.setdefault(sliding_one.read_with, []).append(sliding_one)
-    for together in (part for alike in shared.values() for part in _overlapping(alike)):
-        for number, line in _slide(store, together):
-            found[number].append(line)
+    parts = [part for alike in shared.values() for part in _overlapping(alike)]
+    if parts:
+        # side by side: the store reads for one while another's sums are made, which holds no lock of Python's for long
+        with ThreadPoolExecutor(min(len(parts), MOST_AT_ONCE), thread_name_prefix="lines") as pool:
+            for number, line in chain.from_iterable(pool.map(partial(_slide, store), parts)):
+                found[number].append(line)
     return [of or ([] if one.by else [_nothing()]) for one, of in zip(asked, found, strict=True)]
 
 
@@ -195,7 +204,7 @@ def _overlapping(alike: Sequence[_Sliding]) -> Iterator[list[_Sliding]]:
     yield part
 
 
-def _slide(store: Reader, together: Sequence[_Sliding]) -> Iterator[tuple[int, Line]]:
+def _slide(store: Reader, together: Sequence[_Sliding]) -> list[tuple[int, Line]]:
     """The lines of those read together, each with the number of the one whose it is."""
     start, end = min(one.scope.start for one in together), max(one.scope.end for one in together)
     first = together[0]
@@ -207,11 +216,14 @@ def _slide(store: Reader, together: Sequence[_Sliding]) -> Iterator[tuple[int, L
             ticks, columns = way.measure(found, one.windows, one.metric)
             if len(ticks):
                 parts.append(_Measured(group, ticks, columns))
-    for one, parts in zip(together, measured, strict=True):
-        yield from ((one.number, line) for line in _finished(way, one.metric, parts))
+    return [
+        (one.number, line)
+        for one, parts in zip(together, measured, strict=True)
+        for line in _finished(way, one.metric, parts)
+    ]
 
 
-def _finished(way: Way, m: Metric, parts: Sequence[_Measured]) -> Iterator[Line]:
+def _finished(way: Way[Any], m: Metric, parts: Sequence[_Measured]) -> Iterator[Line]:
     """All groups in one go: each one by itself would cost more than the work."""
     if not parts:
         return
