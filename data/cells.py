@@ -30,8 +30,33 @@ MOST_RAW = 12_000_000
 _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER = 2**31
+#: Of a number that is not negative.
+_BITS = 63
+#: With more cells than this many times the rows, these are looked for instead of marked.
+_SPARSE = 4
 
 Group = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A group's counts, the lowest bucket first: each one's bucket, which of the group's cells it is in (from 0)."""
+
+    buckets: Column
+    places: Ints
+    counts: Column
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """One group's counts by what is counted, and when each of its cells starts, UTC microseconds, ascending.
+
+    `width` is how long a cell is, microseconds.
+    """
+
+    entries: Mapping[str, Entries]
+    times: Ints
+    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +81,22 @@ def sums(store: Reader, scope: Scope, measures: Sequence[str]) -> Iterator[tuple
     return _split(_asked(store, sql), scope, names)
 
 
-def counts(store: Reader, scope: Scope, counted: Sequence[str]) -> Iterator[tuple[Group, Cells]]:
-    """Each group's cells with `bucket` and how often (`counted`); a bucket may have several rows."""
+def counts(store: Reader, scope: Scope, counted: Sequence[str]) -> Iterator[tuple[Group, Counts]]:
+    """Each group's counts by bucket; a bucket may have several entries in a cell."""
     measured = sorted(set(counted))
     inner = union(pieces.latency(scope, measured, raw=True))
     names = _names(store, scope)
-    return _split(_counts(store, scope, names, inner, measured), scope, names)
+    return _by_bucket(_counts(store, scope, names, inner, measured), scope, names, measured)
 
 
 def values(store: Reader, scope: Scope, name: str) -> Iterator[tuple[Group, Cells]]:
     """Each group's cells with `value`: the different values of the dimension `name`, '' too."""
-    return _split(_asked(store, _told(scope, values_sql(scope, name), "value")), scope, None)
+    return _split(_asked(store, _as_told(scope, values_sql(scope, name), "value")), scope, None)
 
 
 def last(store: Reader, scope: Scope) -> Iterator[tuple[Group, Cells]]:
     """Each group's cells with `last`: when the last request ended."""
-    return _split(_asked(store, _told(scope, last_sql(scope), "last")), scope, None)
+    return _split(_asked(store, _as_told(scope, last_sql(scope), "last")), scope, None)
 
 
 def _counts(
@@ -110,21 +135,24 @@ def _texts(scope: Scope) -> list[str]:
 
 def _narrow(scope: Scope, names: pl.DataFrame | None, kept: Sequence[str], added: Sequence[str], inner: Sql) -> Sql:
     """The group's number (or its values, where it has none), `cell`, what is kept, and what is added up."""
-    columns = ", ".join([*_texts(scope), _cell(scope), *kept, *added])
-    told = Sql(f"SELECT {columns} FROM ({inner.text}){' GROUP BY ALL' if added else ''}", inner.params)
-    if names is None:
-        return told
-    return _looked_up(told, names) if names.width == 1 and names.height <= MOST_LOOKED_UP else _joined(told, names)
+    if names is not None and names.width == 1 and names.height <= MOST_LOOKED_UP:
+        number = _looked_up(names)
+        return _told([number.text, _cell(scope), *kept], added, inner, number.params)
+    told = _told([*_texts(scope), _cell(scope), *kept], added, inner)
+    return told if names is None else _joined(told, names)
 
 
-def _looked_up(told: Sql, names: pl.DataFrame) -> Sql:
-    """Numbered by the place in the list; what came after the names were asked for gets a number that none has."""
+def _told(kept: Sequence[str], added: Sequence[str], inner: Sql, params: Sequence[object] = ()) -> Sql:
+    text = f"SELECT {', '.join([*kept, *added])} FROM ({inner.text}){' GROUP BY ALL' if added else ''}"
+    return Sql(text, [*params, *inner.params])
+
+
+def _looked_up(names: pl.DataFrame) -> Sql:
+    """The place in the list; what came after the names were asked for gets a number that none has."""
     (name,) = names.columns
-    number = f"coalesce(list_position(?::VARCHAR[], {quoted(name)}) - 1, {names.height})"
-    listed = names[name].to_list()
-    return Sql(
-        f"SELECT * EXCLUDE ({quoted(name)}), {_numbered(number, names)} FROM ({told.text})", [listed, *told.params]
-    )
+    listed = ", ".join("?" * names.height)
+    number = f"coalesce(list_position([{listed}]::VARCHAR[], CAST({quoted(name)} AS VARCHAR)) - 1, {names.height})"
+    return Sql(_numbered(number, names), names[name].to_list())
 
 
 def _joined(told: Sql, names: pl.DataFrame) -> Sql:
@@ -143,7 +171,7 @@ def _numbered(number: str, names: pl.DataFrame) -> str:
     return f'CAST({number} AS {"USMALLINT" if names.height < 2**16 - 1 else "INTEGER"}) AS "group"'
 
 
-def _told(scope: Scope, sql: Sql, column: str) -> Sql:
+def _as_told(scope: Scope, sql: Sql, column: str) -> Sql:
     """A statement of `data.reads` with the number of the cell instead of its time."""
     return Sql(f"SELECT {', '.join([*map(quoted, scope.by), _cell(scope), column])} FROM ({sql.text})", sql.params)
 
@@ -162,12 +190,6 @@ def _width(scope: Scope) -> int:
     """Of a cell, microseconds; where every moment is one, a microsecond."""
     fixed = scope.grain.fixed if scope.grain else None
     return fixed // _US if fixed else 1
-
-
-def _split(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iterator[tuple[Group, Cells]]:
-    columns = {name: _column(read[name]) for name in read.columns if name not in {*scope.by, "group"}}
-    for group, rows in _parts(read, scope, names):
-        yield group, _in_time({name: column[rows] for name, column in columns.items()}, scope)
 
 
 def _column(values: pl.Series) -> Column:
@@ -189,23 +211,82 @@ def _numbers(texts: pl.Series) -> pl.Series:
     return told.join(known, on="text", how="left", maintain_order="left")["number"][1:].cast(pl.Int64)
 
 
-def _parts(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iterator[tuple[Group, slice | Ints]]:
-    """Which rows are whose, of every group that has any."""
+def _by_bucket(
+    read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None, counted: Sequence[str]
+) -> Iterator[tuple[Group, Counts]]:
+    groups, numbers = _whose(read, scope, names)
+    where = [numbers, read["bucket"].to_numpy(), read["cell"].to_numpy()]
+    ordered = {name: _in_order([*where, read[name].to_numpy()]) for name in counted}
+    some, *_ = ordered.values()
+    for group, part in _parts(groups, some[0]):
+        entries = {}
+        for name, (_, buckets, cells, counts) in ordered.items():
+            times, places = _ranked(cells[part])
+            entries[name] = Entries(buckets[part], places, counts[part])
+        yield group, Counts(entries, times.astype(np.int64) * _width(scope) + _start(scope), _width(scope))
+
+
+def _in_order(columns: Sequence[Column]) -> list[Column]:
+    """The rows by the first two columns, ascending.
+
+    Whole rows are sorted as one number each if that has the room: gathering the others in another's order costs more.
+    """
+    lows = [int(column.min(initial=0)) for column in columns]
+    bits = [(int(column.max(initial=0)) - low).bit_length() for column, low in zip(columns, lows, strict=True)]
+    if sum(bits) > _BITS:
+        order = np.lexsort(tuple(columns[1::-1]))
+        return [column[order] for column in columns]
+    packed = np.zeros(len(columns[0]), dtype=np.int64)
+    for column, low, wide in zip(columns, lows, bits, strict=True):
+        packed <<= wide
+        packed += column
+        packed -= low
+    packed.sort()
+    unpacked = []
+    for column, low, wide in reversed(list(zip(columns, lows, bits, strict=True))):
+        unpacked.append((packed & ((1 << wide) - 1)).astype(column.dtype) + column.dtype.type(low))
+        packed >>= wide
+    return unpacked[::-1]
+
+
+def _ranked(cells: Column) -> tuple[Column, Ints]:
+    """The different cells, ascending, and which of them each one is."""
+    low, high = int(cells.min()), int(cells.max())
+    if high - low > _SPARSE * len(cells):
+        different, places = np.unique(cells, return_inverse=True)
+        return different, places
+    there = np.zeros(high - low + 1, dtype=bool)
+    there[cells - low] = True
+    return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[cells - low]
+
+
+def _split(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iterator[tuple[Group, Cells]]:
+    columns = {name: _column(read[name]) for name in read.columns if name not in {*scope.by, "group"}}
+    groups, numbers = _whose(read, scope, names)
+    order = np.argsort(numbers, kind="stable")
+    for group, part in _parts(groups, numbers[order]):
+        rows = order[part]
+        yield group, _in_time({name: column[rows] for name, column in columns.items()}, scope)
+
+
+def _whose(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> tuple[list[Group], Column]:
+    """The groups, and of each row the number of its group; a number behind all is that of none."""
     if not scope.by:
-        parts = [((), slice(None))] if read.height else []
-        yield from parts
-        return
+        return [()], np.zeros(read.height, dtype=np.uint16)
     if names is None:
         names = read.select(scope.by).unique()
         names = names[np.argsort([str(group) for group in names.rows()])]
         numbered = names.with_columns(pl.int_range(names.height).alias("group"))
         read = read.select(scope.by).join(numbered, on=scope.by, how="left", nulls_equal=True, maintain_order="left")
-    numbers = read["group"].to_numpy()
-    order = np.argsort(numbers, kind="stable")
-    edges = np.searchsorted(numbers, np.arange(names.height + 1), sorter=order)
-    for group, (first, last) in zip(names.rows(), pairwise(edges.tolist()), strict=True):
+    return names.rows(), read["group"].to_numpy()
+
+
+def _parts(groups: Sequence[Group], numbers: Column) -> Iterator[tuple[Group, slice]]:
+    """Which of the rows, in the order of their groups' numbers, are whose, of every group that has any."""
+    edges = np.searchsorted(numbers, np.arange(len(groups) + 1))
+    for group, (first, last) in zip(groups, pairwise(edges.tolist()), strict=True):
         if first < last:
-            yield group, order[first:last]
+            yield group, slice(first, last)
 
 
 def _in_time(columns: dict[str, Column], scope: Scope) -> Cells:

@@ -2,31 +2,34 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import polars as pl
 
 from data import cells, percentiles, sliding
-from data.cells import Cells, Group
+from data.cells import Cells, Counts, Group
 from data.finish import COST, latencies_ms, measures_of, sum_metric
 from data.metrics import Kind, Metric
 from data.pieces import Scope
 from data.reads import Reader
 from data.sliding import Column, Held, Ints, Windows
 
+#: What is read of a group: its sums, or its counts.
+Read = TypeVar("Read", Cells, Counts)
 _NANO = 1_000_000_000
 _US_AN_HOUR = 3.6e9
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Way(Generic[Read]):
     """How a kind of metric is read, with others of the kind or alone, and what a group's cells come to.
 
     That is: numbers by name at the windows that hold any cells, and for all groups at once what `finish` makes of them.
     """
 
-    read: Callable[[Reader, Scope, Sequence[Metric]], Iterator[tuple[Group, Cells]]]
-    measure: Callable[[Cells, Windows, Metric], tuple[Ints, dict[str, Column]]]
+    read: Callable[[Reader, Scope, Sequence[Metric]], Iterator[tuple[Group, Read]]]
+    measure: Callable[[Read, Windows, Metric], tuple[Ints, dict[str, Column]]]
     finish: Callable[[pl.DataFrame, Metric], pl.Series]
     alone: bool = False
 
@@ -49,11 +52,12 @@ def _finish_sums(sums: pl.DataFrame, m: Metric) -> pl.Series:
     return sums.select(sum_metric(m, pl.col("hours"))).to_series()
 
 
-def _percentile(found: Cells, windows: Windows, m: Metric) -> tuple[Ints, dict[str, Column]]:
+def _percentile(found: Counts, windows: Windows, m: Metric) -> tuple[Ints, dict[str, Column]]:
     holds = sliding.held(windows, found.times, found.width)
     which = holds.filled
     different, back = sliding.runs(holds.take(which))
-    buckets, known = percentiles.percentile(found.columns["bucket"], found.columns[m.of[0]], different, m.percent)
+    some = found.entries[m.of[0]]
+    buckets, known = percentiles.percentile(some.buckets, some.places, some.counts, different, m.percent)
     return which, {"value": latencies_ms(buckets, known)[back]}
 
 
@@ -78,7 +82,7 @@ def _read_sums(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterat
     return cells.sums(store, scope, measures_of(metrics))
 
 
-def _read_counts(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
+def _read_counts(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Counts]]:
     return cells.counts(store, scope, [m.of[0] for m in metrics])
 
 
@@ -92,7 +96,7 @@ def _read_last(store: Reader, scope: Scope, _metrics: Sequence[Metric]) -> Itera
 
 _SUMMED = Way(_read_sums, _sums, _finish_sums)
 #: Every kind that is measured from requests.
-WAYS: dict[Kind, Way] = {
+WAYS: dict[Kind, Way[Any]] = {
     Kind.SUM: _SUMMED,
     Kind.RATIO: _SUMMED,
     Kind.RATE: _SUMMED,

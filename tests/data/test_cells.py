@@ -1,6 +1,9 @@
 import tracemalloc
+from collections import Counter
 
 import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data import cells
 from data.periods import Grain
@@ -10,18 +13,23 @@ from tests.data.oracle import FIRST, LAST
 SCOPE = Scope(FIRST, LAST, grain=Grain.MINUTE)
 
 
-class Telling:
+def telling(texts):
     """A store that answers with the given texts, one a minute."""
+    return Told(pl.DataFrame({"cell": range(len(texts)), "value": texts}, schema_overrides={"value": pl.String}))
 
-    def __init__(self, texts):
-        self.answer = pl.DataFrame({"cell": range(len(texts)), "value": texts}, schema_overrides={"value": pl.String})
+
+class Told:
+    """A store that answers every question with these rows."""
+
+    def __init__(self, answer):
+        self.answer = answer
 
     def sql(self, *_asked, **_limits):
         return self.answer
 
 
 def test_each_text_has_a_number_of_its_own_and_none_is_zero():
-    ((group, found),) = cells.values(Telling(["b", "", "a", "b", ""]), SCOPE, "session")
+    ((group, found),) = cells.values(telling(["b", "", "a", "b", ""]), SCOPE, "session")
     numbers = found.columns["value"].tolist()
     assert (group, numbers[1], numbers[4]) == ((), 0, 0)
     assert numbers[0] == numbers[3]
@@ -29,14 +37,14 @@ def test_each_text_has_a_number_of_its_own_and_none_is_zero():
 
 
 def test_only_nothing_known_has_no_number():
-    ((_, found),) = cells.values(Telling(["", ""]), SCOPE, "session")
+    ((_, found),) = cells.values(telling(["", ""]), SCOPE, "session")
     assert found.columns["value"].tolist() == [0, 0]
-    assert list(cells.values(Telling([]), SCOPE, "session")) == []
+    assert list(cells.values(telling([]), SCOPE, "session")) == []
 
 
 def test_no_text_becomes_an_object_of_pythons():
     texts = [f"session-{number:032d}" for number in range(100_000)]
-    store = Telling(texts)
+    store = telling(texts)
     del texts
     tracemalloc.start()
     try:
@@ -46,3 +54,36 @@ def test_no_text_becomes_an_object_of_pythons():
         tracemalloc.stop()
     assert len(found.times) == 100_000
     assert most < 6_000_000
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "c"]),
+            st.one_of(st.integers(0, 40), st.integers(0, 2**40)),
+            st.integers(-25, 160),
+            st.sampled_from([0, 1, 1, 7, 2**31 - 1]),
+            st.integers(0, 3),
+        ),
+        max_size=40,
+    )
+)
+def test_counts_come_by_bucket_with_nothing_lost_however_wide_they_are(rows):
+    schema = {"session": pl.String, "cell": pl.Int64, "bucket": pl.Int16, "durations": pl.Int32, "ttfts": pl.Int32}
+    scope = Scope(FIRST, LAST, ("session",), Grain.MINUTE)
+    store = Told(pl.DataFrame(rows, schema=schema, orient="row"))
+    minute = 60_000_000
+    begins = int(FIRST.timestamp()) * 1_000_000
+
+    found = dict(cells.counts(store, scope, ["durations", "ttfts"]))
+
+    assert sorted(found) == sorted({(session,) for session, *_ in rows})
+    for (session,), counts in found.items():
+        own = [row for row in rows if row[0] == session]
+        assert counts.times.tolist() == [begins + cell * minute for cell in sorted({row[1] for row in own})]
+        for place, name in ((3, "durations"), (4, "ttfts")):
+            entries = counts.entries[name]
+            assert entries.buckets.tolist() == sorted(row[2] for row in own)
+            times = counts.times[entries.places].tolist()
+            told = Counter(zip(times, entries.buckets.tolist(), entries.counts.tolist(), strict=True))
+            assert told == Counter((begins + row[1] * minute, row[2], row[place]) for row in own)

@@ -19,25 +19,32 @@ def entries(draw):
     edges = st.tuples(st.integers(0, length), st.integers(0, length)).map(sorted)
     windows = draw(st.lists(edges, max_size=30))
     first, last = (np.array(sorted(window[end] for window in windows), dtype=np.int64) for end in (0, 1))
-    return np.array(buckets, dtype=np.int16), np.array(counts, dtype=np.int64), Held(first, last)
+    cells = draw(st.permutations(range(length)))
+    return (
+        np.sort(np.array(buckets, dtype=np.int16)),
+        np.array(cells, np.int32),
+        np.array(counts, np.int64),
+        Held(first, last),
+    )
 
 
 @given(entries(), st.sampled_from([1, 50, 95, 99, 100]))
 def test_every_window_has_the_percentile_that_counting_bucket_by_bucket_gives(given_entries, percent):
-    buckets, counts, holds = given_entries
+    buckets, cells, counts, holds = given_entries
 
-    found, known = percentile(buckets, counts, holds, percent)
+    found, known = percentile(buckets, cells, counts, holds, percent)
 
-    wanted, there = percentiles_by_bucket.percentile(buckets.astype(np.int64), counts, holds, percent)
+    in_time = np.argsort(cells)
+    wanted, there = percentiles_by_bucket.percentile(buckets[in_time].astype(np.int64), counts[in_time], holds, percent)
     assert known.tolist() == there.tolist()
     assert found[known].tolist() == wanted[there].tolist()
 
 
 @pytest.mark.parametrize(("percent", "bucket"), [(1, -2), (25, -2), (26, 3), (75, 3), (76, 7), (100, 7)])
 def test_the_rank_is_the_nearest(percent, bucket):
-    buckets = np.array([3, 7, 3, -2], dtype=np.int16)
-    whole = Held(np.array([0]), np.array([4]))
+    buckets = np.array([-2, 3, 3, 7], dtype=np.int16)
+    whole = Held(np.array([0]), np.array([2]))
 
-    found, known = percentile(buckets, np.ones(4, dtype=np.int64), whole, percent)
+    found, known = percentile(buckets, np.array([1, 0, 0, 1]), np.ones(4, dtype=np.int64), whole, percent)
 
     assert (found.tolist(), known.tolist()) == ([bucket], [True])
