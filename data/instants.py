@@ -7,7 +7,7 @@ Edges within a minute are read from `requests`.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -34,7 +34,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CELLS = (Grain.HOUR, Grain.QUARTER, Grain.FIVE_MINUTES, Grain.MINUTE)
 _CALENDAR = (Grain.DAY, Grain.WEEK, Grain.MONTH)
 _ONE = timedelta(microseconds=1)
-#: Reads that run beside each other; what they bring is in memory together.
+#: Reads that run beside each other, and groups summed up beside each other; what is read is in memory together.
 MOST_AT_ONCE = 2
 
 
@@ -106,9 +106,12 @@ def lines(store: Reader, asked: Sequence[Asked]) -> list[list[Line]]:
             shared.setdefault(sliding_one.read_with, []).append(sliding_one)
     parts = [part for alike in shared.values() for part in _overlapping(alike)]
     if parts:
-        # side by side: the store reads for one while another's sums are made, which holds no lock of Python's for long
-        with ThreadPoolExecutor(min(len(parts), MOST_AT_ONCE), thread_name_prefix="lines") as pool:
-            for number, line in chain.from_iterable(pool.map(partial(_slide, store), parts)):
+        # side by side: the store reads for some while NumPy sums up the windows of others
+        with (
+            ThreadPoolExecutor(MOST_AT_ONCE, "reading") as reading,
+            ThreadPoolExecutor(MOST_AT_ONCE, "summing") as summing,
+        ):
+            for number, line in chain.from_iterable(reading.map(partial(_slide, store, summing), parts)):
                 found[number].append(line)
     return [of or ([] if one.by else [_nothing()]) for one, of in zip(asked, found, strict=True)]
 
@@ -204,27 +207,24 @@ def _overlapping(alike: Sequence[_Sliding]) -> Iterator[list[_Sliding]]:
     yield part
 
 
-def _slide(store: Reader, together: Sequence[_Sliding]) -> list[tuple[int, Line]]:
+def _slide(store: Reader, summing: Executor, together: Sequence[_Sliding]) -> list[tuple[int, Line]]:
     """The lines of those read together, each with the number of the one whose it is."""
     start, end = min(one.scope.start for one in together), max(one.scope.end for one in together)
-    first = together[0]
-    way = WAYS[first.metric.kind]
-    scope = replace(first.scope, start=start, end=end)
-    measured: list[list[_Measured]] = [[] for _ in together]
-    for group, found in way.read(store, scope, [one.metric for one in together]):
-        for one, parts in zip(together, measured, strict=True):
-            ticks, columns = way.measure(found, one.windows, one.metric)
-            if len(ticks):
-                parts.append(_Measured(group, ticks, columns))
-    return [
-        (one.number, line)
-        for one, parts in zip(together, measured, strict=True)
-        for line in _finished(way, one.metric, parts)
-    ]
+    way = WAYS[together[0].metric.kind]
+    scope = replace(together[0].scope, start=start, end=end)
+
+    def measured(of: tuple[Group, Any]) -> list[_Measured]:
+        group, found = of
+        return [_Measured(group, *way.measure(found, one.windows, one.metric)) for one in together]
+
+    by_group = list(summing.map(measured, way.read(store, scope, [one.metric for one in together])))
+    lines_of = [_finished(way, one.metric, [of[n] for of in by_group]) for n, one in enumerate(together)]
+    return [(one.number, line) for one, found in zip(together, lines_of, strict=True) for line in found]
 
 
 def _finished(way: Way[Any], m: Metric, parts: Sequence[_Measured]) -> Iterator[Line]:
-    """All groups in one go: each one by itself would cost more than the work."""
+    """All groups in one go: each one by itself would cost more than the work. One without any tick has no line."""
+    parts = [part for part in parts if len(part.ticks)]
     if not parts:
         return
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
