@@ -4,6 +4,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# the programs that tests start by the hundred are compiled once
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test check format bench lock clean
 
 run: $(VENV)/.installed  ## start everything with demo traffic
