@@ -7,6 +7,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from data.errors import UnknownMetric
+from data.metrics import metric
+
 #: Reasons of notices that only keep a provider's own record of an incident in step.
 ACKNOWLEDGEMENT, UNACKNOWLEDGED = "acknowledgement", "unacknowledged"
 
@@ -123,7 +126,7 @@ def facts(notice: Notice) -> list[tuple[str, str]]:
     """Labelled lines for a message: value, threshold, group, times; only what is known."""
     rows: list[tuple[str, str]] = []
     if notice.value is not None or notice.metric:
-        rows.append((notice.metric or "value", quantity(notice.value, notice.unit)))
+        rows.append((_label(notice.metric), quantity(notice.value, notice.unit)))
     if notice.threshold is not None:
         rows.append(("threshold", quantity(notice.threshold, notice.unit)))
     rows += [(name, value) for name, value in sorted(notice.labels.items()) if value]
@@ -133,6 +136,13 @@ def facts(notice: Notice) -> list[tuple[str, str]]:
         rows.append(("resolved", when(notice.resolved_at)))
         rows += [("lasted", lasted(notice.resolved_at - notice.opened_at))] if notice.opened_at else []
     return rows
+
+
+def _label(name: str) -> str:
+    try:
+        return metric(name).label.lower()
+    except UnknownMetric:
+        return name or "value"
 
 
 def lasted(span: timedelta) -> str:

@@ -45,12 +45,20 @@ def sentence(rule: Rule) -> str:
 
 def condition_sentence(condition: Condition) -> str:
     """One condition: `cost over the last 1 day is above $500 (recovering at $450; warn above $400)`."""
-    text = f"{metric(condition.metric).label.lower()}{_scope(condition.where)}{_over(condition)}"
-    if condition.compare is not None:
-        text = f"the change in {text} from {_baseline(condition)}"
-    text += f" is {_OPS[condition.op]} {quantity(condition, condition.value)}"
+    text = f"{subject(condition)} is {limit(condition, condition.value)}"
     aside = "; ".join(_aside(condition))
     return f"{text} ({aside})" if aside else text
+
+
+def subject(condition: Condition) -> str:
+    """What a condition measures: `cost over the last 1 day`. Raises UnknownMetric."""
+    text = f"{metric(condition.metric).label.lower()}{_scope(condition.where)}{_over(condition)}"
+    return text if condition.compare is None else f"the change in {text} from {_baseline(condition)}"
+
+
+def limit(condition: Condition, threshold: float) -> str:
+    """What it is held against: `above $500`."""
+    return f"{_OPS[condition.op]} {quantity(condition, threshold)}"
 
 
 def _aside(condition: Condition) -> Iterator[str]:

@@ -10,9 +10,9 @@ from engine import templates
 from engine.condition import CompareAs, Condition
 from engine.durations import spoken
 from engine.errors import TemplateFault
-from engine.notice import Notice
+from engine.notice import Notice, quantity
 from engine.rule import Rule
-from engine.sentence import with_unit
+from engine.sentence import limit, subject, with_unit
 from engine.state import Reason
 from engine.truth import GroupTruth
 
@@ -28,44 +28,46 @@ _ENDED: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The condition that decided: its metric and unit, what was measured and what it was compared with."""
+    """The condition that decided, what was measured (None: nothing), and what it was held against."""
 
-    metric: str = ""
-    unit: str = ""
-    op: str = ""
-    value: float | None = None
-    threshold: float | None = None
+    condition: Condition
+    value: float | None
+    threshold: float
+
+    @property
+    def metric(self) -> str:
+        """Its name."""
+        return self.condition.metric
+
+    @property
+    def unit(self) -> str:
+        """The unit of what is compared; '' of a metric that there is no more."""
+        if self.condition.compare is not None and self.condition.compare.as_ is CompareAs.PERCENT:
+            return "percent"
+        try:
+            return metric(self.metric).unit
+        except UnknownMetric:
+            return ""
 
 
 def measured(rule: Rule, truth: GroupTruth | None) -> Measured:
     """The decisive condition of an evaluation; of the rule's first condition when there was none."""
     if truth is None:
         first = rule.conditions[0]
-        return Measured(first.metric, unit_of(first), first.op.value, None, first.value)
+        return Measured(first, None, first.value)
     decisive = truth.decisive
     condition = next(condition for path, condition in rule.placed if path == decisive.path)
-    return Measured(decisive.metric, unit_of(condition), condition.op.value, decisive.value, decisive.threshold)
-
-
-def unit_of(condition: Condition) -> str:
-    """The unit of what a condition compares."""
-    if condition.compare is not None and condition.compare.as_ is CompareAs.PERCENT:
-        return "percent"
-    try:
-        return metric(condition.metric).unit
-    except UnknownMetric:
-        return ""
+    return Measured(condition, decisive.value, decisive.threshold)
 
 
 def summary(seen: Measured, *, ended: str = "", by: str = "") -> str:
-    """One sentence: `cost is $512.3 (threshold > $500)`; with `ended`, a reason, how the incident came to an end."""
-    told = f"{seen.metric} is {_shown(seen.value, seen.unit)} (threshold {seen.op} {_shown(seen.threshold, seen.unit)})"
+    """`Cost today: $512.30 (threshold: above $500).`; with `ended`, a reason, how the incident came to an end."""
     if by:
         return f"Resolved by {by}."
-    if ended:
-        tail = f": {told}" if seen.value is not None else ""
-        return f"{_ENDED.get(ended, 'The incident is over')}{tail}."
-    return f"{told}."
+    if not ended:
+        return _told(seen)
+    over = f"{_ENDED.get(ended, 'The incident is over')}."
+    return over if seen.value is None else f"{over} {_told(seen)}"
 
 
 def flapping(told: str, rule: Rule, count: int) -> str:
@@ -73,11 +75,18 @@ def flapping(told: str, rule: Rule, count: int) -> str:
     if rule.flapping is None:
         return told
     within = spoken(rule.flapping.within)
-    return f"It comes and goes, {count} times in {within}; nothing more is told until it is steady. Now {told}"
+    return f"It comes and goes, {count} times in {within}; nothing more is told until it is steady. {told}"
 
 
-def _shown(value: float | None, unit: str) -> str:
-    return "no data" if value is None else with_unit(value, unit)
+def _told(seen: Measured) -> str:
+    shown = quantity(seen.value, seen.unit)
+    if seen.condition.compare and (seen.value or 0) > 0:
+        shown = f"+{shown}"
+    try:
+        what, held = subject(seen.condition), limit(seen.condition, seen.threshold)
+    except UnknownMetric:
+        what, held = seen.metric, with_unit(seen.threshold, seen.unit)
+    return f"{what[0].upper()}{what[1:]}: {shown} (threshold: {held})."
 
 
 def message(template: str, values: Mapping[str, Any]) -> tuple[str, str]:
@@ -97,8 +106,8 @@ def values_of_notice(notice: Notice) -> dict[str, Any]:
     return {
         **notice.labels,
         "labels": dict(notice.labels),
-        "value": _shown(notice.value, notice.unit),
-        "threshold": _shown(notice.threshold, notice.unit),
+        "value": quantity(notice.value, notice.unit),
+        "threshold": "no data" if notice.threshold is None else with_unit(notice.threshold, notice.unit),
         "metric": notice.metric,
         "rule": notice.rule_name or notice.title,
         "severity": notice.severity,
@@ -111,8 +120,8 @@ def values_of(rule: Rule, seen: Measured, labels: Mapping[str, str], status: str
     return {
         **labels,
         "labels": dict(labels),
-        "value": _shown(seen.value, seen.unit),
-        "threshold": _shown(seen.threshold, seen.unit),
+        "value": quantity(seen.value, seen.unit),
+        "threshold": with_unit(seen.threshold, seen.unit),
         "metric": seen.metric,
         "rule": rule.name,
         "severity": rule.severity.value,

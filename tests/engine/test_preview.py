@@ -46,11 +46,11 @@ def firing(store, **changes):
 
 async def test_a_template_is_shown_as_it_would_be_sent(api, store):
     made = await ask(api, template="{{ value }} of {{ threshold }} by {{ labels.model | upper }}")
-    assert (made["message"], made["flaw"], made["payload"]) == ("$512.3 of $500 by GPT-5", "", None)
+    assert (made["message"], made["flaw"], made["payload"]) == ("$512.30 of $500 by GPT-5", "", None)
     rule_id, alert_id = firing(store, group_by=["model"])
     of_incident = await ask(api, template="{{ model }}: {{ value }}, {{ status }}", alert_id=alert_id)
     assert (of_incident["message"], of_incident["headline"]) == (
-        "opus: $2, firing",
+        "opus: $2.00, firing",
         "[FIRING] [HIGH] High cost (model=opus)",
     )
     assert (await ask(api, template="{{ rule }}", rule_id=rule_id))["message"] == "High cost"

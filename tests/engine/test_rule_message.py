@@ -128,4 +128,4 @@ def test_what_fails_only_when_it_is_sent_is_sent_plain_and_flagged(store):
     tick(store, [rule], NOON)
     ((notice,),) = rows(store, "notifications", "notice")
     said = orjson.loads(notice)
-    assert (said["message"], said["flaw"]) == ("{{ value | float }}", "the message: '$2' is not a number")
+    assert (said["message"], said["flaw"]) == ("{{ value | float }}", "the message: '$2.00' is not a number")

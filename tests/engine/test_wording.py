@@ -1,6 +1,7 @@
 import pytest
 
-from engine.wording import message
+from engine.rule import parse
+from engine.wording import Measured, message, summary
 
 VALUES = {"value": "$2", "rule": "High cost", "team-name": "core", "labels": {"team-name": "core"}}
 
@@ -25,3 +26,46 @@ def test_a_broken_message_stays_as_written_and_is_flagged():
     )
     text, flaw = message("{{ 'x' * 10**9 }}", VALUES)
     assert (text, flaw) == ("{{ 'x' * 10**9 }}", "the message: Pow is not possible in a template")
+
+
+def seen(measured, threshold=500, **more):
+    condition = {"metric": "cost", "window": "1d", "op": ">", "value": threshold, **more}
+    rule = parse({"name": "r", "when": {"all": [condition]}})
+    return Measured(rule.conditions[0], measured, rule.conditions[0].value)
+
+
+@pytest.mark.parametrize(
+    ("measured", "text"),
+    [
+        (seen(512.3), "Cost over the last 1 day: $512.30 (threshold: above $500)."),
+        (seen(0.004212, 0.001), "Cost over the last 1 day: $0.004212 (threshold: above $0.001)."),
+        (
+            seen(7, metric="requests", window="today", op="<="),
+            "Requests today: 7 requests (threshold: at most 500 requests).",
+        ),
+        (
+            seen(41.23, 30, compare={"to": "7d", "as": "percent"}),
+            "The change in cost over the last 1 day from 7 days earlier: +41.23 % (threshold: above +30 %).",
+        ),
+        (
+            seen(-41, -30, compare={"to": "7d", "as": "percent"}, op="<"),
+            "The change in cost over the last 1 day from 7 days earlier: -41 % (threshold: below -30 %).",
+        ),
+        (seen(None), "Cost over the last 1 day: no data (threshold: above $500)."),
+    ],
+)
+def test_what_was_measured_is_told_in_one_sentence(measured, text):
+    assert summary(measured) == text
+
+
+def test_how_it_ended_is_told_with_what_was_measured_last():
+    told = summary(seen(3), ended="condition")
+    assert told == "The condition no longer holds. Cost over the last 1 day: $3.00 (threshold: above $500)."
+    assert summary(seen(None), ended="missing_group") == "The group has vanished from the data."
+    assert summary(seen(3), ended="condition", by="anna") == "Resolved by anna."
+
+
+def test_a_metric_that_there_is_no_more_is_told_by_its_name():
+    gone = seen(3)
+    object.__setattr__(gone.condition, "metric", "gone")
+    assert summary(gone) == "Gone: 3 (threshold: 500)."
