@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from data import pieces
+from data.by_bucket import Counts, Entries, in_order, ranked
 from data.errors import RowLimitExceeded
 from data.periods import Grain
 from data.pieces import Level, Scope, Sql, quoted, union
@@ -30,33 +31,8 @@ MOST_RAW = 12_000_000
 _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER = 2**31
-#: Of a number that is not negative.
-_BITS = 63
-#: With more cells than this many times the rows, these are looked for instead of marked.
-_SPARSE = 4
 
 Group = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """A group's counts, the lowest bucket first: each one's bucket, which of the group's cells it is in (from 0)."""
-
-    buckets: Column
-    places: Ints
-    counts: Column
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """One group's counts by what is counted, and when each of its cells starts, UTC microseconds, ascending.
-
-    `width` is how long a cell is, microseconds.
-    """
-
-    entries: Mapping[str, Entries]
-    times: Ints
-    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,48 +192,14 @@ def _by_bucket(
 ) -> Iterator[tuple[Group, Counts]]:
     groups, numbers = _whose(read, scope, names)
     where = [numbers, read["bucket"].to_numpy(), read["cell"].to_numpy()]
-    ordered = {name: _in_order([*where, read[name].to_numpy()]) for name in counted}
+    ordered = {name: in_order([*where, read[name].to_numpy()]) for name in counted}
     some, *_ = ordered.values()
     for group, part in _parts(groups, some[0]):
         entries = {}
         for name, (_, buckets, cells, counts) in ordered.items():
-            times, places = _ranked(cells[part])
+            times, places = ranked(cells[part])
             entries[name] = Entries(buckets[part], places, counts[part])
         yield group, Counts(entries, times.astype(np.int64) * _width(scope) + _start(scope), _width(scope))
-
-
-def _in_order(columns: Sequence[Column]) -> list[Column]:
-    """The rows by the first two columns, ascending.
-
-    Whole rows are sorted as one number each if that has the room: gathering the others in another's order costs more.
-    """
-    lows = [int(column.min(initial=0)) for column in columns]
-    bits = [(int(column.max(initial=0)) - low).bit_length() for column, low in zip(columns, lows, strict=True)]
-    if sum(bits) > _BITS:
-        order = np.lexsort(tuple(columns[1::-1]))
-        return [column[order] for column in columns]
-    packed = np.zeros(len(columns[0]), dtype=np.int64)
-    for column, low, wide in zip(columns, lows, bits, strict=True):
-        packed <<= wide
-        packed += column
-        packed -= low
-    packed.sort()
-    unpacked = []
-    for column, low, wide in reversed(list(zip(columns, lows, bits, strict=True))):
-        unpacked.append((packed & ((1 << wide) - 1)).astype(column.dtype) + column.dtype.type(low))
-        packed >>= wide
-    return unpacked[::-1]
-
-
-def _ranked(cells: Column) -> tuple[Column, Ints]:
-    """The different cells, ascending, and which of them each one is."""
-    low, high = int(cells.min()), int(cells.max())
-    if high - low > _SPARSE * len(cells):
-        different, places = np.unique(cells, return_inverse=True)
-        return different, places
-    there = np.zeros(high - low + 1, dtype=bool)
-    there[cells - low] = True
-    return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[cells - low]
 
 
 def _split(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iterator[tuple[Group, Cells]]:

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from data import cells, percentiles, sliding
-from data.cells import Cells, Counts, Group
+from data.by_bucket import Counts
+from data.cells import Cells, Group
 from data.finish import COST, latencies_ms, measures_of, sum_metric
 from data.metrics import Kind, Metric
 from data.pieces import Scope
