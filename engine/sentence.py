@@ -44,14 +44,14 @@ def sentence(rule: Rule) -> str:
 
 
 def condition_sentence(condition: Condition) -> str:
-    """One condition: `cost over the last 1 day is above $500 (recovering at $450; warn above $400)`."""
+    """One condition: `cost over the last day is above $500 (recovering at $450; warn above $400)`."""
     text = f"{subject(condition)} is {limit(condition, condition.value)}"
     aside = "; ".join(_aside(condition))
     return f"{text} ({aside})" if aside else text
 
 
 def subject(condition: Condition) -> str:
-    """What a condition measures: `cost over the last 1 day`. Raises UnknownMetric."""
+    """What a condition measures: `cost over the last day`. Raises UnknownMetric."""
     text = f"{metric(condition.metric).label.lower()}{_scope(condition.where)}{_over(condition)}"
     return text if condition.compare is None else f"the change in {text} from {_baseline(condition)}"
 

@@ -86,9 +86,9 @@ def window(value: object) -> Window:
 
 
 def spoken_window(value: Window) -> str:
-    """In words: `'over the last 5 minutes'`, `'this month'`."""
+    """In words: `'over the last 5 minutes'`, `'over the last hour'`, `'this month'`."""
     if isinstance(value, Rolling):
-        return f"over the last {spoken(value.length)}"
+        return f"over the last {spoken(value.length).removeprefix('1 ')}"
     return value.period.value.replace("_", " ")
 
 

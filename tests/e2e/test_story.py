@@ -98,7 +98,7 @@ def make_the_rule(page: Page) -> None:
     choose(page, "Notify", "hook", "ops")
     page.get_by_text("Timing").click()
     choose(page, "Look every", "10 seconds")
-    page.get_by_text("A medium alert fires when cost over the last 1 hour is above $0.2").wait_for()
+    page.get_by_text("A medium alert fires when cost over the last hour is above $0.2").wait_for()
     page.get_by_role("button", name="Simulate").click()
     page.get_by_text("Time firing").wait_for()
     page.get_by_role("button", name="Save rule").click()

@@ -10,8 +10,8 @@ from tests.engine.test_rule import CONDITION, FULL, with_condition, with_fields
 
 def test_a_whole_rule_is_told():
     assert sentence(parse(FULL)) == (
-        "A high alert fires when, for provider openai, cost over the last 1 day is above $500 (recovering at $450) and "
-        "the change in cost over the last 1 day from the window before is above +20 % and "
+        "A high alert fires when, for provider openai, cost over the last day is above $500 (recovering at $450) and "
+        "the change in cost over the last day from the window before is above +20 % and "
         "(error rate over the last 5 minutes is above 10 % or "
         "latency p95 for model gpt-5 or gpt-5-mini over the last 5 minutes is above 8,000 ms) and "
         "not (requests this week is below 0.5 requests) for 5 minutes, for each model. "

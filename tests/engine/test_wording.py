@@ -37,21 +37,21 @@ def seen(measured, threshold=500, **more):
 @pytest.mark.parametrize(
     ("measured", "text"),
     [
-        (seen(512.3), "Cost over the last 1 day: $512.30 (threshold: above $500)."),
-        (seen(0.004212, 0.001), "Cost over the last 1 day: $0.004212 (threshold: above $0.001)."),
+        (seen(512.3), "Cost over the last day: $512.30 (threshold: above $500)."),
+        (seen(0.004212, 0.001), "Cost over the last day: $0.004212 (threshold: above $0.001)."),
         (
             seen(7, metric="requests", window="today", op="<="),
             "Requests today: 7 requests (threshold: at most 500 requests).",
         ),
         (
             seen(41.23, 30, compare={"to": "7d", "as": "percent"}),
-            "The change in cost over the last 1 day from 7 days earlier: +41.23 % (threshold: above +30 %).",
+            "The change in cost over the last day from 7 days earlier: +41.23 % (threshold: above +30 %).",
         ),
         (
             seen(-41, -30, compare={"to": "7d", "as": "percent"}, op="<"),
-            "The change in cost over the last 1 day from 7 days earlier: -41 % (threshold: below -30 %).",
+            "The change in cost over the last day from 7 days earlier: -41 % (threshold: below -30 %).",
         ),
-        (seen(None), "Cost over the last 1 day: no data (threshold: above $500)."),
+        (seen(None), "Cost over the last day: no data (threshold: above $500)."),
     ],
 )
 def test_what_was_measured_is_told_in_one_sentence(measured, text):
@@ -60,7 +60,7 @@ def test_what_was_measured_is_told_in_one_sentence(measured, text):
 
 def test_how_it_ended_is_told_with_what_was_measured_last():
     told = summary(seen(3), ended="condition")
-    assert told == "The condition no longer holds. Cost over the last 1 day: $3.00 (threshold: above $500)."
+    assert told == "The condition no longer holds. Cost over the last day: $3.00 (threshold: above $500)."
     assert summary(seen(None), ended="missing_group") == "The group has vanished from the data."
     assert summary(seen(3), ended="condition", by="anna") == "Resolved by anna."
 
