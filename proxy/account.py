@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from time import perf_counter, time_ns
+from typing import Final
 from typing import Protocol as Shape
+
+import msgspec
 
 from data.model import Endpoint, LedgerRecord, Outcome, RequestStart
 from proxy.books import Books
@@ -17,6 +20,8 @@ from proxy.usage import UNREADABLE_ANSWER, is_unexpected
 from proxy.usage.estimate import with_estimated_input
 from proxy.usage.usage import Usage
 
+#: What this proxy calls its own failures and its clients'.
+_NOT_THE_PROVIDERS: Final = frozenset({"client_too_slow", "incomplete_request", "proxy_error", "request_too_large"})
 _NO_ANSWER = Usage(note="no answer was seen")
 _log = logging.getLogger(__name__)
 
@@ -35,8 +40,8 @@ class Fault:
     @property
     def blames_provider(self) -> bool:
         """Whether the provider is at fault, as far as one can tell: not the client, and not this proxy."""
-        ours = self.error_class in {"client_too_slow", "proxy_error"}
-        return self.outcome in {Outcome.ERROR, Outcome.PARTIAL, Outcome.TIMEOUT} and not ours
+        failed = self.outcome in {Outcome.ERROR, Outcome.PARTIAL, Outcome.TIMEOUT}
+        return failed and self.error_class not in _NOT_THE_PROVIDERS
 
 
 class Hold(Shape):
@@ -58,6 +63,20 @@ class Hold(Shape):
         ...
 
 
+class Taken(Shape):
+    """How far a request has come that is passed on meanwhile; `proxy.streamed_body.StreamedBody` is one."""
+
+    @property
+    def taken(self) -> int:
+        """Bytes of its body so far."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it is here."""
+        ...
+
+
 class Account:
     """Times and counts one call. `close` may be called again: only the first time counts."""
 
@@ -71,6 +90,8 @@ class Account:
         self._price = price
         self.hold: Hold | None = None
         self._arrived = arrived
+        self.streamed: Taken | None = None  # the request's body, where it is passed on as it comes
+        self._asked = arrived  # since when the provider could answer
         self._sent = self._last_byte = 0.0
         self._status = self._bytes = 0
         self._streams = self._closed = False
@@ -83,6 +104,10 @@ class Account:
     def sent(self) -> None:
         """The request leaves for the provider now."""
         self._sent = perf_counter()
+
+    def whole(self) -> None:
+        """The last byte of a streamed request is here now."""
+        self._asked = perf_counter()
 
     @property
     def status(self) -> int:
@@ -108,7 +133,7 @@ class Account:
             return None
         plain = self._tee.feed(chunk)
         if self._streams and self._ttft_ms is None and self._tee.output_started:
-            self._ttft_ms = (at - self._arrived) * 1000
+            self._ttft_ms = (at - self._asked) * 1000
         return plain
 
     @property
@@ -116,6 +141,8 @@ class Account:
         """How far the call is."""
         if self._tee is not None:
             return Phase.RECEIVING
+        if self._sent and self.streamed is not None and not self.streamed.ended:
+            return Phase.SENDING
         return Phase.WAITING if self._sent else Phase.PREPARING
 
     @property
@@ -198,7 +225,10 @@ class Account:
         liability = None
         if self.hold is not None:
             liability = self.hold.liability(self.start, told, cost, billed=billed, at_us=ended_at)
-        return scrubbed(row(self.start, ending, usage, cost, liability), self._secrets, RequestStart)
+        start = self.start
+        if self.streamed is not None:
+            start = msgspec.structs.replace(start, request_bytes=self.streamed.taken)
+        return scrubbed(row(start, ending, usage, cost, liability), self._secrets, RequestStart)
 
     def _overhead(self, now: float) -> float:
         """Seconds this proxy added: before the request left, and after the answer's last byte."""

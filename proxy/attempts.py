@@ -126,11 +126,17 @@ class Attempts:
             if not isinstance(ended, Failed):
                 return ended
             self._last = ended
-            following = None if self._gone else self._journey.after(step, self._failure(step, ended), self._clock())
+            following = self._after(step, ended)
             if following is None:
                 return ended.answer
             self._means.books.flush()  # what the failed attempt held is free for the next one
             step = following
+
+    def _after(self, step: Step, failed: Failed) -> Step | None:
+        if self._gone:
+            return None
+        failure = self._failure(step, failed)
+        return None if self._call.spent else self._journey.after(step, failure, self._clock())
 
     async def _attempt(self, step: Step) -> web.StreamResponse | Failed:
         """Write down that a place is asked, and ask it."""
@@ -183,6 +189,7 @@ class Attempts:
         means.trouble = ""
         account = Account(start, means.books, self._standing.prices.price, call.arrived, secrets)
         account.hold = hold
+        account.streamed = call.streamed
         means.begun(start, account)
         return account, out
 

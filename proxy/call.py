@@ -1,4 +1,4 @@
-"""One client's request, read in full: what it says, and what becomes of it for a provider."""
+"""One client's request, read in full unless it is an upload: what it says, and what becomes of it for a provider."""
 
 import asyncio
 from time import time_ns
@@ -15,9 +15,10 @@ from proxy.attribution import Attribution, attribute
 from proxy.client_head import Head
 from proxy.decoding import Decoder, decoder_for
 from proxy.endpoints import Asked
-from proxy.errors import BodyTooLarge, ClientGone, UnreadableBody
+from proxy.errors import ClientGone, UnreadableBody
 from proxy.journey import Step, credential_label
 from proxy.request import RequestFacts, read_facts
+from proxy.streamed_body import StreamedBody, too_large
 from proxy.usage import PARSERS, estimate_tokens
 
 #: A longer body is forwarded unread; no provider takes one with a model in it.
@@ -25,13 +26,16 @@ MAX_READ_BYTES: Final = 32 * 1024 * 1024
 #: What a coded request is decoded to for reading.
 MAX_DECODED_BYTES: Final = 8 * 1024 * 1024
 _AT_ONCE_BYTES: Final = 1024 * 1024
-_NO_FACTS = RequestFacts(readable=False)
+NO_FACTS: Final = RequestFacts(readable=False)
 #: What tells nothing that the proxy needs, and may be large.
 _UNREAD: Final = frozenset({Endpoint.MODELS, Endpoint.FILES, Endpoint.BATCHES})
 
 
 class Call:
-    """A request for what `asked` says. `arrived`: when its last byte was here (`perf_counter` seconds)."""
+    """A request for what `asked` says. `arrived`: when its last byte was here (`perf_counter` seconds).
+
+    A `streamed` body is passed on as it comes: then `body` is empty, and `arrived` is when the head was here.
+    """
 
     __slots__ = (
         "arrived",
@@ -44,12 +48,21 @@ class Call:
         "protocol",
         "request",
         "request_id",
+        "streamed",
         "virtual",
         "who",
     )
 
     def __init__(
-        self, asked: Asked, request: web.Request, head: Head, body: bytes, *, arrived: float, facts: RequestFacts
+        self,
+        asked: Asked,
+        request: web.Request,
+        head: Head,
+        body: bytes,
+        *,
+        arrived: float,
+        facts: RequestFacts,
+        streamed: StreamedBody | None = None,
     ) -> None:
         self.asked = asked
         self.endpoint: Endpoint = asked.endpoint
@@ -57,6 +70,7 @@ class Call:
         self.request = request
         self.head = head
         self.body = body
+        self.streamed = streamed
         self.arrived = arrived
         self.facts = facts
         self.request_id = str(uuid_utils.uuid7())
@@ -65,6 +79,11 @@ class Call:
         # 0 where nothing is billed, however much is sent
         bills = self.endpoint is not Endpoint.OTHER and (self.endpoint, facts.stream) in PARSERS
         self.estimated_tokens = estimate_tokens(len(body)) if bills else 0  # what it is estimated to bring in
+
+    @property
+    def spent(self) -> bool:
+        """Whether it cannot be sent again."""
+        return self.streamed is not None and self.streamed.spent
 
     def belongs_to(self, key: VirtualKey | None) -> None:
         """Note whose call it is: what the key says wins over what the call says of itself."""
@@ -100,7 +119,7 @@ class Call:
             model_requested=self.facts.model,
             model_sent=candidate.model,
             stream=self.facts.stream,
-            request_bytes=len(self.body),
+            request_bytes=len(self.body) if self.streamed is None else self.streamed.length or 0,
             estimated_input_tokens=self.estimated_tokens,
             tags=who.tags,
         )
@@ -109,7 +128,7 @@ class Call:
 async def read_body(request: web.Request, limit: int) -> bytes:
     """Return the request's body. Raises `BodyTooLarge`, or `ClientGone` where it ends too early."""
     if (request.content_length or 0) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     parts: list[bytes] = []
     size = 0
     try:
@@ -117,7 +136,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
             parts.append(chunk)
             size += len(chunk)
             if size > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             if request.content.at_eof():
                 break
     except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError) as error:
@@ -125,14 +144,10 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     return b"".join(parts) if len(parts) != 1 else parts[0]
 
 
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The request's body is larger than this proxy's limit of {limit} bytes.")
-
-
 async def facts_of(asked: Asked, request: web.Request, body: bytes) -> RequestFacts:
     """Return what `body` says, and what only the path says: Gemini's model, and whether its answer is a stream."""
     if asked.endpoint in _UNREAD:
-        return _NO_FACTS
+        return NO_FACTS
     facts = await _facts_of_body(request, body)
     if not (asked.model or asked.stream):
         return facts
@@ -143,7 +158,7 @@ async def _facts_of_body(request: web.Request, body: bytes) -> RequestFacts:
     """Read `body`; a coded or a large one in a thread, so that other calls go on."""
     coding = request.headers.get("Content-Encoding", "")
     if len(body) > MAX_READ_BYTES:
-        return _NO_FACTS
+        return NO_FACTS
     if coding or len(body) > _AT_ONCE_BYTES:
         return await asyncio.to_thread(_facts, body, coding)
     return _facts(body, coding)
@@ -151,12 +166,12 @@ async def _facts_of_body(request: web.Request, body: bytes) -> RequestFacts:
 
 def _facts(body: bytes, coding: str) -> RequestFacts:
     if not body:
-        return _NO_FACTS
+        return NO_FACTS
     try:
         decoder = decoder_for(coding, MAX_DECODED_BYTES) if coding else None
         return read_facts(_decoded(decoder, body) if decoder else body)
     except UnreadableBody:
-        return _NO_FACTS
+        return NO_FACTS
 
 
 def _decoded(decoder: Decoder, body: bytes) -> bytes:

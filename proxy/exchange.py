@@ -21,6 +21,7 @@ from proxy.provider_client import Answer, ProviderClient, Upload
 from proxy.refusals import refusal
 from proxy.reply import Reply
 from proxy.rewriting import Filter, Rewriting
+from proxy.streamed_body import StreamedBody, StreamedPayload
 from proxy.tee import Tee
 from proxy.time_limits import TimeLimits
 from proxy.usage import ASKING, BatchResult, is_stream, parser_for
@@ -32,7 +33,8 @@ class Outgoing(msgspec.Struct, frozen=True):
     """A request as the provider gets it, and what becomes of its answer.
 
     `endpoint` is the provider's, by which its answer is read. `may_fail`: an answer that is an error is kept from the
-    client, since another attempt may follow. `marks` are headers that the client's answer gets.
+    client, since another attempt may follow. `marks` are headers that the client's answer gets. A `streamed` body is
+    sent instead of `body`.
     """
 
     method: str
@@ -45,6 +47,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     may_fail: bool = False
     marks: Mapping[str, str] = {}
     results: Callable[[BatchResult], object] | None = None  # takes those of a batch, where the answer has some
+    streamed: StreamedBody | None = None
 
 
 class Exchange:
@@ -83,20 +86,31 @@ class Exchange:
         except asyncio.CancelledError:
             self._account.close(self._cancelled())
             raise
-        except ClientGone:
-            self._account.close(self._left())
-            return self._reply.cut()
         except Exception as error:  # noqa: BLE001 - whatever it is, the call is accounted for and answered
-            return await self._failed(error)
+            return await self._ended_by(error)
         finally:
             if upstream is not None:
                 upstream.close()
+            if self._out.streamed is not None:
+                await self._out.streamed.settled()
 
     async def _send(self, client: ProviderClient) -> Answer:
         out = self._out
         self._wait(Phase.FIRST_BYTE, self._limits.first_byte_s)
         self._account.sent()
-        return await client.ask(out.method, out.url, out.headers, out.body, out.limits, upload=self._upload)
+        if out.streamed is None:
+            return await client.ask(out.method, out.url, out.headers, out.body, out.limits, upload=self._upload)
+        body = StreamedPayload(out.streamed, self._uploads)
+        return await client.ask_streaming(out.method, out.url, out.headers, body, out.limits, upload=self._upload)
+
+    def _uploads(self, phase: Phase) -> None:
+        """A streamed body has come a piece further, and what is waited for now is `phase`."""
+        if phase is Phase.FIRST_BYTE:
+            self._account.whole()
+        if not self._account.status:
+            self._wait(phase, self._limits.first_byte_s if phase is Phase.FIRST_BYTE else self._limits.idle_s)
+        elif self._phase is Phase.NEXT_BYTE:  # the answer, which came early, may wait for it
+            self._wait(Phase.NEXT_BYTE, self._limits.idle_s)
 
     async def _take(self, upstream: Answer) -> web.StreamResponse | Failed:
         """Pass the answer on, or keep it where it is an error and that is wanted."""
@@ -130,6 +144,7 @@ class Exchange:
             for name in ("Content-Encoding", "Content-Length"):
                 headers.popall(name, None)
         self._reply.head(status, upstream.reason, headers)
+        self._reply.last = out.streamed is not None and not out.streamed.ended  # nobody reads the rest of the request
         parser = parser_for(
             out.endpoint,
             stream=streams,
@@ -242,11 +257,23 @@ class Exchange:
         status, gone = self._reply.status, self._reply.gone
         return Fault(Outcome.DISCONNECTED, status, "client_disconnected", billed=self._chargeable, final=gone)
 
-    def _cancelled(self) -> Fault:
+    @property
+    def _hung_up(self) -> bool:
         transport = self._request.transport
-        if transport is None or transport.is_closing():
+        return transport is None or transport.is_closing()
+
+    def _cancelled(self) -> Fault:
+        if self._hung_up:
             return self._left()
         return Fault(Outcome.INTERRUPTED, self._reply.status, "proxy_stopped", billed=self._chargeable)
+
+    async def _ended_by(self, error: Exception) -> web.StreamResponse | Failed:
+        streamed = self._out.streamed
+        cause = error if streamed is None or streamed.failure is None else streamed.failure
+        if isinstance(cause, ClientGone) and (self._reply.begun or self._hung_up):
+            self._account.close(self._left())
+            return self._reply.cut()
+        return await self._failed(cause)
 
     async def _failed(self, error: Exception) -> web.StreamResponse | Failed:
         """Close the account with `error`; the client gets an error answer, or sees its answer break off."""

@@ -7,7 +7,7 @@ import msgspec
 
 from data.model import Outcome
 from proxy.account import Fault
-from proxy.errors import UnexpectedStatus
+from proxy.errors import BodyTooLarge, ClientGone, UnexpectedStatus
 from proxy.time_limits import TimeLimits
 
 
@@ -15,6 +15,8 @@ class Phase(StrEnum):
     """What an exchange waits for; the value completes "no … within 10 s"."""
 
     CONNECT = "connection"
+    CLIENT_SENDS = "sending client"
+    UPLOAD = "provider that takes the request"
     FIRST_BYTE = "answer"
     NEXT_BYTE = "further byte"
     CLIENT = "reading client"
@@ -40,7 +42,11 @@ class Situation(msgspec.Struct, frozen=True):
 def fault_of(error: Exception, at: Situation) -> tuple[int, Fault]:
     """Return the status and the fault that `error` is."""
     if isinstance(error, TimeoutError):
-        return 504, _overdue(error, at)
+        fault = _overdue(error, at)
+        return fault.status or 504, fault
+    if isinstance(error, BodyTooLarge | ClientGone):
+        status, name = (413, "request_too_large") if isinstance(error, BodyTooLarge) else (400, "incomplete_request")
+        return status, Fault(Outcome.ERROR, at.sent_status or status, name, str(error), billed=at.chargeable)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
         message = f"The provider {at.provider} cannot be reached ({type(error).__name__})"
         return 502, Fault(Outcome.ERROR, 502, "provider_unreachable", message, billed=False)
@@ -74,6 +80,12 @@ def _overdue(error: TimeoutError, at: Situation) -> Fault:
     if at.phase is Phase.CLIENT:
         message = f"The client read nothing for {limits.idle_s:g} s"
         return Fault(Outcome.DISCONNECTED, at.sent_status, "client_too_slow", message, billed=at.chargeable)
+    if at.phase is Phase.CLIENT_SENDS:
+        message = f"The client sent nothing more of its request for {limits.idle_s:g} s"
+        return Fault(Outcome.DISCONNECTED, 408, "client_too_slow", message, billed=at.chargeable)
+    if at.phase is Phase.UPLOAD:
+        message = f"The provider took nothing more of the request for {limits.idle_s:g} s"
+        return Fault(Outcome.TIMEOUT, 504, "idle_timeout", message, billed=at.chargeable)
     first = at.phase is Phase.FIRST_BYTE
     limit_s = limits.first_byte_s if first else limits.idle_s
     name = "first_byte_timeout" if first else "idle_timeout"

@@ -1,4 +1,4 @@
-"""The hot path: a client's request is read, routed, written down and sent on."""
+"""The hot path: a client's request is read, routed, written down and sent on; an upload is sent on as it is read."""
 
 import asyncio
 import logging
@@ -11,13 +11,15 @@ from multidict import MultiDict, MultiMapping
 from data.model import Protocol
 from proxy.admission.gate import Admitted, Caller, Refused, Wanted
 from proxy.attempts import Attempts, Means
-from proxy.call import Call, facts_of, read_body
+from proxy.call import NO_FACTS, Call, facts_of, read_body
 from proxy.client_head import Head, Heads
 from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone
 from proxy.logs import CALL
 from proxy.refusals import refusal, refused
 from proxy.standing import Standing
+from proxy.streamed_body import StreamedBody
+from proxy.uploads import UNREAD, is_upload
 
 _RETRY_AFTER_S = 5
 _NO_QUERY: Final[MultiMapping[str]] = MultiDict()
@@ -95,7 +97,10 @@ class Forwarder:
         called = CALL.set(call.request_id)
         try:
             drains = standing.config.proxy.on_disconnect == "drain"
-            return await (self._detached(attempts) if drains else self._run(attempts))
+            ended = await (self._detached(attempts) if drains else self._run(attempts))
+            if call.streamed is not None and not (call.streamed.ended or ended.prepared):
+                ended.force_close()  # nobody reads the rest of the request
+            return ended
         finally:
             CALL.reset(called)
 
@@ -147,12 +152,16 @@ class Forwarder:
 
 
 async def _read(asked: Asked, request: web.Request, head: Head, standing: Standing) -> Call | web.Response:
-    """Return the call, read in full, or why it is refused."""
+    """Return the call, read in full unless it is an upload, or why it is refused."""
     protocol = asked.protocol
     if head.unsendable:
         return _unforwardable(head.unsendable, protocol)
+    limit = standing.config.proxy.max_body_bytes
     try:
-        body = await read_body(request, standing.config.proxy.max_body_bytes)
+        if asked.endpoint in UNREAD and is_upload(asked, request.headers, request.content_length):
+            streamed = StreamedBody(request, limit)
+            return Call(asked, request, head, b"", arrived=perf_counter(), facts=NO_FACTS, streamed=streamed)
+        body = await read_body(request, limit)
     except BodyTooLarge as error:
         return refusal(protocol, 413, str(error), code="request_too_large")
     except ClientGone as error:

@@ -16,6 +16,7 @@ class Phase(StrEnum):
     """How far a call is."""
 
     PREPARING = "preparing"  # the request has not left yet
+    SENDING = "sending"  # an upload, as it comes
     WAITING = "waiting"  # for the head of the provider's answer
     RECEIVING = "receiving"  # the body
 

@@ -133,6 +133,32 @@ class ProviderClient:
             target = self._target(url)
             connection = await self._connected(target, limits)
             return await self._post(connection, target, headers, body, upload)
+        data = (body if len(body) <= _ONE_WRITE_BYTES else io.BytesIO(body)) or None
+        return await self._by_session(method, url, headers, data, limits, upload=upload)
+
+    async def ask_streaming(
+        self,
+        method: str,
+        url: str,
+        headers: CIMultiDict[str],
+        body: aiohttp.Payload,
+        limits: TimeLimits,
+        *,
+        upload: Upload,
+    ) -> Answer:
+        """The same, with a body that comes while it leaves; the answer may begin before its end."""
+        return await self._by_session(method, url, headers, body, limits, upload=upload)
+
+    async def _by_session(
+        self,
+        method: str,
+        url: str,
+        headers: CIMultiDict[str],
+        data: bytes | io.BytesIO | aiohttp.Payload | None,
+        limits: TimeLimits,
+        *,
+        upload: Upload,
+    ) -> Answer:
         to = URL(url, encoded=True)
         if hdrs.AUTHORIZATION in headers:
             to = to.with_user(None)  # what the call brings wins over what stands in the URL
@@ -140,7 +166,7 @@ class ProviderClient:
             method,
             to,
             headers=headers,
-            data=(body if len(body) <= _ONE_WRITE_BYTES else io.BytesIO(body)) or None,
+            data=data,
             allow_redirects=False,
             timeout=limits.client_timeout,
             upload_tracker=upload.tracked(),

@@ -7,7 +7,7 @@ from typing import Final
 from data.model import LedgerRecord, RequestStart
 from proxy.budget.appraisal import Appraiser
 from proxy.budget.budgets import Budgets
-from proxy.budget.demand import Demand, Limits, demand
+from proxy.budget.demand import Demand, Limits, demand, demand_unread
 from proxy.budget.liability import liability
 from proxy.budget.reservation import Refusal, Reservation
 from proxy.budget.worst_case import Worst
@@ -66,7 +66,9 @@ class Purse:
             facts.inference_geo,
             readable=facts.readable and plain,
         )
-        if len(call.body) > _AT_ONCE_BYTES:
+        if call.streamed is not None:
+            asked = demand_unread(call.streamed.most_bytes, call.endpoint, limits)
+        elif len(call.body) > _AT_ONCE_BYTES:
             asked = await asyncio.to_thread(demand, call.body, call.endpoint, limits)
         else:
             asked = demand(call.body, call.endpoint, limits)

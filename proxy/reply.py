@@ -57,6 +57,7 @@ class Reply:
         self._reason: str | None = None
         self._headers: CIMultiDict[str] = CIMultiDict()
         self.gone = False
+        self.last = False  # the connection ends with this answer
 
     @property
     def begun(self) -> bool:
@@ -87,7 +88,7 @@ class Reply:
     async def begin(self) -> web.StreamResponse:
         """Send the head. Raises `ClientGone`."""
         answer = _AsProvided(status=self._status, reason=self._reason, headers=self._headers)
-        if self._closing is not None and self._closing.is_set():
+        if self.last or (self._closing is not None and self._closing.is_set()):
             answer.force_close()
         self._answer = answer
         await self._sending(answer.prepare(self._request))

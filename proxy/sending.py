@@ -70,6 +70,7 @@ async def outgoing(call: Call, step: Step, sending: Sending) -> Outgoing:
         rewriting=rewriting,
         may_fail=sending.may_fail,
         marks=sending.marks,
+        streamed=call.streamed,
     )
 
 

@@ -111,14 +111,19 @@ def demand(body: bytes, endpoint: Endpoint, limits: Limits) -> Demand:
     embeds = endpoint is Endpoint.EMBEDDINGS
     output = 0 if embeds else (limits.max_tokens * limits.answers or None)
     read = read_body(body) if limits.readable else None
-    return _unread(body, output, limits) if read is None else _measured(body, output, limits, read)
+    return _unread(len(body), output, limits) if read is None else _measured(body, output, limits, read)
 
 
-def _unread(body: bytes, output: int | None, limits: Limits) -> Demand:
+def demand_unread(size: int, endpoint: Endpoint, limits: Limits) -> Demand:
+    """Return what a body of at most `size` bytes that nobody looks at asks for at the most."""
+    return Demand(bills=False) if endpoint in _FREE else _unread(size, None, limits)
+
+
+def _unread(size: int, output: int | None, limits: Limits) -> Demand:
     """A body that cannot be read may hold anything."""
     return Demand(
-        input_tokens=len(body) + _FRAME_TOKENS,
-        likely_input_tokens=len(body) // _LIKELY_BYTES,
+        input_tokens=size + _FRAME_TOKENS,
+        likely_input_tokens=size // _LIKELY_BYTES,
         open_ended=True,
         output_tokens=output,
         answers=limits.answers,

@@ -217,8 +217,9 @@ async def test_an_openai_batch_is_counted_where_its_output_is_fetched(gpt, proxy
     assert sum(r.cost_usd for r in proxy.records if r.endpoint is not Endpoint.BATCH_RESULT) == 0
 
 
-async def test_files_pass_both_ways(claude, gpt, proxy: Gateway):
-    content = bytes(range(256)) * 400
+@pytest.mark.parametrize("size_kb", [100, 1000], ids=["read", "passed on as it comes"])
+async def test_files_pass_both_ways(claude, gpt, proxy: Gateway, size_kb: int):
+    content = bytes(range(256)) * 4 * size_kb
     ours = await claude.beta.files.upload(file=("b.bin", content, "application/pdf"))
     assert (await claude.beta.files.retrieve_metadata(ours.id)).size_bytes == len(content)
     theirs = await gpt.files.create(file=("a.jsonl", content), purpose="batch")
