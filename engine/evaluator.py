@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,18 +10,20 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExe
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from data.errors import ConflictError, StoreError, StoreUnavailable
-from data.queries import leases
+from data.errors import StoreError, StoreUnavailable
 from data.queries import rules as rule_rows
 from data.queries.rules import RuleRow
-from data.store import Statement, Store
-from engine.audit import clock, new_id
+from engine.audit import clock
 from engine.commit import Fenced
 from engine.desk import Desk
 from engine.digest import SWEEP_EVERY
 from engine.episode import Watched
 from engine.errors import RuleError
 from engine.history import EPOCH
+from engine.lease import Lease, holder_name
+from engine.lease_keeper import STUCK_AFTER, LeaseKeeper, News
+from engine.noted_store import NotedStore
+from engine.progress import Progress
 from engine.rules import watched
 from engine.sweep import sweep
 from engine.tick import fault, tick
@@ -33,10 +33,11 @@ LEASE = "evaluator"
 LEASE_FOR = timedelta(seconds=10)
 #: A tick that failed although the store was there is made up for so much later: its own rules may be why it fails.
 AGAIN_AFTER = timedelta(seconds=30)
-#: How often rules are looked through for changes, and the lease is prolonged or asked for.
+#: How often rules are looked through for changes, or the lease is asked for.
 LOOK_S = 1.0
 #: Rows may take this long from the end of a request to the store; ticks look at the ledger as it was then.
 LEDGER_DELAY = timedelta(seconds=1)
+_LOOKING = "the look for changed rules"
 _log = logging.getLogger(__name__)
 
 
@@ -45,39 +46,25 @@ def instant(now: datetime) -> datetime:
     return (now - LEDGER_DELAY).replace(microsecond=0)
 
 
-def _acquire(store: Store, holder: str, now: datetime) -> int:
-    """The lease's new token, or 0 while another worker that lives holds it."""
-    token = leases.acquire(store, LEASE, holder, now=now, until=now + LEASE_FOR)
-    found = None if token else leases.holder(store, LEASE)
-    if found and _is_dead(found[0]):
-        store.transact([leases.evicting(LEASE, found[0], now=now)])
-        token = leases.acquire(store, LEASE, holder, now=now, until=now + LEASE_FOR)
-    return token or 0
-
-
-def _is_dead(holder: str) -> bool:
-    """Whether a holder, `host:process:…`, is a process of this machine that has ended."""
-    host, _, rest = holder.rpartition(":")[0].rpartition(":")
-    if host != socket.gethostname() or not rest.isdigit():
-        return False
-    try:
-        os.kill(int(rest), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 class Evaluator:
     """Keeps one job a cadence and evaluates the rules of a cadence together; stands by while another worker leads."""
 
-    def __init__(self, desk: Desk, *, now: Callable[[], datetime] = clock) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        now: Callable[[], datetime] = clock,
+        lease_for: timedelta = LEASE_FOR,
+        stuck_after: timedelta = STUCK_AFTER,
+    ) -> None:
         self._desk, self._now = desk, now
         self._status = desk.status
-        self._status.holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
-        self._token = 0
-        self._renew_at = self._sweep_at = now()
+        self._status.holder = holder_name()
+        self._lease = Lease(desk.store, LEASE, self._status.holder, lease_for, now=now)
+        self._progress = Progress()
+        self._keeper = LeaseKeeper(self._lease, self._progress, self._hear_later, stuck_after=stuck_after)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweep_at = now()
         self._rules: dict[str, Watched] = {}
         self._unreadable: dict[str, int] = {}
         self._fresh: set[str] = set()
@@ -88,14 +75,18 @@ class Evaluator:
 
     async def run(self) -> None:
         """Evaluate until stopped. Everything that can fail is logged and tried again a second later."""
+        self._loop = asyncio.get_running_loop()
         self._scheduler.start()
+        self._keeper.start()
         try:
-            while not self._stopping.is_set():
-                await self._guarded(self._look())
-                await self._pause()
+            with self._progress.under_way(_LOOKING):
+                while not self._stopping.is_set():
+                    self._progress.further(_LOOKING)
+                    await self._guarded(self._look())
+                    await self._pause()
         finally:
             self._scheduler.shutdown(wait=False)
-            await self._release()
+            await asyncio.to_thread(self._release)
 
     def stop(self) -> None:
         """End `run` after what it does now."""
@@ -117,7 +108,7 @@ class Evaluator:
         await self._learn()
         fresh = [self._rules[rule_id] for rule_id in self._due() & self._rules.keys()]
         if fresh:
-            await self._evaluate(fresh)
+            await self._evaluate(fresh, _LOOKING)
         await self._sweep()
         self._status.store_error = ""
 
@@ -136,44 +127,53 @@ class Evaluator:
         if now < self._sweep_at:
             return
         self._sweep_at, url = now + SWEEP_EVERY, self._desk.public_url
-        if await asyncio.to_thread(sweep, self._desk.store, instant(now), fence=self._fence(), public_url=url):
+        fence = self._lease.fence(self._lease.token)
+        if await asyncio.to_thread(sweep, self._store(_LOOKING), instant(now), fence=fence, public_url=url):
             self._desk.outbox.set()
 
     async def _lead(self) -> bool:
-        """Prolong the lease, or ask for it; whether it is ours."""
-        try:
-            if self._token and self._now() >= self._renew_at:
-                await asyncio.to_thread(self._desk.store.transact, self._fence())
-                self._renew_at = self._now() + LEASE_FOR / 3
-        except ConflictError:
-            self._stand_by()
-        if not self._token:
-            self._token = await asyncio.to_thread(_acquire, self._desk.store, self._status.holder, self._now())
-        self._status.leading, self._status.token = bool(self._token), self._token
-        return bool(self._token)
+        """Ask for the lease, unless it is ours; whether it is. What is ours, the keeper prolongs."""
+        if not self._lease.token:
+            await asyncio.to_thread(self._lease.take)
+        self._say_who_leads()
+        return self._status.leading
 
-    def _fence(self) -> list[Statement]:
-        return [leases.holding(LEASE, self._token, until=self._now() + LEASE_FOR)]
+    def _say_who_leads(self) -> None:
+        token = self._lease.token
+        self._status.leading, self._status.token = bool(token), token
+
+    def _hear_later(self, news: News) -> None:
+        """For the keeper's thread: `_hear` in the loop's, as soon as that has time."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._hear, news)
+
+    def _hear(self, news: News) -> None:
+        if news is News.LOST:
+            self._stand_by()
+        elif news is News.OFFERED:
+            self._failed("an evaluation stands still")
+        self._say_who_leads()
 
     def _stand_by(self) -> None:
-        _log.warning("another worker evaluates now; this one stands by")
-        self._token = 0
+        if self._status.leading:
+            _log.warning("another worker evaluates now; this one stands by")
         self._rules.clear()
         self._scheduler.remove_all_jobs()
-        self._status.leading = False
+        self._say_who_leads()
 
-    async def _release(self) -> None:
-        if not self._token:
-            return
-        statement = leases.releasing(LEASE, self._token, now=self._now())
+    def _release(self) -> None:
+        self._keeper.stop()
         try:
-            await asyncio.to_thread(self._desk.store.transact, [statement])
+            self._lease.end()
         except StoreError as error:
             _log.warning("the lease was not given back, it runs out by itself: %s", error)
 
+    def _store(self, work: str) -> NotedStore:
+        return NotedStore(self._desk.store, lambda: self._progress.further(work))
+
     async def _learn(self) -> None:
         """Read the rules; new and changed ones become due at once, cadences nobody uses any more end."""
-        rows = await asyncio.to_thread(rule_rows.every, self._desk.store, enabled_only=True)
+        rows = await asyncio.to_thread(rule_rows.every, self._store(_LOOKING), enabled_only=True)
         known = self._rules
         self._rules = {}
         for row in rows:
@@ -191,7 +191,8 @@ class Evaluator:
             return watched(row)
         except RuleError as error:
             if self._unreadable.get(row.id) != row.version:
-                await asyncio.to_thread(fault, self._desk.store, row.id, row.version, str(error), instant(self._now()))
+                at = instant(self._now())
+                await asyncio.to_thread(fault, self._store(_LOOKING), row.id, row.version, str(error), at)
                 self._unreadable[row.id] = row.version
             return None
 
@@ -219,17 +220,25 @@ class Evaluator:
 
     async def _beat(self, seconds: int) -> None:
         mine = [rule for rule in self._rules.values() if int(rule.rule.every.total_seconds()) == seconds]
-        if mine and self._token and not self._stopping.is_set():
-            await self._guarded(self._evaluate(mine))
+        if mine and self._lease.token and not self._stopping.is_set():
+            work = f"the evaluation every {seconds} s"
+            with self._progress.under_way(work):
+                await self._guarded(self._evaluate(mine, work))
 
-    async def _evaluate(self, rules: Sequence[Watched]) -> None:
-        url = self._desk.public_url
+    async def _evaluate(self, rules: Sequence[Watched], work: str) -> None:
+        token, at, url = self._lease.token, instant(self._now()), self._desk.public_url
+        if not token:
+            raise Fenced("the lease was lost meanwhile")
+        fence = self._lease.fence(token)
         try:
-            done = await asyncio.to_thread(
-                tick, self._desk.store, rules, instant(self._now()), fence=self._fence(), public_url=url
-            )
+            done = await asyncio.to_thread(tick, self._store(work), rules, at, fence=fence, public_url=url)
+        except Fenced:
+            if self._lease.lost(token):
+                raise
+            self._make_up(rules, timedelta(0))  # the lease may be ours again, by a newer token
+            return
         except StoreError as error:
-            self._make_up(rules, error)
+            self._make_up(rules, timedelta(0) if isinstance(error, StoreUnavailable) else AGAIN_AFTER)
             raise
         for rule in rules:
             self._again.pop(rule.id, None)
@@ -241,9 +250,8 @@ class Evaluator:
         if done.notices:
             self._desk.outbox.set()
 
-    def _make_up(self, rules: Sequence[Watched], error: StoreError) -> None:
+    def _make_up(self, rules: Sequence[Watched], pause: timedelta) -> None:
         """Evaluate them again by a look to come: what is due once a day must not wait for the next day."""
-        pause = timedelta(0) if isinstance(error, StoreUnavailable) else AGAIN_AFTER
         self._again.update(dict.fromkeys((rule.id for rule in rules), self._now() + pause))
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
