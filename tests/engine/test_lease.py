@@ -150,7 +150,7 @@ def test_the_lease_of_a_process_that_has_ended_is_taken_at_once(store):
     assert one.token == 2
 
 
-@pytest.mark.parametrize("name", [holder_name(), "elsewhere:1:abc", "no process"])
+@pytest.mark.parametrize("name", [holder_name(), "elsewhere:1:abc", "no process"], ids=["alive", "elsewhere", "none"])
 def test_that_of_a_process_that_lives_or_is_elsewhere_is_not(store, name):
     assert lease(store, name, lasts=HOUR).take()
     assert not lease(store, holder_name()).take()
