@@ -33,14 +33,14 @@ def percentile(buckets: _Whole, cells: _Whole, counts: _Whole, holds: Held, perc
     known = enough > 0
     edges = [0, *(np.flatnonzero(np.diff(buckets)) + 1).tolist(), len(buckets)]
     above = np.zeros(len(enough), dtype=kind)
-    waiting, below = known.copy(), np.zeros(len(enough), dtype=np.int64)
+    waiting, below = known.copy(), np.zeros(len(enough), dtype=np.uint16)  # buckets have 16 bits
     for first, last in zip(edges[-2::-1], edges[:0:-1], strict=True):
         moves.make(first, last, above)
         np.less(above, enough, out=waiting)
         if not waiting.any():
             break
         below += waiting
-    return buckets[edges[:-1]].astype(np.int64)[len(edges) - 2 - below], known
+    return buckets[edges[:-1]].astype(np.int64)[::-1][below], known
 
 
 class _Moves:
