@@ -24,6 +24,8 @@ _ENDED: Mapping[str, str] = {
     Reason.PAUSED: "The rule was paused",
     Reason.DELETED: "The rule was deleted",
 }
+#: Units that the metric's name tells already, and that would need a singular.
+_COUNTED = frozenset({"requests", "tokens", "sessions", "keys"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def _told(seen: Measured) -> str:
         what, held = subject(seen.condition), limit(seen.condition, seen.threshold)
     except UnknownMetric:
         what, held = seen.metric, with_unit(seen.threshold, seen.unit)
+    if seen.unit in _COUNTED:
+        shown, held = (text.removesuffix(f" {seen.unit}") for text in (shown, held))
     return f"{what[0].upper()}{what[1:]}: {shown} (threshold: {held})."
 
 

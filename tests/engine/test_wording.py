@@ -41,7 +41,7 @@ def seen(measured, threshold=500, **more):
         (seen(0.004212, 0.001), "Cost over the last day: $0.004212 (threshold: above $0.001)."),
         (
             seen(7, metric="requests", window="today", op="<="),
-            "Requests today: 7 requests (threshold: at most 500 requests).",
+            "Requests today: 7 (threshold: at most 500).",
         ),
         (
             seen(41.23, 30, compare={"to": "7d", "as": "percent"}),
@@ -50,6 +50,11 @@ def seen(measured, threshold=500, **more):
         (
             seen(-41, -30, compare={"to": "7d", "as": "percent"}, op="<"),
             "The change in cost over the last day from 7 days earlier: -41 % (threshold: below -30 %).",
+        ),
+        (seen(1, 0, metric="unpriced_requests"), "Unpriced requests over the last day: 1 (threshold: above 0)."),
+        (
+            seen(1234, 900.5, metric="latency_p95"),
+            "Latency p95 over the last day: 1,234 ms (threshold: above 900.5 ms).",
         ),
         (seen(None), "Cost over the last day: no data (threshold: above $500)."),
     ],
