@@ -68,12 +68,10 @@ async def provider(*answers: bytes | Script) -> AsyncIterator[tuple[str, Seen]]:
     """A provider that gives each request the next answer (the last one again): raw bytes, or a script."""
     seen = Seen()
     waiting = list(answers)
-    serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.current_task())
         try:
-            while True:
+            while not writer.is_closing():
                 head, body = await read_request(reader)
                 seen.heads.append(head)
                 seen.bodies.append(body)
@@ -83,18 +81,33 @@ async def provider(*answers: bytes | Script) -> AsyncIterator[tuple[str, Seen]]:
                     await writer.drain()
                 else:
                     await answer(reader, writer)
-                    if writer.is_closing():
-                        break
+        finally:
+            seen.gone.set()
+
+    async with listening(serve) as address:
+        yield address, seen
+
+
+@asynccontextmanager
+async def listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """A server's address, each of whose connections `serve` serves until its client is gone."""
+    serving: set[asyncio.Task[None] | None] = set()
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        try:
+            await serve(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            seen.gone.set()
             writer.close()
             serving.discard(asyncio.current_task())
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(one, "127.0.0.1", 0)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", seen
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         for task in serving:

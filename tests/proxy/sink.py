@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.proxy.gateway import Gateway, answer, until
+from tests.proxy.gateway import Gateway, answer, listening
 
 MB = 1024 * 1024
 #: 64 kB that no compression and no repetition hides a fault in: each block differs by its number.
@@ -83,36 +83,20 @@ async def takes_all(taken: Taken, reader: asyncio.StreamReader, writer: asyncio.
 async def sink(serve: Serve = takes_all) -> AsyncIterator[tuple[str, list[Taken]]]:
     """Its address, and what it was sent."""
     came: list[Taken] = []
-    serving: set[asyncio.Task[None] | None] = set()
 
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.current_task())
         taken = Taken()
         try:
-            while True:
+            while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
                 taken = Taken(head)
                 came.append(taken)
                 await serve(taken, reader, writer)
-                if writer.is_closing():
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
         finally:
             taken.gone.set()
-            writer.close()
-            serving.discard(asyncio.current_task())
 
-    server = await asyncio.start_server(one, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", came
-    finally:
-        server.close()
-        for task in serving:
-            if task is not None:
-                task.cancel()
-        await server.wait_closed()
-        await until(lambda: not serving)
+    async with listening(one) as address:
+        yield address, came
 
 
 class Sender:
