@@ -1,13 +1,15 @@
-"""What is read for windows that slide: sums per cell of time, and each group's cells in the order of time.
+"""What is read for windows that slide: sums per cell of time, and what gives each group's in the order of time.
 
 Rows may be millions. So they carry the number of their group instead of its values, and that of their cell instead of
 a time, and what hardly gets fewer by adding it up is added up by nobody.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -32,7 +34,10 @@ _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER = 2**31
 
+T = TypeVar("T")
 Group = tuple[str, ...]
+#: A group, and what puts in order what was read of it, which takes time that may be another thread's.
+Found = tuple[Group, Callable[[], T]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Cells:
     width: int
 
 
-def sums(store: Reader, scope: Scope, measures: Sequence[str]) -> Iterator[tuple[Group, Cells]]:
+def sums(store: Reader, scope: Scope, measures: Sequence[str]) -> Iterator[Found[Cells]]:
     """Each group's cells with the measures summed."""
     added = [f"{typed(name, f'sum({name})')} AS {name}" for name in measures]
     inner = union(pieces.usage(scope, measures, raw=True))
@@ -57,7 +62,7 @@ def sums(store: Reader, scope: Scope, measures: Sequence[str]) -> Iterator[tuple
     return _split(_asked(store, sql), scope, names)
 
 
-def counts(store: Reader, scope: Scope, counted: Sequence[str]) -> Iterator[tuple[Group, Counts]]:
+def counts(store: Reader, scope: Scope, counted: Sequence[str]) -> Iterator[Found[Counts]]:
     """Each group's counts by bucket; a bucket may have several entries in a cell."""
     measured = sorted(set(counted))
     inner = union(pieces.latency(scope, measured, raw=True))
@@ -65,12 +70,12 @@ def counts(store: Reader, scope: Scope, counted: Sequence[str]) -> Iterator[tupl
     return _by_bucket(_counts(store, scope, names, inner, measured), scope, names, measured)
 
 
-def values(store: Reader, scope: Scope, name: str) -> Iterator[tuple[Group, Cells]]:
+def values(store: Reader, scope: Scope, name: str) -> Iterator[Found[Cells]]:
     """Each group's cells with `value`: the different values of the dimension `name`, '' too."""
     return _split(_asked(store, _as_told(scope, values_sql(scope, name), "value")), scope, None)
 
 
-def last(store: Reader, scope: Scope) -> Iterator[tuple[Group, Cells]]:
+def last(store: Reader, scope: Scope) -> Iterator[Found[Cells]]:
     """Each group's cells with `last`: when the last request ended."""
     return _split(_asked(store, _as_told(scope, last_sql(scope), "last")), scope, None)
 
@@ -79,7 +84,7 @@ def _counts(
     store: Reader, scope: Scope, names: pl.DataFrame | None, inner: Sql, counted: Sequence[str]
 ) -> pl.DataFrame:
     """As the rollup has them where a minute of a group holds few requests, which DuckDB then groups for nothing."""
-    if scope.by and scope.grain is Grain.MINUTE:
+    if scope.grain is Grain.MINUTE:
         plain = [f"CAST({name} AS INTEGER) AS {name}" for name in counted]
         try:
             return _asked(store, _narrow(scope, names, ["bucket", *plain], [], inner), MOST_RAW)
@@ -124,17 +129,17 @@ def _told(kept: Sequence[str], added: Sequence[str], inner: Sql, params: Sequenc
 
 
 def _looked_up(names: pl.DataFrame) -> Sql:
-    """The place in the list; what came after the names were asked for gets a number that none has."""
+    """The place in the list; what came after the names were asked for has none."""
     (name,) = names.columns
     listed = ", ".join("?" * names.height)
-    number = f"coalesce(list_position([{listed}]::VARCHAR[], CAST({quoted(name)} AS VARCHAR)) - 1, {names.height})"
+    number = f"list_position([{listed}]::VARCHAR[], CAST({quoted(name)} AS VARCHAR))"
     return Sql(_numbered(number, names), names[name].to_list())
 
 
 def _joined(told: Sql, names: pl.DataFrame) -> Sql:
     lists = [f'unnest(?::VARCHAR[]) AS "name {n}"' for n in range(names.width)]
     same = [f'{quoted(name)} = "name {n}"' for n, name in enumerate(names.columns)]
-    known = f'(SELECT {", ".join(lists)}, unnest(range({names.height})) AS "number")'
+    known = f'(SELECT {", ".join(lists)}, unnest(range(1, {names.height} + 1)) AS "number")'
     left_out = ", ".join([*map(quoted, names.columns), *(f'"name {n}"' for n in range(names.width)), '"number"'])
     number = _numbered('"number"', names)
     return Sql(
@@ -189,44 +194,56 @@ def _numbers(texts: pl.Series) -> pl.Series:
 
 def _by_bucket(
     read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None, counted: Sequence[str]
-) -> Iterator[tuple[Group, Counts]]:
+) -> Iterator[Found[Counts]]:
+    if read.is_empty():
+        return
     groups, numbers = _whose(read, scope, names)
-    where = [numbers, read["bucket"].to_numpy(), read["cell"].to_numpy()]
-    ordered = {name: in_order([*where, read[name].to_numpy()]) for name in counted}
+    where = numbers, read["bucket"].to_numpy(), read["cell"].to_numpy()
+    ordered = {name: in_order(*where, read[name].to_numpy()) for name in counted}
     some, *_ = ordered.values()
-    for group, part in _parts(groups, some[0]):
+
+    def found(part: slice) -> Counts:
         entries = {}
-        for name, (_, buckets, cells, counts) in ordered.items():
-            times, places = ranked(cells[part])
-            entries[name] = Entries(buckets[part], places, counts[part])
-        yield group, Counts(entries, times.astype(np.int64) * _width(scope) + _start(scope), _width(scope))
+        for name, rows in ordered.items():
+            buckets, cells, counts = rows.rows(part)
+            times, places = ranked(cells)
+            entries[name] = Entries(buckets, places, counts)
+        return Counts(entries, times.astype(np.int64) * _width(scope) + _start(scope), _width(scope))
+
+    for group, part in _parts(groups, some.edges):
+        yield group, partial(found, part)
 
 
-def _split(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iterator[tuple[Group, Cells]]:
+def _split(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> Iterator[Found[Cells]]:
     columns = {name: _column(read[name]) for name in read.columns if name not in {*scope.by, "group"}}
     groups, numbers = _whose(read, scope, names)
     order = np.argsort(numbers, kind="stable")
-    for group, part in _parts(groups, numbers[order]):
+    ordered = numbers[order]
+
+    def found(part: slice) -> Cells:
         rows = order[part]
-        yield group, _in_time({name: column[rows] for name, column in columns.items()}, scope)
+        return _in_time({name: column[rows] for name, column in columns.items()}, scope)
+
+    for group, part in _parts(groups, lambda wanted: np.searchsorted(ordered, wanted)):
+        yield group, partial(found, part)
 
 
 def _whose(read: pl.DataFrame, scope: Scope, names: pl.DataFrame | None) -> tuple[list[Group], Column]:
-    """The groups, and of each row the number of its group; a number behind all is that of none."""
+    """The groups, and of each row the number of its group, from 1; 0 is that of none."""
     if not scope.by:
-        return [()], np.zeros(read.height, dtype=np.uint16)
+        return [()], np.ones(read.height, dtype=np.uint16)
     if names is None:
         names = read.select(scope.by).unique()
         names = names[np.argsort([str(group) for group in names.rows()])]
-        numbered = names.with_columns(pl.int_range(names.height).alias("group"))
+        numbered = names.with_columns(pl.int_range(1, names.height + 1).alias("group"))
         read = read.select(scope.by).join(numbered, on=scope.by, how="left", nulls_equal=True, maintain_order="left")
-    return names.rows(), read["group"].to_numpy()
+    return names.rows(), read["group"].fill_null(0).to_numpy()
 
 
-def _parts(groups: Sequence[Group], numbers: Column) -> Iterator[tuple[Group, slice]]:
+def _parts(groups: Sequence[Group], edges: Callable[[Sequence[int]], Ints]) -> Iterator[tuple[Group, slice]]:
     """Which of the rows, in the order of their groups' numbers, are whose, of every group that has any."""
-    edges = np.searchsorted(numbers, np.arange(len(groups) + 1))
-    for group, (first, last) in zip(groups, pairwise(edges.tolist()), strict=True):
+    at = edges(range(1, len(groups) + 2)).tolist()
+    for group, (first, last) in zip(groups, pairwise(at), strict=True):
         if first < last:
             yield group, slice(first, last)
 

@@ -19,7 +19,7 @@ import polars as pl
 
 from data import budget_metrics, sliding
 from data.buckets import UTC_TIME
-from data.cells import Group
+from data.cells import Found, Group
 from data.errors import QueryRejected
 from data.measuring import WAYS, Way
 from data.metrics import Metric, metric
@@ -213,8 +213,8 @@ def _slide(store: Reader, summing: Executor, together: Sequence[_Sliding]) -> li
     way = WAYS[together[0].metric.kind]
     scope = replace(together[0].scope, start=start, end=end)
 
-    def measured(of: tuple[Group, Any]) -> list[_Measured]:
-        group, found = of
+    def measured(of: Found[Any]) -> list[_Measured]:
+        group, found = of[0], of[1]()
         return [_Measured(group, *way.measure(found, one.windows, one.metric)) for one in together]
 
     by_group = list(summing.map(measured, way.read(store, scope, [one.metric for one in together])))

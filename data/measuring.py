@@ -9,7 +9,7 @@ import polars as pl
 
 from data import cells, percentiles, sliding
 from data.by_bucket import Counts
-from data.cells import Cells, Group
+from data.cells import Cells, Found
 from data.finish import COST, latencies_ms, measures_of, sum_metric
 from data.metrics import Kind, Metric
 from data.pieces import Scope
@@ -29,7 +29,7 @@ class Way(Generic[Read]):
     That is: numbers by name at the windows that hold any cells, and for all groups at once what `finish` makes of them.
     """
 
-    read: Callable[[Reader, Scope, Sequence[Metric]], Iterator[tuple[Group, Read]]]
+    read: Callable[[Reader, Scope, Sequence[Metric]], Iterator[Found[Read]]]
     measure: Callable[[Read, Windows, Metric], tuple[Ints, dict[str, Column]]]
     finish: Callable[[pl.DataFrame, Metric], pl.Series]
     alone: bool = False
@@ -79,19 +79,19 @@ def _finish_value(found: pl.DataFrame, _m: Metric) -> pl.Series:
     return found["value"].cast(pl.Float64).fill_nan(None)
 
 
-def _read_sums(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
+def _read_sums(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[Found[Cells]]:
     return cells.sums(store, scope, measures_of(metrics))
 
 
-def _read_counts(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Counts]]:
+def _read_counts(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[Found[Counts]]:
     return cells.counts(store, scope, [m.of[0] for m in metrics])
 
 
-def _read_values(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
+def _read_values(store: Reader, scope: Scope, metrics: Sequence[Metric]) -> Iterator[Found[Cells]]:
     return cells.values(store, scope, metrics[0].of[0])
 
 
-def _read_last(store: Reader, scope: Scope, _metrics: Sequence[Metric]) -> Iterator[tuple[Group, Cells]]:
+def _read_last(store: Reader, scope: Scope, _metrics: Sequence[Metric]) -> Iterator[Found[Cells]]:
     return cells.last(store, scope)
 
 
