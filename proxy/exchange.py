@@ -10,21 +10,21 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from data.model import Endpoint, Outcome
-from proxy.account import Account, Fault
+from data.model import Endpoint
+from proxy.account import Account
 from proxy.errors import ClientGone, UnexpectedStatus
-from proxy.faults import Phase, Situation, fault_of
+from proxy.faults import Phase
 from proxy.headers import response_headers
 from proxy.held import MAX_HELD_BYTES, Failed, error_event, plain_body
-from proxy.overdue import Overdue
-from proxy.provider_client import Answer, ProviderClient, Upload
+from proxy.progress import Progress
+from proxy.provider_client import Answer, ProviderClient
 from proxy.refusals import refusal
 from proxy.reply import Reply
 from proxy.rewriting import Filter, Rewriting
 from proxy.streamed_body import StreamedBody, StreamedPayload
 from proxy.tee import Tee
 from proxy.time_limits import TimeLimits
-from proxy.usage import ASKING, BatchResult, is_stream, parser_for
+from proxy.usage import BatchResult, is_stream, parser_for
 
 _log = logging.getLogger(__name__)
 
@@ -57,15 +57,10 @@ class Exchange:
         self, request: web.Request, account: Account, out: Outgoing, closing: asyncio.Event, *, drains: bool = False
     ) -> None:
         """`closing`: see `Reply`. `drains`: the answer is read to its end even when the client has gone."""
-        self._request = request
         self._account = account
         self._out = out
-        self._limits = out.limits
         self._reply = Reply(request, closing, keep_going=drains)
-        self._clock = Overdue()
-        self._until = self._clock.now() + out.limits.total_s
-        self._phase = Phase.CONNECT
-        self._upload = Upload()
+        self._progress = Progress(account, self._reply, out.limits, out.method)
         self._filter: Filter | None = None
         self._keeping = False  # the answer is an error that the client may never see
 
@@ -80,11 +75,11 @@ class Exchange:
         """
         upstream: Answer | None = None
         try:
-            with self._clock:
+            with self._progress.clock:
                 upstream = await self._send(client)
                 return await self._take(upstream)
         except asyncio.CancelledError:
-            self._account.close(self._cancelled())
+            self._account.close(self._progress.cancelled())
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the call is accounted for and answered
             return await self._ended_by(error)
@@ -95,22 +90,22 @@ class Exchange:
                 await self._out.streamed.settled()
 
     async def _send(self, client: ProviderClient) -> Answer:
-        out = self._out
-        self._wait(Phase.FIRST_BYTE, self._limits.first_byte_s)
+        out, upload = self._out, self._progress.upload
+        self._progress.wait(Phase.FIRST_BYTE)
         self._account.sent()
         if out.streamed is None:
-            return await client.ask(out.method, out.url, out.headers, out.body, out.limits, upload=self._upload)
+            return await client.ask(out.method, out.url, out.headers, out.body, out.limits, upload=upload)
         body = StreamedPayload(out.streamed, self._uploads)
-        return await client.ask_streaming(out.method, out.url, out.headers, body, out.limits, upload=self._upload)
+        return await client.ask_streaming(out.method, out.url, out.headers, body, out.limits, upload=upload)
 
     def _uploads(self, phase: Phase) -> None:
         """A streamed body has come a piece further, and what is waited for now is `phase`."""
         if phase is Phase.FIRST_BYTE:
             self._account.whole()
         if not self._account.status:
-            self._wait(phase, self._limits.first_byte_s if phase is Phase.FIRST_BYTE else self._limits.idle_s)
-        elif self._phase is Phase.NEXT_BYTE:  # the answer, which came early, may wait for it
-            self._wait(Phase.NEXT_BYTE, self._limits.idle_s)
+            self._progress.wait(phase)
+        elif self._progress.phase is Phase.NEXT_BYTE:  # the answer, which came early, may wait for it
+            self._progress.wait(Phase.NEXT_BYTE)
 
     async def _take(self, upstream: Answer) -> web.StreamResponse | Failed:
         """Pass the answer on, or keep it where it is an error and that is wanted."""
@@ -209,12 +204,12 @@ class Exchange:
 
     async def _end(self, chunk: bytes, at: float) -> web.StreamResponse:
         tail = await self._seen(chunk, at) + (self._filter.flush() if self._filter else b"")
-        self._account.close(self._left() if self._reply.gone else None)
+        self._account.close(self._progress.left() if self._reply.gone else None)
         return await self._reply.finish(tail)
 
     async def _next_piece(self, body: aiohttp.StreamReader) -> bytes:
         if not body.is_eof():
-            self._wait(Phase.NEXT_BYTE, self._limits.idle_s)
+            self._progress.wait(Phase.NEXT_BYTE)
         try:
             return await body.readany()
         except aiohttp.ClientError:
@@ -224,7 +219,7 @@ class Exchange:
             raise
 
     async def _pass_on(self, chunk: bytes, at: float) -> None:
-        self._phase = Phase.CLIENT
+        self._progress.phase = Phase.CLIENT
         if self._filter is not None:
             await self._reply.write(await self._seen(chunk, at))
             return
@@ -248,36 +243,17 @@ class Exchange:
             raise aiohttp.ClientPayloadError("the stream's content coding cannot be read")
         return self._filter.feed(plain)
 
-    def _wait(self, phase: Phase, limit_s: float) -> None:
-        self._phase = phase
-        self._clock.set(min(self._clock.now() + limit_s, self._until))
-
-    def _left(self) -> Fault:
-        # in drain mode the whole answer was read, but not by the client
-        status, gone = self._reply.status, self._reply.gone
-        return Fault(Outcome.DISCONNECTED, status, "client_disconnected", billed=self._chargeable, final=gone)
-
-    @property
-    def _hung_up(self) -> bool:
-        transport = self._request.transport
-        return transport is None or transport.is_closing()
-
-    def _cancelled(self) -> Fault:
-        if self._hung_up:
-            return self._left()
-        return Fault(Outcome.INTERRUPTED, self._reply.status, "proxy_stopped", billed=self._chargeable)
-
     async def _ended_by(self, error: Exception) -> web.StreamResponse | Failed:
         streamed = self._out.streamed
         cause = error if streamed is None or streamed.failure is None else streamed.failure
-        if isinstance(cause, ClientGone) and (self._reply.begun or self._hung_up):
-            self._account.close(self._left())
+        if isinstance(cause, ClientGone) and (self._reply.begun or self._reply.hung_up):
+            self._account.close(self._progress.left())
             return self._reply.cut()
         return await self._failed(cause)
 
     async def _failed(self, error: Exception) -> web.StreamResponse | Failed:
         """Close the account with `error`; the client gets an error answer, or sees its answer break off."""
-        status, fault = fault_of(error, self._situation())
+        status, fault = self._progress.failed(error)
         if fault.error_class == "proxy_error":
             _log.error("a call failed inside the proxy", exc_info=error, extra={"record": self._account.start.id})
         self._account.close(fault)
@@ -298,22 +274,3 @@ class Exchange:
                 await self._reply.write(self._filter.broken())
         except (ClientGone, TimeoutError):
             return
-
-    def _situation(self) -> Situation:
-        return Situation(
-            provider=self._account.start.provider,
-            phase=self._phase,
-            limits=self._limits,
-            sent_status=self._reply.status,
-            sent=self._reply.begun,
-            began=0 < self._account.status < 400,
-            chargeable=self._chargeable,
-            over=self._clock.now() >= self._until,
-        )
-
-    @property
-    def _chargeable(self) -> bool:
-        """Whether the provider may charge: for a good answer that began, or for the whole of a request without any."""
-        if (status := self._account.status) or self._out.method in ASKING:
-            return 0 < status < 400
-        return self._upload.whole

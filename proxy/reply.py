@@ -65,6 +65,12 @@ class Reply:
         return self._answer is not None
 
     @property
+    def hung_up(self) -> bool:
+        """Whether the client's connection is gone."""
+        transport = self._request.transport
+        return transport is None or transport.is_closing()
+
+    @property
     def status(self) -> int:
         """The status the client has been sent; 0 before that."""
         return self._status if self._answer is not None else 0
