@@ -21,7 +21,7 @@ from app.supervisor import StartFailed, Supervisor
 from data import demo
 from data.config import Config
 from data.errors import ConfigError, DataError
-from data.settings import default_home, load
+from data.settings import load
 from data.store import Role, connect, ensure_running
 from engine.errors import EngineError
 
@@ -70,7 +70,7 @@ def up(
 ) -> None:
     """Start and watch everything: the store, the proxy, the worker and the app."""
     if with_demo and home is None and "CLAUDE_PROXY_HOME" not in os.environ:
-        home = default_home().with_name(f"{default_home().name}-demo")
+        home = premises.demo_home()
     settings = _given({"proxy.port": port, "ui.port": ui_port, "worker.port": worker_port})
     provider_port = stack.free_port() if with_demo else 0
     if with_demo:
@@ -83,7 +83,7 @@ def up(
     }
     if not no_ui:
         ports["--ui-port"] = (config.ui.host, config.ui.port)
-    with premises.held(config, ports), stack.shared_socket(config) as socket_fd:
+    with premises.held(config, ports, demo=with_demo), stack.shared_socket(config) as socket_fd:
         _say(f"home       {config.home}")
         programs = stack.programs(config, ui=not no_ui, socket_fd=socket_fd)
         if with_demo:
@@ -185,7 +185,7 @@ def query(
 def doctor(*, home: Home = None, config_file: ConfigFile = None) -> None:
     """Say what is set up, what is reachable and what is missing."""
     config = _load(home, config_file, {})
-    findings = asyncio.run(checks.examine(config, os.environ))
+    findings = asyncio.run(checks.examine(config, _environ(config_file)))
     for finding in findings:
         typer.echo(f"{finding.verdict.value:<8} {finding.subject:<22} {finding.detail}")
     raise typer.Exit(1 if any(finding.verdict is checks.Verdict.FAULT for finding in findings) else 0)

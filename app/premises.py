@@ -15,26 +15,33 @@ from pathlib import Path
 from app.stack import reachable
 from data.config import Config
 from data.errors import StoreError
+from data.settings import default_home
 from data.store import connect
 
 MAKE_WAY_S = 20.0
 
 
 class Occupied(Exception):
-    """The home or a port is in use, or the home cannot be used at all; the message says by what and what to do."""
+    """The home or a port is used for something else, or cannot be used; the message says by what and what to do."""
+
+
+def demo_home() -> Path:
+    """The home of a demo that is given none."""
+    return default_home().with_name(f"{default_home().name}-demo")
 
 
 @contextmanager
-def held(config: Config, ports: Mapping[str, tuple[str, int]]) -> Iterator[None]:
+def held(config: Config, ports: Mapping[str, tuple[str, int]], *, demo: bool = False) -> Iterator[None]:
     """Hold the home while the programs run. `ports`: the option that sets a port → its host and number.
 
-    Raises `Occupied`, before anything has been started.
+    A home has a demo's made-up traffic or real traffic, for good. Raises `Occupied`, before anything has been started.
     """
     for option, (host, port) in ports.items():
         if port and not _free(reachable(host), port):
             raise Occupied(f"port {port} is taken by another program; end it, or choose another port with {option}")
     lock = _locked(config.home)
     try:
+        _keep_apart(config, demo=demo)
         _make_way(config)
         yield
     finally:
@@ -66,6 +73,17 @@ def _locked(home: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _keep_apart(config: Config, *, demo: bool) -> None:
+    mark = config.home / "made-up"
+    made_up = mark.exists() or config.home == demo_home()
+    if demo and not made_up and config.database.exists():
+        raise Occupied(f"the home {config.home} is not a demo's, whose traffic is made up; name another with --home")
+    if made_up and not demo:
+        raise Occupied(f"the home {config.home} is a demo's, whose traffic is made up; name another with --home")
+    if demo:
+        mark.touch()
 
 
 def _make_way(config: Config) -> None:

@@ -1,5 +1,6 @@
 """`claude-proxy up`: one line a program, `ready`, and a clean end."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -93,6 +94,20 @@ def test_a_home_that_cannot_be_made_is_said_in_plain_words():
     assert ended.returncode == 1
     assert "the home /proc/x cannot be used" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(("there", "options", "said"), [
+    ("analytics.duckdb", ("--demo",), "is not a demo's"),
+    ("made-up", (), "is a demo's"),
+])  # fmt: skip
+def test_real_and_made_up_traffic_are_kept_apart(tmp_path, there, options, said):
+    (tmp_path / there).touch()
+    ended = subprocess.run(
+        [sys.executable, "-m", "app.cli", "up", *options, "--home", str(tmp_path), "--no-ui", "--port", "0"],
+        cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "CLAUDE_PROXY_WORKER_PORT": "0"},
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert f"the home {tmp_path} {said}, whose traffic is made up; name another with --home" in ended.stderr
 
 
 def test_faults_of_the_configuration_end_it_before_anything_starts(tmp_path: Path):
