@@ -10,12 +10,20 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Final
 
 from data.errors import ConflictError
 from data.queries import leases
 from data.store import Statement, Store
 from engine.audit import new_id
+
+#: Another one after each start of the machine; the processes that see each other.
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_NAMESPACE: Final = Path("/proc/self/ns/pid")
 
 
 class Lease:
@@ -74,8 +82,10 @@ class Lease:
     def offer(self) -> None:
         """Give it back, and do not ask for it until another worker has had the time to. Raises StoreError."""
         with self._changing_hands:
-            self._offered_until = time.monotonic() + self.lasts.total_seconds()
-            self._give_back()
+            try:
+                self._give_back()
+            finally:  # the store may have taken its time
+                self._offered_until = time.monotonic() + self.lasts.total_seconds()
 
     def end(self) -> None:
         """Give it back for good. Raises StoreError: it runs out by itself then."""
@@ -93,26 +103,36 @@ class Lease:
         store, name, now = self._store, self._name, self._now()
         token = leases.acquire(store, name, self._holder, now=now, until=now + self.lasts)
         found = None if token else leases.holder(store, name)
-        if found and _is_dead(found[0]):
+        # this very worker holds it where the store's answer to an earlier asking was lost, and the token with it
+        if found and (found[0] == self._holder or _is_dead(found[0])):
             store.transact([leases.evicting(name, found[0], now=now)])
             token = leases.acquire(store, name, self._holder, now=now, until=now + self.lasts)
         return token or 0
 
 
 def holder_name() -> str:
-    """A name for a holder in this process that no other has had: `host:process:…`."""
-    return f"{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
+    """A name for a holder in this process that no other has had: `machine:process:…`."""
+    return f"{_machine()}:{os.getpid()}:{new_id()[-6:]}"
 
 
 def _is_dead(holder: str) -> bool:
     """Whether a holder is a process of this machine that has ended."""
-    host, _, rest = holder.rpartition(":")[0].rpartition(":")
-    if host != socket.gethostname() or not rest.isdigit():
+    machine, _, process = holder.rpartition(":")[0].rpartition(":")
+    if machine != _machine() or not process.isdigit():
         return False
     try:
-        os.kill(int(rest), 0)
+        os.kill(int(process), 0)
     except ProcessLookupError:
         return True
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return False
+
+
+@cache
+def _machine() -> str:
+    """What a process's number counts on: the host, and where the system tells them its start and its containers."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts += [_BOOT.read_text(encoding="ascii")[:8], str(_NAMESPACE.stat().st_ino)]
+    return "/".join(parts)

@@ -2,12 +2,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
-from data.errors import ConflictError
+from data.errors import ConflictError, StoreUnavailable
 from data.queries import leases
 from engine.audit import clock
 from engine.lease import Lease, holder_name
@@ -107,6 +108,46 @@ def test_what_nobody_took_is_taken_back_once_the_offer_is_over(store):
     assert (one.take(), one.token) == (True, 2)
 
 
+def test_a_store_that_takes_its_time_to_take_it_back_shortens_no_offer(store):
+    class Slow(Patient):
+        def transact(self, statements):
+            time.sleep(0.2)  # longer than the lease lasts
+            return store.transact(statements)
+
+    one = lease(Slow(store), lasts=timedelta(milliseconds=150))
+    one.take()
+    one.offer()
+    assert one.on_offer
+
+
+def test_it_is_taken_again_when_the_answer_that_it_was_taken_is_lost(store):
+    class Deaf(Patient):
+        lost = True
+
+        def frame(self, question):
+            found = store.frame(question)
+            if "token" in found.columns and self.lost:
+                self.lost = False
+                raise StoreUnavailable("the connection broke off")
+            return found
+
+    one = lease(Deaf(store), lasts=HOUR)
+    with pytest.raises(StoreUnavailable):
+        one.take()
+    assert leases.holder(store, NAME)[0] == "a"
+    assert (one.take(), one.token) == (True, 2)
+
+
+class Patient:
+    """A store whose calls go through, but for those that a test has its own words for."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
 def test_after_the_end_it_is_anybodys_and_not_taken_again(store):
     one, other = lease(store, "a"), lease(store, "b")
     one.take()
@@ -120,16 +161,13 @@ def test_after_the_end_it_is_anybodys_and_not_taken_again(store):
 def test_the_end_gives_back_what_is_being_taken_meanwhile(store):
     asked, answered = threading.Event(), threading.Event()
 
-    class Slow:
+    class Slow(Patient):
         def transact(self, statements):
             asked.set()
             assert answered.wait(60)
             return store.transact(statements)
 
-        def __getattr__(self, name):
-            return getattr(store, name)
-
-    one = lease(Slow())
+    one = lease(Slow(store))
     with ThreadPoolExecutor(2) as threads:
         threads.submit(one.take)
         assert asked.wait(60)
@@ -150,7 +188,16 @@ def test_the_lease_of_a_process_that_has_ended_is_taken_at_once(store):
     assert one.token == 2
 
 
-@pytest.mark.parametrize("name", [holder_name(), "elsewhere:1:abc", "no process"], ids=["alive", "elsewhere", "none"])
+OTHERS = {
+    "alive": holder_name(),
+    "elsewhere": "elsewhere:1:abc",
+    "in another container": holder_name().replace(":", "0:", 1).replace(f":{os.getpid()}:", ":999999:"),
+    "no number of a process": holder_name().replace(f":{os.getpid()}:", f":{10**12}:"),
+    "no process": "no process",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS.values(), ids=OTHERS)
 def test_that_of_a_process_that_lives_or_is_elsewhere_is_not(store, name):
     assert lease(store, name, lasts=HOUR).take()
     assert not lease(store, holder_name()).take()

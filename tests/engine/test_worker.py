@@ -2,7 +2,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from engine import rules
 from engine.bucket import Limit
 from engine.desk import Desk
 from engine.evaluator import LEASE, Evaluator, instant
+from engine.lease import holder_name
 from engine.post import terms
 from engine.secrets import SecretBox
 from engine.terms import ALL
@@ -136,7 +136,7 @@ async def test_a_worker_that_was_killed_is_succeeded_at_once(store, config):
         text=True,
         check=True,
     )
-    holder = f"{socket.gethostname()}:{dead.stdout.strip()}:abc"
+    holder = holder_name().replace(f":{os.getpid()}:", f":{dead.stdout.strip()}:")
     until_late = datetime.now(UTC) + timedelta(hours=1)
     assert leases.acquire(store, LEASE, holder, now=datetime.now(UTC), until=until_late) == 1
     with evaluating(store, config) as (desk, evaluator):
@@ -149,8 +149,7 @@ async def test_a_worker_that_was_killed_is_succeeded_at_once(store, config):
 
 async def test_a_living_holder_keeps_the_lease(store, config):
     until_late = datetime.now(UTC) + timedelta(hours=1)
-    holder = f"{socket.gethostname()}:{os.getpid()}:abc"
-    assert leases.acquire(store, LEASE, holder, now=datetime.now(UTC), until=until_late) == 1
+    assert leases.acquire(store, LEASE, holder_name(), now=datetime.now(UTC), until=until_late) == 1
     with evaluating(store, config) as (desk, evaluator):
         await evaluator._look()
         assert not desk.status.leading
