@@ -203,6 +203,8 @@ class Exchange:
         return await self._end(chunk, at)
 
     async def _end(self, chunk: bytes, at: float) -> web.StreamResponse:
+        if (streamed := self._out.streamed) is not None and streamed.failure is not None:
+            raise streamed.failure  # the connection was closed for it, which ends some answers as if they were whole
         tail = await self._seen(chunk, at) + (self._filter.flush() if self._filter else b"")
         self._account.close(self._progress.left() if self._reply.gone else None)
         return await self._reply.finish(tail)
@@ -219,7 +221,7 @@ class Exchange:
             raise
 
     async def _pass_on(self, chunk: bytes, at: float) -> None:
-        self._progress.phase = Phase.CLIENT
+        self._progress.wait(Phase.CLIENT)
         if self._filter is not None:
             await self._reply.write(await self._seen(chunk, at))
             return

@@ -14,7 +14,6 @@ from proxy.time_limits import TimeLimits
 class Phase(StrEnum):
     """What an exchange waits for; the value completes "no … within 10 s"."""
 
-    CONNECT = "connection"
     CLIENT_SENDS = "sending client"
     UPLOAD = "provider that takes the request"
     FIRST_BYTE = "answer"

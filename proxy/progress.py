@@ -13,7 +13,7 @@ from proxy.usage import ASKING
 class Progress:
     """Of one attempt. `clock` ends with TimeoutError what waits too long in it."""
 
-    __slots__ = ("_account", "_asks", "_limits", "_reply", "_until", "clock", "phase", "upload")
+    __slots__ = ("_account", "_asks", "_deadline", "_limits", "_phase", "_reply", "_until", "clock", "upload")
 
     def __init__(self, account: Account, reply: Reply, limits: TimeLimits, method: str) -> None:
         self._account = account
@@ -21,15 +21,21 @@ class Progress:
         self._limits = limits
         self._asks = method in ASKING
         self.clock = Overdue()
-        self._until = self.clock.now() + limits.total_s
-        self.phase = Phase.CONNECT
+        self._deadline = self._until = self.clock.now() + limits.total_s
+        self._phase = Phase.FIRST_BYTE
         self.upload = Upload()
+
+    @property
+    def phase(self) -> Phase:
+        """What is waited for."""
+        return self._phase
 
     def wait(self, phase: Phase) -> None:
         """Wait for `phase` from now on, as long as its limit says."""
-        self.phase = phase
+        self._phase = phase
         limit_s = self._limits.first_byte_s if phase is Phase.FIRST_BYTE else self._limits.idle_s
-        self.clock.set(min(self.clock.now() + limit_s, self._until))
+        self._deadline = min(self.clock.now() + limit_s, self._until)
+        self.clock.set(self._deadline)
 
     def left(self) -> Fault:
         """The client has gone."""
@@ -50,13 +56,13 @@ class Progress:
     def _situation(self) -> Situation:
         return Situation(
             provider=self._account.start.provider,
-            phase=self.phase,
+            phase=self._phase,
             limits=self._limits,
             sent_status=self._reply.status,
             sent=self._reply.begun,
             began=0 < self._account.status < 400,
             chargeable=self._chargeable,
-            over=self.clock.now() >= self._until,
+            over=self._deadline >= self._until,
         )
 
     @property

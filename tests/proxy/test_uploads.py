@@ -342,6 +342,27 @@ async def test_an_upload_that_runs_over_the_limit_breaks_off_an_answer_that_has_
     assert (record.outcome, record.status, record.error_class) == (Outcome.ERROR, 200, "request_too_large")
 
 
+async def test_an_answer_without_a_length_is_not_whole_because_its_upload_was_given_up(tmp_path: Path):
+    async def answers_until_the_end(taken: Taken, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nbegin")
+        await taken.take(reader)
+
+    settings = {"max_body_bytes": MB}
+    async with sink(answers_until_the_end) as (url, _), gateway(tmp_path, url, settings=settings) as proxy:
+        async with sender(proxy) as c:
+            first, *rest = blocks(MB)
+            await c.chunk(first)
+            assert await c.status() == 200
+            for piece in rest:
+                await c.chunk(piece)
+            await c.chunk(b"x")
+            said = await c.rest()
+        record = await proxy.record()
+    assert b"begin" in said
+    assert not said.endswith(b"0\r\n\r\n")  # it broke off
+    assert (record.outcome, record.error_class) == (Outcome.ERROR, "request_too_large")
+
+
 @pytest.mark.parametrize("on_disconnect", ["abort", "drain"])
 async def test_a_client_that_hangs_up_while_its_answer_comes_ends_the_upload(tmp_path: Path, on_disconnect: str):
     settings = {"on_disconnect": on_disconnect}
