@@ -14,6 +14,7 @@ from proxy.simulated.exchange import Event
 
 _STOPS = {Stop.END: "end_turn", Stop.TOOL: "tool_use", Stop.LENGTH: "max_tokens"}
 _TTLS = {"5m": FIVE_MINUTES, "1h": ONE_HOUR}
+_ROLES = frozenset({"user", "assistant", "system"})  # a system message may stand between the others
 _IMAGE_TOKENS = 1_600
 _SIGNATURE = "EqQBCkYIBxgCKkDsimulatedthinkingsignatureZm9yIGRlbW9zIGFuZCB0ZXN0cyBvbmx5"
 _ERRORS = {
@@ -57,7 +58,7 @@ class AnthropicMessages:
             thinking=(body.get("thinking") or {}).get("type") in {"enabled", "adaptive"},
             tools=tuple(ToolSpec(t["name"], t["input_schema"]) for t in tools if "input_schema" in t),
             must_call=choice.get("type") in {"any", "tool"},
-            answers_tool=_is_tool_result(messages[-1]),
+            answers_tool=_is_tool_result(next((m for m in reversed(messages) if m["role"] != "system"), {})),
             tier="standard",
             explicit_cache=any(segment.ttl_s for segment in segments),
         )
@@ -123,12 +124,8 @@ def _segments(body: Body, messages: list[Any]) -> Iterator[Segment]:
     for block in [system] if isinstance(system, str) else system:
         yield _segment(block)
     for message in messages:
-        if (
-            not isinstance(message, dict)
-            or "content" not in message
-            or message.get("role") not in {"user", "assistant"}
-        ):
-            raise BadAsk("messages: each message needs a role of user or assistant, and content")
+        if not isinstance(message, dict) or "content" not in message or message.get("role") not in _ROLES:
+            raise BadAsk("messages: each message needs a role of user, assistant or system, and content")
         content = message["content"]
         for block in [content] if isinstance(content, str) else content:
             yield _segment(block)

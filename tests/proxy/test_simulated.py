@@ -197,6 +197,22 @@ async def test_a_response_and_its_stream_have_the_same_usage(gpt):
     assert kinds[-1] == "response.completed"
 
 
+async def test_instructions_may_stand_between_messages_as_claude_code_sends_them(claude):
+    tool = {"name": "read", "input_schema": SCHEMA}
+    called = {"type": "tool_use", "id": "toolu_1", "name": "read", "input": {}}
+    messages = [
+        *HELLO,
+        {"role": "system", "content": "The folder was changed."},
+        {"role": "assistant", "content": [called]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "line"}]},
+        {"role": "system", "content": "Be short."},
+    ]
+    said = await claude.messages.create(model="claude-opus-5-5", max_tokens=500, messages=messages, tools=[tool])
+    assert said.stop_reason == "end_turn"  # it has the tool's result
+    with pytest.raises(anthropic.BadRequestError, match="a role of user, assistant or system"):
+        await claude.messages.create(model="claude-opus-5-5", max_tokens=5, messages=[{"role": "tool", "content": "x"}])
+
+
 async def test_a_response_calls_functions_and_can_be_cut_short(gpt):
     tool = {"type": "function", "name": "read", "strict": False, "parameters": SCHEMA}
     called = await gpt.responses.create(model="gpt-5", input="Why?", tools=[tool], tool_choice="required")
