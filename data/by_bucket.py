@@ -9,7 +9,7 @@ import numpy as np
 
 from data.sliding import Column, Ints
 
-#: Of a number that is not negative, and one more may be made of it.
+#: A row as a number of 64 and of 32 bits may have so many: besides its sign, one is for the edge above all groups.
 _BITS, _NARROW_BITS = 62, 30
 #: Rows that are packed at a time, so that they stay in the processor's cache.
 _BLOCK = 1 << 15
@@ -80,7 +80,7 @@ class _Packed:
     def __init__(self, columns: Sequence[Column], lows: Sequence[int], bits: Sequence[int]) -> None:
         self._lows, self._bits, self._kinds = lows, bits, [column.dtype for column in columns]
         # half as wide is sorted twice as fast
-        narrow = sum(bits) <= _NARROW_BITS and all(kind.itemsize <= 4 for kind in self._kinds)
+        narrow = sum(bits) <= _NARROW_BITS and all(np.can_cast(kind, np.int32) for kind in self._kinds)
         kind: Any = np.int32 if narrow else np.int64
         self._rows: Ints = np.zeros(len(columns[0]), dtype=kind)
         for first in range(0, len(self._rows), _BLOCK):

@@ -33,7 +33,6 @@ _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CELLS = (Grain.HOUR, Grain.QUARTER, Grain.FIVE_MINUTES, Grain.MINUTE)
 _CALENDAR = (Grain.DAY, Grain.WEEK, Grain.MONTH)
-_ONE = timedelta(microseconds=1)
 #: Reads that run beside each other, and groups summed up beside each other; what is read is in memory together.
 MOST_AT_ONCE = 2
 
@@ -156,7 +155,7 @@ def _starts(times: sliding.Ints, window: timedelta | Grain, tz: str) -> sliding.
     if not len(times):
         return times
     # the period that holds the instant just before
-    first, last = _EPOCH + int(times[0]) * _US - _ONE, _EPOCH + int(times[-1]) * _US
+    first, last = _EPOCH + int(times[0]) * _US - _US, _EPOCH + int(times[-1]) * _US
     edges = np.array([(at - _EPOCH) // _US for at in bucket_starts(first, last, window, tz)], dtype=np.int64)
     return edges[np.searchsorted(edges, times, side="left") - 1]
 
@@ -165,7 +164,7 @@ def _cell(windows: Windows) -> Grain | None:
     """The widest cell that no edge of a window cuts; None where an edge lies within a minute."""
     edges = np.concatenate([windows.starts, windows.ends])
     for grain in _CELLS:
-        if not np.any(edges % ((grain.fixed or _ONE) // _US)):
+        if not np.any(edges % ((grain.fixed or _US) // _US)):
             return grain
     return None
 
