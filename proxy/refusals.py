@@ -32,6 +32,8 @@ _OPENAI_TYPES = {
     429: "rate_limit_exceeded",
     503: "service_unavailable",
 }
+#: Statuses of the client's errors after which the same call may succeed.
+_PASSING = frozenset({408, 429})
 #: google.rpc.Code, by the HTTP status that it is mapped to.
 _GEMINI_STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -73,6 +75,8 @@ def refusal(
 ) -> web.Response:
     """Return an error answer of the proxy itself; the header `x-claude-proxy-error` tells it from a provider's."""
     headers = {"x-claude-proxy-error": code or "refused"}
+    if 400 <= status < 500 and status not in _PASSING:
+        headers["x-should-retry"] = "false"  # Claude Code asks again and again for minutes where nobody says so
     if retry_after_s is not None:
         headers["retry-after"] = str(retry_after_s)
     body = error_body(protocol, status, message, code)
