@@ -102,6 +102,7 @@ class WorkerConfig:
     public_url: str = ""  # where links in notifications lead; '': the app's address
     heartbeat_url: str = field(default="", repr=False)  # told that all is well; a service there cries when it is not
     heartbeat_s: Annotated[float, Field(ge=1)] = 60.0
+    secret_key: str = field(default="", repr=False)  # channels' secrets are encrypted with it; '': with `secret.key`
     notices_per_minute: Annotated[float, Field(gt=0)] = 300.0  # over all channels; each has a limit of its own, too
     notices_burst: Annotated[int, Field(ge=1)] = 600  # so many at once
 

@@ -222,12 +222,12 @@ def _resolved(config: Config, environ: Mapping[str, str]) -> Config:
         )
         for name, provider in config.providers.items()
     }
-    return dataclasses.replace(
-        config,
-        providers=providers,
-        proxy=dataclasses.replace(config.proxy, api_token=secret(config.proxy.api_token, environ)),
-        otlp=dataclasses.replace(config.otlp, headers=secret(config.otlp.headers, environ)),
-    )
+    sections: dict[str, Any] = {}
+    for name, setting in SECRETS:
+        section = sections.get(name, getattr(config, name))
+        read = secret(getattr(section, setting), environ)
+        sections[name] = dataclasses.replace(section, **{setting: read})
+    return dataclasses.replace(config, providers=providers, **sections)
 
 
 def secret(reference: str, environ: Mapping[str, str]) -> str:

@@ -16,7 +16,12 @@ from data.route_checks import route_faults
 
 REFERENCES = ("env:", "file:")
 #: Settings that are secrets, besides the providers' keys.
-SECRETS: tuple[tuple[str, str], ...] = (("proxy", "api_token"), ("otlp", "headers"), ("worker", "heartbeat_url"))
+SECRETS: tuple[tuple[str, str], ...] = (
+    ("proxy", "api_token"),
+    ("otlp", "headers"),
+    ("worker", "heartbeat_url"),
+    ("worker", "secret_key"),
+)
 PATTERNS: Mapping[int | str, str] = {
     "base_url": "must be an http:// or https:// address",
     "memory_limit": 'must be a size such as "4GB"',

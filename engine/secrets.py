@@ -1,4 +1,4 @@
-"""Secrets at rest: encrypted with a key that only this home's owner can read."""
+"""Secrets at rest: encrypted with a key that only this home's owner can read, or with one that is configured."""
 
 import os
 import secrets
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from data.errors import ConfigError
 from engine.errors import SecretUnreadable
 
 #: What stands for a secret wherever one would be shown; sent back unchanged it keeps the stored one.
@@ -17,10 +18,18 @@ MASK = "••••••••"
 
 
 class SecretBox:
-    """Encrypts and decrypts the secret fields of a channel. Thread-safe."""
+    """Encrypts and decrypts the secret fields of a channel. Thread-safe.
 
-    def __init__(self, home: Path) -> None:
-        self._fernet = Fernet(_key(home / "secret.key"))
+    `key`: 32 bytes in base64 instead of those of the home's own file, which still opens what was encrypted with it; ''
+    for none. Raises ConfigError where it is no such key.
+    """
+
+    def __init__(self, home: Path, key: str = "") -> None:
+        file = home / "secret.key"
+        keys = [_given(key)] if key else []
+        if not key or file.exists():
+            keys.append(Fernet(_key(file)))
+        self._fernet = MultiFernet(keys)
 
     def seal(self, fields: Mapping[str, Any]) -> str:
         """Encrypted JSON of `fields`; '' for none."""
@@ -33,8 +42,15 @@ class SecretBox:
         try:
             fields: dict[str, Any] = orjson.loads(self._fernet.decrypt(sealed.encode()))
         except InvalidToken as error:
-            raise SecretUnreadable("the secret was encrypted with another secret.key; enter it again") from error
+            raise SecretUnreadable("the secret was encrypted with another key; enter it again") from error
         return fields
+
+
+def _given(key: str) -> Fernet:
+    try:
+        return Fernet(key.strip())
+    except ValueError as error:
+        raise ConfigError("worker.secret_key: must be 32 bytes in base64 (openssl rand -base64 32)") from error
 
 
 def _key(path: Path) -> bytes:

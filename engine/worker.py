@@ -35,8 +35,11 @@ _log = logging.getLogger(__name__)
 
 
 async def run(config: Config, stopping: asyncio.Event, ready: asyncio.Future[str]) -> None:
-    """Work until `stopping` is set; `ready` gets the API's address once it listens. Raises OSError if it cannot."""
-    desk = Desk(config, SecretBox(config.home))
+    """Work until `stopping` is set; `ready` gets the API's address once it listens.
+
+    Raises OSError if it cannot, and ConfigError for a key that is none.
+    """
+    desk = Desk(config, SecretBox(config.home, config.worker.secret_key))
     async with serving(desk) as address:
         ready.set_result(address)
         desk.connected = await _store(config, stopping)

@@ -7,6 +7,7 @@ import pytest
 
 from data.errors import ConfigError
 from data.settings import load, secret
+from data.settings_checks import SECRETS
 
 
 def write(folder: Path, text: str) -> Path:
@@ -19,6 +20,17 @@ def test_without_anything_both_providers_are_there_and_callers_bring_their_own_k
     config = load({})
     assert {name: p.api_key for name, p in config.providers.items()} == {"anthropic": "", "openai": ""}
     assert (config.proxy.host, config.proxy.port) == ("127.0.0.1", 8082)
+
+
+@pytest.mark.parametrize("place", SECRETS, ids=".".join)
+def test_every_secret_is_read_from_where_it_is_and_shown_nowhere(tmp_path, place):
+    section, setting = place
+    path = write(tmp_path, f'[{section}]\n{setting} = "env:HIDDEN"\n')
+    by_file = load({"HIDDEN": "x-key=sesame"}, config_file=path)
+    by_variable = load({f"CLAUDE_PROXY_{section}_{setting}".upper(): "x-key=sesame"})
+    for config in (by_file, by_variable):
+        assert getattr(getattr(config, section), setting) == "x-key=sesame"
+        assert "sesame" not in repr(config)
 
 
 def test_flags_win_over_environment_and_environment_over_the_file(tmp_path):

@@ -335,15 +335,6 @@ def test_channels_are_told_apart_by_name_and_kept_while_in_use(store, box):
         channel_store.get(store, made.id)
 
 
-def test_a_key_is_made_once_and_another_key_opens_nothing(home, tmp_path):
-    sealed = SecretBox(home).seal({"a": "b"})
-    assert SecretBox(home).open(sealed) == {"a": "b"}
-    from engine.errors import SecretUnreadable
-
-    with pytest.raises(SecretUnreadable):
-        SecretBox(tmp_path).open(sealed)
-
-
 async def test_a_message_in_the_app_is_stored_once_and_pushed(store, box, clock):
     hub = Hub()
     with hub.listening() as heard:
