@@ -7,10 +7,12 @@ BIN    := $(VENV)/bin
 # the programs that tests start by the hundred are compiled once
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test check format bench lock clean
+.PHONY: run install test check format bench lock clean
 
 run: $(VENV)/.installed  ## start everything with demo traffic
 	$(BIN)/claude-proxy up --demo $(ARGS)
+
+install: $(VENV)/.installed  ## the virtual environment alone
 
 test: $(VENV)/.installed  ## every test; TESTS narrows it down
 	@.ci/chromium
@@ -26,7 +28,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed  ## the figures of the README, as ratios in one run
+bench: $(VENV)/.installed  ## the figures of docs/figures.md, as ratios in one run
 	$(BIN)/python -m tests.benchmarks
 
 lock:  ## after a change to pyproject.toml

@@ -21,7 +21,7 @@ TOKEN_HEADER = "x-claude-proxy-token"  # noqa: S105 - the header's name
 #: What an answer's head says of the pages that may read it; for handlers that send theirs themselves.
 SHARED: web.RequestKey[Mapping[str, str]] = web.RequestKey("shared", Mapping)
 _LOCAL_NAMES = frozenset({"localhost", "ip6-localhost"})
-_UNSET = "Set proxy.api_token (for example to env:CLAUDE_PROXY_API_TOKEN) and start the proxy again to use the API"
+_UNSET = "Set proxy.api_token (CLAUDE_PROXY_PROXY_API_TOKEN does, too) and start the proxy again to use the API"
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": f"authorization, content-type, if-match, x-actor, {TOKEN_HEADER}",
