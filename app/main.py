@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.controls import zone
+from app.controls import inbox, zone
 from app.views import page
 
 PAGES = Path(__file__).resolve().parents[1] / "pages"
@@ -34,5 +34,6 @@ chosen = st.navigation(
     }
 )
 with st.sidebar:
+    inbox.bell()
     zone.picker()
 chosen.run()

@@ -50,7 +50,8 @@ def unread(store: Store) -> int:
     return int(store.frame(select(func.count().label("n")).select_from(inbox).where(inbox.c.read_at.is_(None)))["n"][0])
 
 
-def reading(message_ids: list[str] | None, at: datetime) -> Statement:
-    """Mark these messages as read; None marks all."""
+def reading(message_ids: list[str] | None, at: datetime, *, up_to: str = "") -> Statement:
+    """Mark these messages as read; None marks all, or those up to and with the message `up_to`."""
     fresh = update(inbox).where(inbox.c.read_at.is_(None)).values(read_at=at)
+    fresh = fresh.where(inbox.c.id <= up_to) if up_to else fresh
     return Statement(fresh if message_ids is None else fresh.where(inbox.c.id.in_(message_ids)))
