@@ -40,8 +40,8 @@ def bell() -> None:
             )
         for row in rows:
             _message(row)
-        if rows:
-            st.caption(f"The newest {SHOWN} at most.")
+        if len(rows) == SHOWN:
+            st.caption(f"The newest {SHOWN} are shown.")
 
 
 def fresh(rows: Sequence[Mapping[str, Any]], seen: str | None) -> list[Mapping[str, Any]]:
