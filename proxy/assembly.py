@@ -90,6 +90,7 @@ def assembled(works: Works) -> Parts:
     metrics = Metrics(
         _readings(works, listening),
         lambda name: genai.provider_name(name, _base_url(forwarder.standing.config, name)),
+        process=spool.spool_id[:8] if config.proxy.processes > 1 else "",
     )
     access_log = AccessLog(sys.stderr)
     works.tasks.start(access_log.run(), name="access log")
@@ -127,7 +128,12 @@ def assembled(works: Works) -> Parts:
         closing=asyncio.Event(),
     )
     forwarder = Forwarder(means, works.standing)
-    telemetry = Telemetry(works.tasks, metrics.genai, program_version())
+    whose = {
+        "service.name": "claude-proxy",
+        "service.version": program_version(),
+        "service.instance.id": spool.spool_id,
+    }
+    telemetry = Telemetry(works.tasks, metrics.genai, whose)
     telemetry.follow(config.otlp)
     sources = Sources(lambda: _condition(works, forwarder), spool.backlog, telemetry.status)
     monitor = Monitor(config, live, metrics, sources)

@@ -1,10 +1,11 @@
 """Prometheus metrics: OpenTelemetry's GenAI names with their buckets, and the proxy's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.registry import Collector
 
 from data.model import LedgerRecord
 from proxy import genai
@@ -44,14 +45,31 @@ class _Children:
     unpriced: Count
 
 
+class Labelled(Collector):
+    """The series of a registry with more labels."""
+
+    def __init__(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
+        self._registry, self._labels = registry, labels
+
+    def collect(self) -> Iterator[Metric]:
+        """Give them."""
+        for metric in self._registry.collect():
+            metric.samples = [sample._replace(labels={**sample.labels, **self._labels}) for sample in metric.samples]
+            yield metric
+
+
 class Metrics:
     """The proxy's registry. Counting a call touches prepared time series only.
 
-    `provider_name` gives OpenTelemetry's name of a configured provider.
+    `provider_name` gives OpenTelemetry's name of a configured provider. `process` tells proxies on one socket apart, of
+    which any may be the one that is asked; '' where there is one alone.
     """
 
-    def __init__(self, readings: Readings, provider_name: Callable[[str], str] = genai.provider_name) -> None:
+    def __init__(
+        self, readings: Readings, provider_name: Callable[[str], str] = genai.provider_name, *, process: str = ""
+    ) -> None:
         self.registry = CollectorRegistry()
+        self._shown = Labelled(self.registry, {"process": process}) if process else self.registry
         self._provider_name = provider_name
         self._children: dict[_Kind, _Children] = {}
         self._models: set[str] = set()
@@ -115,7 +133,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return all of it in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self._shown)
 
     def _new(self, key: _Kind) -> _Children:
         if len(self._children) >= MAX_KINDS:

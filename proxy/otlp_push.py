@@ -23,8 +23,10 @@ _log = logging.getLogger(__name__)
 class OtlpPush:
     """Pushes `histograms`, which count since `since_ns`. `status` says how it goes."""
 
-    def __init__(self, config: OtlpConfig, histograms: Iterable[Series[Tally]], version: str, since_ns: int) -> None:
-        """Raise TelemetryUnavailable where the package that it needs is not installed."""
+    def __init__(
+        self, config: OtlpConfig, histograms: Iterable[Series[Tally]], resource: Mapping[str, str], since_ns: int
+    ) -> None:
+        """`resource` says whose counts they are. Raises TelemetryUnavailable where a package is not installed."""
         if find_spec("opentelemetry") is None or find_spec("opentelemetry.proto") is None:
             raise TelemetryUnavailable(
                 'otlp.endpoint is set, but a package is missing: pip install "claude-proxy-analytics[otlp]"'
@@ -33,7 +35,7 @@ class OtlpPush:
         self._headers = {"Content-Type": "application/x-protobuf", **headers_of(config.headers)}
         self._interval_s = config.interval_s
         self._histograms = tuple(histograms)
-        self._resource = {"service.name": "claude-proxy", "service.version": version}
+        self._resource = dict(resource)
         self._since_ns = since_ns
         self._pushed_at: float | None = None
         self._trouble = ""

@@ -12,12 +12,12 @@ from proxy.tally import Series, Tally
 
 
 class Telemetry:
-    """Pushes `histograms`, which count from now on. Nothing is pushed before the first `follow`."""
+    """Pushes `histograms`, which count from now on, as those of `resource`. Nothing is pushed before a `follow`."""
 
-    def __init__(self, tasks: Tasks, histograms: Iterable[Series[Tally]], version: str) -> None:
+    def __init__(self, tasks: Tasks, histograms: Iterable[Series[Tally]], resource: Mapping[str, str]) -> None:
         self._tasks = tasks
         self._histograms = tuple(histograms)
-        self._version = version
+        self._resource = resource
         self._since_ns = time.time_ns()
         self._config = OtlpConfig()
         self._push: OtlpPush | None = None
@@ -27,7 +27,7 @@ class Telemetry:
         """Push as `config` says. Raises TelemetryUnavailable, and then nothing has changed."""
         if config == self._config:
             return
-        push = OtlpPush(config, self._histograms, self._version, self._since_ns) if config.endpoint else None
+        push = OtlpPush(config, self._histograms, self._resource, self._since_ns) if config.endpoint else None
         if self._pushing is not None:
             self._pushing.cancel()  # it pushes once more
         self._config, self._push = config, push

@@ -186,7 +186,7 @@ async def test_where_nothing_can_be_pushed_a_reload_changes_nothing(tmp_path: Pa
 
 
 async def test_a_receiver_that_is_not_there_is_told_once(caplog: pytest.LogCaptureFixture):
-    push = OtlpPush(OtlpConfig("http://127.0.0.1:9"), Metrics(QUIET).genai, "1", time.time_ns())
+    push = OtlpPush(OtlpConfig("http://127.0.0.1:9"), Metrics(QUIET).genai, {"service.name": "x"}, time.time_ns())
     async with aiohttp.ClientSession() as session:
         for _ in range(3):
             await push._push(session, 5.0)
@@ -199,7 +199,7 @@ async def test_a_receiver_that_is_not_there_is_told_once(caplog: pytest.LogCaptu
 async def test_the_last_counts_are_pushed_at_the_end():
     taken = Receiver()
     async with receiver(taken.take) as url:
-        push = OtlpPush(OtlpConfig(url, interval_s=3600), Metrics(QUIET).genai, "1", time.time_ns())
+        push = OtlpPush(OtlpConfig(url, interval_s=3600), Metrics(QUIET).genai, {"service.name": "x"}, time.time_ns())
         running = asyncio.get_running_loop().create_task(push.run())
         await asyncio.sleep(0)
         running.cancel()

@@ -84,6 +84,14 @@ def test_budgets_refusals_and_listeners():
     assert "claude_proxy_live_listeners_dropped_total 2.0" in shown
 
 
+def test_of_several_proxies_each_says_whose_its_series_are():
+    counting = Metrics(Readings(**FOUR), process="0a1b2c3d")  # type: ignore[arg-type]
+    counting.count(record(1))
+    lines = [line for line in counting.text().decode().splitlines() if not line.startswith("#")]
+    assert len(lines) > 20
+    assert [line for line in lines if 'process="0a1b2c3d"' not in line] == []
+
+
 def test_kinds_of_calls_are_bounded_and_what_is_beyond_still_counts(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(metrics, "MAX_KINDS", 10)
     counting = Metrics(Readings(**FOUR))  # type: ignore[arg-type]
