@@ -237,7 +237,7 @@ class Attempts:
     def _report(self, step: Step, account: Account) -> None:
         """Let the breaker know of an attempt whose answer went to the client, whatever it was."""
         if (fault := account.fault) is None:
-            self._means.breaker.succeeded(step.place)
+            self._means.breaker.succeeded(step.place, self._clock())
         elif fault.blames_provider:
             known = account.status >= 400
             self._judge(step, classify(account.status, {}, now=0) if known else failure_of_fault(fault.error_class))
@@ -253,7 +253,7 @@ class Attempts:
             case Blame.PROVIDER:
                 breaker.failed(step.place, now)
             case Blame.NONE:
-                breaker.succeeded(step.place)
+                breaker.succeeded(step.place, now)
 
 
 def _allows(call: Call, plan: Plan, admitted: Admitted) -> Allows | None:
