@@ -72,7 +72,7 @@ class Breaker:
         return place not in self._circuits or self.rests_until(place) <= now_s
 
     def began(self, place: Place, now_s: float) -> bool:
-        """A call goes there. Whether it is a probe, which others wait for: then `released` must end it at the latest."""
+        """A call goes there. Whether it is a probe, which others wait for until it is reported or `released`."""
         circuit = self._circuits.get(place)
         if circuit is None or not circuit.tripped:
             return False
