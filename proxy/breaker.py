@@ -1,9 +1,9 @@
 """Leaves a place alone that keeps failing, and tries it again with one call. Pure: the clock is an argument.
 
-A place is a provider's model with one of its credentials. CLOSED: calls go there. After `failures` within `window_s`
-it is OPEN for `open_s`: none does. Then it is HALF_OPEN: one call at a time goes there; if it succeeds the place is
-closed again, if it fails it is open once more. A provider that asks to be left alone (`retry-after`) is, as long as it
-wants, without being taken for broken.
+A place is a provider's model with one of its credentials. CLOSED: calls go there. After `failures` in a row, without a
+success between them, within `window_s` it is OPEN for `open_s`: none does. Then it is HALF_OPEN: one call at a time
+goes there; if it succeeds the place is closed again, if it fails it is open once more. A provider that asks to be left
+alone (`retry-after`) is, as long as it wants, without being taken for broken.
 """
 
 from collections import OrderedDict, deque
