@@ -1,5 +1,6 @@
 """Places that cannot be sent a call are left out of it, and a place in trouble is not tried by what reaches nobody."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -12,9 +13,9 @@ from data.config import PriceOverride, ProviderConfig
 from data.model import Cause, Protocol
 from data.route_config import BreakerConfig, FallbacksConfig, RouteConfig, TargetConfig
 from tests.proxy.budget_worlds import begin_counting, budget
-from tests.proxy.gateway import answer, client, gateway, provider
+from tests.proxy.gateway import answer, client, gateway, provider, until
 from tests.proxy.samples import MESSAGE, MESSAGES
-from tests.proxy.test_fallbacks import BUSY, GOOD, rows
+from tests.proxy.test_fallbacks import BUSY, GOOD, hangs, rows, two_providers
 
 ASKED = msgspec.json.decode(MESSAGES)
 WITH_TOP_K = msgspec.json.encode({**ASKED, "top_k": 5})
@@ -94,3 +95,23 @@ async def test_what_reaches_no_provider_leaves_the_next_call_to_try_a_place_in_t
             assert got.status == {"count": 200, "untranslatable": 400, "no room": 429}[reaches_nobody]
         assert circuits.rests_until(place) == opened_until
     assert len(seen["gpt"]) == 1
+
+
+async def test_a_client_that_hangs_up_leaves_the_next_call_to_try_a_place_in_trouble(home: Path):
+    breaker = BreakerConfig(failures=1, window_s=600, open_s=600)
+    async with two_providers(home, (BUSY, hangs), (GOOD,), RouteConfig("*", "first"), breaker=breaker) as (
+        proxy,
+        c,
+        seen,
+        _,
+    ):
+        async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES) as got:
+            assert got.status == 529
+        circuits = proxy.proxy.forwarder._means.breaker
+        ((place, _),) = circuits.snapshot(0).items()
+        opened_until = circuits.rests_until(place)
+        asking = asyncio.get_running_loop().create_task(c.post(f"{proxy.url}/v1/messages", data=MESSAGES))
+        await until(lambda: len(seen.bodies) == 2)
+        assert circuits.rests_until(place) > opened_until
+        asking.cancel()
+        await until(lambda: circuits.rests_until(place) == opened_until)
