@@ -1,6 +1,6 @@
 """What can be done to virtual keys. Each change is made from the version it was seen in, and leaves an audit row."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,18 +11,22 @@ from data.errors import ConflictError, KeyFault, NoSuchKey
 from data.keys import KeyDocument, Secret, StoredKey, new_secret
 from data.queries import keys as rows
 from data.queries.keys import KeyStore
+from data.route_checks import listed_route_faults
 
 USUAL_OVERLAP = timedelta(hours=24)
 #: Secrets that a key may have at once.
 MAX_SECRETS = 5
 
 
-def parse(raw: Mapping[str, Any]) -> KeyDocument:
-    """Return the document. Raises `KeyFault`, which names every faulty field."""
+def parse(raw: Mapping[str, Any], providers: Collection[str] = ()) -> KeyDocument:
+    """Return the document, whose routes lead to `providers`. Raises `KeyFault`, which names every faulty field."""
     try:
-        return KeyDocument.model_validate(raw)
+        document = KeyDocument.model_validate(raw)
     except ValidationError as error:
         raise KeyFault("; ".join(_told(fault) for fault in error.errors(include_url=False))) from error
+    if faults := list(listed_route_faults(dict(raw), providers)):
+        raise KeyFault("; ".join(f"{'.'.join(map(str, fault.place))}: {fault.said}" for fault in faults))
+    return document
 
 
 def get(store: KeyStore, name: str) -> StoredKey:

@@ -1,6 +1,6 @@
 """What can be wrong with routes, aliases and tiers: unknown providers, and names that lead back to themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from data.faults import Fault, Place, Tree, tables
@@ -9,13 +9,18 @@ from data.faults import Fault, Place, Tree, tables
 def route_faults(tree: Tree) -> Iterator[Fault]:
     """The faults of everything that says where calls go."""
     known = _names(tree, "providers")
+    yield from listed_route_faults(tree, known)
+    yield from _alias_faults(tree)
+    yield from _named_place_faults(tree, known)
+
+
+def listed_route_faults(tree: Tree, known: Collection[str]) -> Iterator[Fault]:
+    """The faults of the `routes` alone, a configuration's or a virtual key's, whose providers are among `known`."""
     for index, route in tables(tree, "routes"):
         place: Place = ("routes", index)
         yield from _choice_faults(route, place)
         for at, target in _targets(route):
             yield from _provider_fault(target.get("provider"), (*place, *at, "provider"), known)
-    yield from _alias_faults(tree)
-    yield from _named_place_faults(tree, known)
 
 
 def _choice_faults(route: Tree, place: Place) -> Iterator[Fault]:
@@ -35,7 +40,7 @@ def _targets(route: Tree) -> Iterator[tuple[Place, Tree]]:
         yield from ((("fallbacks", kind, at), target) for at, target in tables(lists, kind))
 
 
-def _provider_fault(named: Any, place: Place, known: list[str]) -> Iterator[Fault]:
+def _provider_fault(named: Any, place: Place, known: Collection[str]) -> Iterator[Fault]:
     if isinstance(named, str) and named not in known:
         yield Fault(place, f"no provider {named!r} (known: {', '.join(known) or 'none is configured'})")
 

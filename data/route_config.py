@@ -84,7 +84,10 @@ class TiersConfig:
 
 @dataclass(frozen=True, slots=True)
 class BreakerConfig:
-    """When a provider's model is left alone: after `failures` in `window_s`, for `open_s`; then one call tries it."""
+    """When a provider's model is left alone: after `failures` in a row within `window_s`, for `open_s`.
+
+    Any success begins the count anew. After `open_s` one call tries the place.
+    """
 
     __pydantic_config__: ClassVar[Any] = _STRICT
 

@@ -142,7 +142,7 @@ def assembled(works: Works) -> Parts:
     talks = CrosstalkApi(crosstalk, works.gate, works.store, lambda: forwarder.standing.config.proxy.api_token)
     followers = CrosstalkSocket(talks.follow)
     api = (
-        *keys_routes(KeysApi(works.key_watch, works.store)),
+        *keys_routes(KeysApi(works.key_watch, works.store, lambda: forwarder.standing.providers)),
         *budget_routes(BudgetsApi(works.budgets, works.upkeep, works.store)),
         *crosstalk_routes(talks, followers),
     )

@@ -89,6 +89,7 @@ class Attempts:
         self._exchange: Exchange | None = None
         self._gone = False
         self._last: Failed | None = None
+        self._unsent: web.Response | None = None  # why a place, the first such one, cannot be sent the call
         self._purse: Purse | None = None
         self._journey = Journey(
             plan,
@@ -114,23 +115,28 @@ class Attempts:
             # no method of this object: calls must leave no cycles behind
             self._journey.worst = lambda candidate: purse.worst(candidate, time()).nano
         step = self._journey.first(self._clock())
-        if step is None:
-            wait_s = self._journey.retry_in_s(self._clock())
-            message = f"The providers for this call are left alone after failures: {self._journey.why}."
-            wait = max(1, round(wait_s))
-            return self._own(refusal(self._call.protocol, 503, message, code="circuit_open", retry_after_s=wait))
-        while True:
-            if step.wait_s:
-                await asyncio.sleep(step.wait_s)
+        while step is not None:
             ended = await self._attempt(step)
-            if not isinstance(ended, Failed):
+            if ended is None:
+                step = self._journey.instead(step, self._clock())
+            elif isinstance(ended, Failed):
+                self._last = ended
+                if (step := self._after(step, ended)) is not None:
+                    self._means.books.flush()  # what the failed attempt held is free for the next one
+            else:
                 return ended
-            self._last = ended
-            following = self._after(step, ended)
-            if following is None:
-                return ended.answer
-            self._means.books.flush()  # what the failed attempt held is free for the next one
-            step = following
+        return self._nothing_left()
+
+    def _nothing_left(self) -> web.StreamResponse:
+        """Answer with the last failure, else with why the first choice cannot be sent this, else with when to ask."""
+        if self._last is not None:
+            return self._last.answer
+        if self._unsent is not None:
+            return self._unsent
+        wait_s = self._journey.retry_in_s(self._clock())
+        message = f"The providers for this call are left alone after failures: {self._journey.why}."
+        wait = max(1, round(wait_s))
+        return self._own(refusal(self._call.protocol, 503, message, code="circuit_open", retry_after_s=wait))
 
     def _after(self, step: Step, failed: Failed) -> Step | None:
         if self._gone:
@@ -138,14 +144,26 @@ class Attempts:
         failure = self._failure(step, failed)
         return None if self._call.spent else self._journey.after(step, failure, self._clock())
 
-    async def _attempt(self, step: Step) -> web.StreamResponse | Failed:
+    async def _attempt(self, step: Step) -> web.StreamResponse | Failed | None:
+        """Ask a place when it is time to; None where it cannot be sent the call."""
+        try:
+            if step.wait_s:
+                await asyncio.sleep(step.wait_s)
+            return await self._asked(step)
+        finally:
+            if step.probe:  # most ways out tell the breaker nothing: no provider was asked, or the client is gone
+                self._means.breaker.released(step.place)
+
+    async def _asked(self, step: Step) -> web.StreamResponse | Failed | None:
         """Write down that a place is asked, and ask it."""
         if step.candidate.translates and self._call.endpoint is Endpoint.COUNT_TOKENS:
             return self._own(estimated_count(await counted(self._call)))
         try:
             account, out = await self._begun(step)
         except (UnreadableBody, Untranslatable) as error:
-            return self._own(refusal(self._call.protocol, 400, f"{error}.", code="cannot_be_sent"))
+            if self._unsent is None:
+                self._unsent = self._own(refusal(self._call.protocol, 400, f"{error}.", code="cannot_be_sent"))
+            return None
         except NoRoom as error:
             return self._last.answer if self._last is not None else self._own(no_room(self._call.protocol, error.why))
         except NotWritten as error:
@@ -237,7 +255,7 @@ class Attempts:
     def _report(self, step: Step, account: Account) -> None:
         """Let the breaker know of an attempt whose answer went to the client, whatever it was."""
         if (fault := account.fault) is None:
-            self._means.breaker.succeeded(step.place)
+            self._means.breaker.succeeded(step.place, self._clock())
         elif fault.blames_provider:
             known = account.status >= 400
             self._judge(step, classify(account.status, {}, now=0) if known else failure_of_fault(fault.error_class))
@@ -253,7 +271,7 @@ class Attempts:
             case Blame.PROVIDER:
                 breaker.failed(step.place, now)
             case Blame.NONE:
-                breaker.succeeded(step.place)
+                breaker.succeeded(step.place, now)
 
 
 def _allows(call: Call, plan: Plan, admitted: Admitted) -> Allows | None:

@@ -1,9 +1,9 @@
 """Leaves a place alone that keeps failing, and tries it again with one call. Pure: the clock is an argument.
 
-A place is a provider's model with one of its credentials. CLOSED: calls go there. After `failures` within `window_s`
-it is OPEN for `open_s`: none does. Then it is HALF_OPEN: one call at a time goes there; if it succeeds the place is
-closed again, if it fails it is open once more. A provider that asks to be left alone (`retry-after`) is, as long as it
-wants, without being taken for broken.
+A place is a provider's model with one of its credentials. CLOSED: calls go there. After `failures` in a row, without a
+success between them, within `window_s` it is OPEN for `open_s`: none does. Then it is HALF_OPEN: one call at a time
+goes there; if it succeeds the place is closed again, if it fails it is open once more. A provider that asks to be left
+alone (`retry-after`) is, as long as it wants, without being taken for broken.
 """
 
 from collections import OrderedDict, deque
@@ -71,15 +71,25 @@ class Breaker:
         """Whether a call may go there now."""
         return place not in self._circuits or self.rests_until(place) <= now_s
 
-    def began(self, place: Place, now_s: float) -> None:
-        """A call goes there: where the place is half open, it is the probe and others wait for it."""
+    def began(self, place: Place, now_s: float) -> bool:
+        """A call goes there. Whether it is a probe, which others wait for until it is reported or `released`."""
         circuit = self._circuits.get(place)
-        if circuit is not None and circuit.tripped:
-            circuit.probing_until = now_s + self.config.open_s
+        if circuit is None or not circuit.tripped:
+            return False
+        circuit.probing_until = now_s + self.config.open_s
+        return True
 
-    def succeeded(self, place: Place) -> None:
-        """A call there went well (or failed for reasons of its own)."""
-        self._circuits.pop(place, None)
+    def released(self, place: Place) -> None:
+        """Nobody waits for the probe any more; one that reached no provider has told nothing, so the next may go."""
+        circuit = self._circuits.get(place)
+        if circuit is not None:
+            circuit.probing_until = 0.0
+
+    def succeeded(self, place: Place, now_s: float) -> None:
+        """A call there went well (or failed for reasons of its own). It ends no pause that another was told of."""
+        circuit = self._circuits.pop(place, None)
+        if circuit is not None and circuit.resting_until > now_s:
+            self._circuit(place).resting_until = circuit.resting_until
 
     def failed(self, place: Place, now_s: float) -> None:
         """A call there failed as the place's fault."""

@@ -8,9 +8,12 @@ After a failure, in this order, the first that applies:
 4. the other choices of the route, where they may do better;
 5. the fallbacks for this kind of failure (`Handling.list`), each of them once.
 
-A place whose circuit is open is passed over, and so is one that costs more than the route's cap allows, and a fallback
-to a model that the caller's key is not for. What the first choices are asked for is the operator's word: a key that may
-ask for the name may have what it stands for.
+A place whose circuit is open is passed over, and so is any but the first choice that costs more than the route's cap
+allows, and a fallback to a model that the caller's key is not for. What the first choices are asked for is the
+operator's word: a key that may ask for the name may have what it stands for.
+
+A place that cannot be sent the call is left out, and what follows is what would have, had it never been there: before
+any failure the other choices, then the fallbacks of a place that is broken.
 """
 
 import math
@@ -18,32 +21,32 @@ import random as chance
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from itertools import chain
-from typing import Final
 
 import msgspec
 
 from data.model import Cause
 from proxy.breaker import Breaker, Place, State
+from proxy.cost_cap import Worst, over_cap
 from proxy.failure import Failure, FailureClass
 from proxy.retry import wait_before
 from proxy.routing import Candidate, Plan
 
-_NANO: Final = 1_000_000_000
-
-#: The most that a call may cost at a place, in nanodollars; None: no price is known.
-Worst = Callable[[Candidate], int | None]
 #: Whether a key is for a model.
 Allows = Callable[[str], bool]
 
 
 class Step(msgspec.Struct, frozen=True):
-    """The next attempt: where, with which credential (an index; -1: the caller's), why, and after which pause."""
+    """The next attempt: where, with which credential (an index; -1: the caller's), why, and after which pause.
+
+    `probe`: it is the one call that tries a place in trouble; whoever makes it has to let the breaker know.
+    """
 
     candidate: Candidate
     place: Place
     credential: int
     cause: Cause = Cause.FIRST
     wait_s: float = 0.0
+    probe: bool = False
 
 
 class Rotation:
@@ -94,7 +97,8 @@ class Journey:
         self.worst: Worst | None = None  # what a cap is held against; None: there is none to hold to
         self._choices = _ordered(plan.choices, session) if len(plan.choices) > 1 else list(plan.choices)
         self._tried: list[Step] = []
-        self._left_out: set[int] = set()  # places that cannot serve this call at all
+        self._left_out: list[Candidate] = []  # places that cannot be sent this call at all
+        self._failure: Failure | None = None  # the last one
         self._retries = 0
         self.why = ""  # why there is no further step
 
@@ -116,21 +120,23 @@ class Journey:
         """Return the first step; None where every place is left alone for now (`retry_in_s` says how long)."""
         plan = self._plan
         if plan.single:
-            return self._single(plan.choices[0], now_s)
+            return None if self._left_out else self._single(plan.choices[0], now_s)
         for candidate in (*self._choices, *self._instead(now_s)):
-            if (step := self._at(candidate, now_s, Cause.FIRST)) is not None:
-                cause = Cause.FIRST if candidate is self._choices[0] else Cause.FALLBACK
-                return self._taken(msgspec.structs.replace(step, cause=cause), now_s)
+            if (step := self._at(candidate, now_s, self._first_cause(candidate))) is not None:
+                return self._taken(step, now_s)
         if self._breaker.config.without_alternative == "refuse":
             passed_over = f"; {self.why}" if self.why else ""
             self.why = f"every place that could serve this call is being left alone{passed_over}"
             return None
-        return self._taken(self._anyhow(self._choices[0]), now_s)
+        willing = (each for each in self._choices if not self._is_left_out(each) and self._affordable(each))
+        found = next(willing, None)
+        return None if found is None else self._taken(self._anyhow(found), now_s)
 
     def after(
         self, failed: Step, failure: Failure, now_s: float, random: Callable[[], float] = chance.random
     ) -> Step | None:
         """Return the step after a failure, or None; then `why` says why not."""
+        self._failure = failure
         if failure.kind is FailureClass.AUTH and failed.credential < 0:
             self.why = "the caller's own credential is not accepted"
             return None
@@ -140,15 +146,21 @@ class Journey:
             return None
         return self._taken(step, now_s)
 
-    def leave_out(self, candidate: Candidate) -> None:
-        """Never ask this place for this call: it cannot be translated for it, or no budget has room for it there."""
-        self._left_out.add(id(candidate))
+    def instead(self, unsent: Step, now_s: float) -> Step | None:
+        """Return the step instead of the last one, whose place cannot be sent this call and is never asked; or None."""
+        self._tried.pop()
+        self._left_out.append(unsent.candidate)
+        if self._failure is None:
+            return self.first(now_s)
+        step = self._elsewhere(self._failure, now_s)
+        return None if step is None else self._taken(step, now_s)
 
     def retry_in_s(self, now_s: float) -> float:
         """Return after how many seconds the first of the places may be asked again."""
         untils = [
             self._breaker.rests_until(self._place(candidate, index))
             for candidate in self._choices
+            if not self._over_cap(candidate)
             for index in (range(len(candidate.provider.credentials)) if candidate.provider.credentials else (-1,))
         ]
         return max(min(untils) - now_s, 0.0)
@@ -161,11 +173,11 @@ class Journey:
         return candidate.model or self._model
 
     def _instead(self, now_s: float) -> list[Candidate]:
-        """The fallbacks for a first choice that is left alone, by why it is."""
+        """The fallbacks for a first choice that is left alone or out, by why it is."""
         if not self._plan.fallbacks:
             return []
         first = self._place(self._choices[0], 0 if self._choices[0].provider.credentials else -1)
-        resting = self._breaker.state(first, now_s) is State.CLOSED
+        resting = self._breaker.state(first, now_s) is State.CLOSED and not self._is_left_out(self._choices[0])
         lists = ("rate_limited",) if resting else ("overloaded", "error", "timeout")
         return list(dict.fromkeys(candidate for name in lists for candidate in self._fallbacks(name)))
 
@@ -179,11 +191,15 @@ class Journey:
 
     def _anyhow(self, candidate: Candidate) -> Step:
         index = self._rotation.order(candidate)[0]
-        return Step(candidate, self._place(candidate, index), index)
+        return Step(candidate, self._place(candidate, index), index, self._first_cause(candidate))
+
+    def _first_cause(self, candidate: Candidate) -> Cause:
+        return Cause.FIRST if candidate is self._choices[0] else Cause.FALLBACK
 
     def _taken(self, step: Step, now_s: float) -> Step:
+        if self._breaker.began(step.place, now_s + step.wait_s):
+            step = msgspec.structs.replace(step, probe=True)
         self._tried.append(step)
-        self._breaker.began(step.place, now_s + step.wait_s)
         return step
 
     def _again(self, failed: Step, failure: Failure, now_s: float, random: Callable[[], float]) -> Step | None:
@@ -209,7 +225,7 @@ class Journey:
         for candidate in chain(others, self._fallbacks(handling.list)):
             if any(_same(step.candidate, candidate) for step in self._tried):
                 continue
-            if (step := self._at(candidate, now_s, Cause.FALLBACK)) is not None and self._affordable(candidate):
+            if (step := self._at(candidate, now_s, Cause.FALLBACK)) is not None:
                 return step
         return None
 
@@ -227,9 +243,12 @@ class Journey:
         return False
 
     def _at(self, candidate: Candidate, now_s: float, cause: Cause) -> Step | None:
-        if id(candidate) in self._left_out:
+        if self._is_left_out(candidate) or not self._affordable(candidate):
             return None
         return self._with(candidate, self._rotation.order(candidate), now_s, cause)
+
+    def _is_left_out(self, candidate: Candidate) -> bool:
+        return any(_same(candidate, each) for each in self._left_out)
 
     def _with(self, candidate: Candidate, indices: list[int], now_s: float, cause: Cause) -> Step | None:
         for index in indices:
@@ -239,21 +258,12 @@ class Journey:
         return None
 
     def _affordable(self, candidate: Candidate) -> bool:
-        plan = self._plan
-        if (plan.cap_usd is None and plan.cap_factor is None) or self.worst is None:
-            return True
-        worst = self.worst(candidate)
-        if worst is None:
-            self.why = f"{candidate.provider.name} has no known price, and the route has a cost cap"
-            return False
-        if plan.cap_usd is not None and worst > plan.cap_usd * _NANO:
-            self.why = f"{candidate.provider.name} may cost more than the route's cap of ${plan.cap_usd:f}"
-            return False
-        first = self.worst(self._choices[0])
-        if plan.cap_factor is not None and first is not None and worst > first * plan.cap_factor:
-            self.why = f"{candidate.provider.name} may cost more than {plan.cap_factor:g} times the first choice"
-            return False
-        return True
+        why = self._over_cap(candidate)
+        self.why = why or self.why
+        return not why
+
+    def _over_cap(self, candidate: Candidate) -> str:
+        return over_cap(self._plan, self._choices[0], candidate, self.worst)
 
 
 def credential_label(candidate: Candidate, index: int) -> str:

@@ -1,7 +1,7 @@
 """/api/keys: virtual keys are made, shown, changed, rotated and ended. A secret is in one answer, once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -38,11 +38,17 @@ class NoBody(BaseModel):
 
 
 class KeysApi:
-    """Answers by what the store and this proxy know. `store` gives the store or raises StoreError."""
+    """Answers by what the store and this proxy know. `store` gives the store or raises StoreError.
 
-    def __init__(self, watch: KeyWatch, store: Callable[[], KeyStore]) -> None:
+    `providers` are the names of those that a key's routes may lead to now.
+    """
+
+    def __init__(
+        self, watch: KeyWatch, store: Callable[[], KeyStore], providers: Callable[[], Collection[str]]
+    ) -> None:
         self._watch = watch
         self._store = store
+        self._providers = providers
 
     async def listing(self, request: web.Request) -> web.Response:
         """Every key by name, a page at a time; `cursor` is the last name of the page before."""
@@ -64,7 +70,7 @@ class KeysApi:
 
     async def create(self, request: web.Request) -> web.Response:
         """Add a key; the answer holds its secret, this once."""
-        document = key_changes.parse(await json_body(request))
+        document = key_changes.parse(await json_body(request), self._providers())
         key, secret = await asyncio.to_thread(self._created, document, _actor(request))
         self._watch.apply(key)
         return _json({**shown(key, _now()), "secret": secret}, 201)
@@ -73,7 +79,7 @@ class KeysApi:
         """Change a key's document; `version` is the one it was read in."""
         raw = await json_body(request)
         version = _version(raw.pop("version", None))
-        document = key_changes.parse({"name": _name(request), **raw})
+        document = key_changes.parse({"name": _name(request), **raw}, self._providers())
         return await self._change(key_changes.replace, request, document=document, version=version)
 
     async def rotate(self, request: web.Request) -> web.Response:

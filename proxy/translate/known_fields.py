@@ -31,10 +31,14 @@ class Fields(msgspec.Struct, frozen=True):
     def check(self, value: Mapping[str, Any], place: str) -> None:
         """Raise `Untranslatable` for the first field that can be neither translated nor left out."""
         for name, content in value.items():
-            if name in self.translated or name in self.left_out or content is None or content in ([], {}, False):
+            if name in self.translated or name in self.left_out or _asks_for_nothing(content):
                 continue
             why = self.refused.get(name, f"has no known counterpart in {self.target}")
             raise Untranslatable(f"{place}.{name}" if place else name, why)
+
+
+def _asks_for_nothing(content: object) -> bool:
+    return content is None or content is False or content in ([], {})  # 0 is False by ==, and may be a wish
 
 
 def _to_chat(*translated: str, left_out: Mapping[str, str] | None = None, refused: tuple[str, ...] = ()) -> Fields:

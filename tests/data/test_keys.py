@@ -79,6 +79,27 @@ def test_a_fault_names_its_field(written: dict, field: str):
         key_changes.parse({"name": "ci", **written})
 
 
+@pytest.mark.parametrize(
+    ("route", "told"),
+    [
+        ({}, "routes.1.provider: is missing"),
+        ({"provider": "x"}, "routes.1.provider: no provider 'x' (known: a, b)"),
+        ({"targets": [{"provider": "a"}, {"provider": "x"}]}, "routes.1.targets.1.provider: no provider 'x'"),
+        (
+            {"provider": "a", "fallbacks": {"any": [{"provider": "x"}]}},
+            "routes.1.fallbacks.any.0.provider: no provider",
+        ),
+        ({"provider": "a", "targets": [{"provider": "b"}]}, "routes.1.targets: write either a provider or"),
+    ],
+    ids=["no provider", "unknown", "unknown target", "unknown fallback", "both"],
+)
+def test_a_keys_routes_are_held_to_what_the_configurations_are(route: dict, told: str):
+    good = {"model": "*", "provider": "a", "fallbacks": {"any": [{"provider": "b"}]}}
+    assert key_changes.parse({"name": "ci", "routes": [good]}, ["a", "b"]).routes[0].provider == "a"
+    with pytest.raises(KeyFault, match=re.escape(told)):
+        key_changes.parse({"name": "ci", "routes": [good, {"model": "*", **route}]}, ["a", "b"])
+
+
 def test_secrets_are_random_and_only_their_digest_is_kept():
     (one, kept), (other, _) = new_secret(), new_secret()
     assert one != other

@@ -1,5 +1,6 @@
 """A place that keeps failing is left alone, and tried again with one call."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from proxy.breaker import MAX_PLACES, Breaker, Place, State
 CONFIG = BreakerConfig(failures=3, window_s=10, open_s=5)
 PLACE = Place("anthropic", "claude", "anthropic#1")
 OTHER = Place("anthropic", "claude", "anthropic#2")
+EVENTS = ["failed", "succeeded", "began", "released", "rest"]
 
 
 def tripped(at: float = 0.0) -> Breaker:
@@ -40,7 +42,7 @@ def test_a_success_forgets_the_failures_before_it():
     for _ in range(10):
         breaker.failed(PLACE, 0)
         breaker.failed(PLACE, 0)
-        breaker.succeeded(PLACE)
+        breaker.succeeded(PLACE, 0)
     assert breaker.state(PLACE, 0) is State.CLOSED
 
 
@@ -59,7 +61,7 @@ def test_after_a_while_one_call_tries_it():
 def test_a_probe_that_succeeds_closes_the_circuit():
     breaker = tripped()
     breaker.began(PLACE, 5)
-    breaker.succeeded(PLACE)
+    breaker.succeeded(PLACE, 5)
     assert breaker.state(PLACE, 5) is State.CLOSED
 
 
@@ -92,6 +94,33 @@ def test_the_shorter_of_two_pauses_does_not_end_the_longer():
     assert breaker.rests_until(PLACE) == 30
 
 
+@pytest.mark.parametrize("broken", [False, True], ids=["well", "broken"])
+def test_a_call_that_ends_well_does_not_end_the_pause_that_another_was_asked_for(*, broken: bool):
+    breaker = tripped() if broken else Breaker(CONFIG)
+    breaker.rest(PLACE, 30)
+    breaker.succeeded(PLACE, 10)
+    assert not breaker.allows(PLACE, 29)
+    assert breaker.state(PLACE, 29) is State.CLOSED
+    assert breaker.allows(PLACE, 30)
+    breaker.succeeded(PLACE, 30)
+    assert breaker.snapshot(30) == {}
+
+
+def test_a_probe_that_reached_nobody_leaves_the_next_call_to_be_one():
+    breaker = tripped()
+    assert breaker.began(PLACE, 5)
+    breaker.released(PLACE)
+    assert breaker.state(PLACE, 5) is State.HALF_OPEN
+    assert breaker.allows(PLACE, 5)
+
+
+def test_only_a_call_to_a_place_in_trouble_is_a_probe():
+    assert not Breaker(CONFIG).began(PLACE, 5)
+    breaker = tripped()
+    breaker.released(PLACE)
+    assert not breaker.allows(PLACE, 4)
+
+
 def test_what_is_shown():
     breaker = tripped()
     breaker.rest(OTHER, 8)
@@ -108,14 +137,14 @@ def test_names_of_models_without_end_are_forgotten():
     assert len(breaker.snapshot(0)) == MAX_PLACES
 
 
-@given(st.lists(st.tuples(st.sampled_from(["failed", "succeeded", "began", "rest"]), st.floats(0, 3)), max_size=60))
+@given(st.lists(st.tuples(st.sampled_from(EVENTS), st.floats(0, 3)), max_size=60))
 def test_a_place_left_alone_is_always_asked_again(events: list[tuple[str, float]]):
     breaker, now = Breaker(CONFIG), 0.0
     for event, pause in events:
         now += pause
         match event:
-            case "succeeded":
-                breaker.succeeded(PLACE)
+            case "released":
+                breaker.released(PLACE)
             case "rest":
                 breaker.rest(PLACE, now + pause)
             case _:

@@ -144,6 +144,89 @@ def test_a_place_that_is_left_alone_is_passed_over():
 
 
 @pytest.mark.parametrize(
+    ("caps", "costs", "asked"),
+    [
+        ({"cap_usd": Decimal("0.5")}, {"a": 1, "b": 500_000_001, "c": 500_000_000}, "c"),
+        ({"cap_factor": 2.0}, {"a": 100, "b": 201, "c": 200}, "c"),
+        ({"cap_usd": Decimal("0.5")}, {"a": 600_000_000, "b": None, "c": 500_000_001}, "a"),
+        ({}, {"a": 1, "b": None, "c": 1}, "b"),
+    ],
+    ids=["dollars", "factor", "nothing that it may cost", "no cap"],
+)
+@pytest.mark.parametrize("peers", [False, True], ids=["fallbacks", "other choices"])
+def test_a_place_over_the_cap_does_not_stand_in_for_one_that_is_left_alone(caps, costs, asked: str, *, peers: bool):
+    b, c = (msgspec.structs.replace(each, weight=weight) for each, weight in ((B, 1e-100), (C, 1e-200)))
+    plan = Plan((A, b, c), **caps) if peers else Plan((A,), {"overloaded": (B, C)}, **caps)
+    breaker = Breaker(BreakerConfig(failures=1, open_s=60))
+    breaker.failed(journey(plan, session="s").first(0).place, 0)
+    way = journey(plan, breaker=breaker, session="s")
+    way.worst = lambda candidate: costs[candidate.provider.name]
+    step = way.first(0)
+    assert (step.candidate.provider.name, step.cause) == (asked, Cause.FIRST if asked == "a" else Cause.FALLBACK)
+
+
+def test_a_place_over_the_cap_is_not_waited_for():
+    breaker = Breaker(BreakerConfig(failures=1, open_s=60, without_alternative="refuse"))
+    plan = Plan((A, msgspec.structs.replace(B, weight=1e-100)), cap_usd=Decimal("0.5"))
+    breaker.failed(journey(plan, session="s").first(0).place, 0)
+    way = journey(plan, breaker=breaker, session="s")
+    way.worst = lambda candidate: {"a": 1, "b": None}[candidate.provider.name]
+    assert way.first(0) is None
+    assert way.why == (
+        "every place that could serve this call is being left alone; b has no known price, and the route has a cost cap"
+    )
+    assert way.retry_in_s(0) == 60
+
+
+def test_the_call_that_tries_a_place_in_trouble_is_marked():
+    breaker = Breaker(BreakerConfig(failures=1, open_s=60))
+    step = journey(Plan((A,)), breaker=breaker).first(0)
+    breaker.failed(step.place, 0)
+    assert [step.probe, journey(Plan((A,)), breaker=breaker).first(60).probe] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("plan", "asked"),
+    [
+        (Plan((A,)), ["a"]),
+        (Plan((A,), retries=2), ["a"]),
+        (Plan((A, msgspec.structs.replace(B, weight=1e-100)), {"error": (C,)}), ["a", "b", "c"]),
+        (Plan((A,), {"rate_limited": (B,)}), ["a"]),
+        (Plan((A,), {"overloaded": (B, C, A, place("b"))}), ["a", "b", "c"]),
+        (Plan((A,), {"error": (B, place("b", model="x"))}), ["a", "b", "b"]),
+    ],
+    ids=["alone", "no retry", "other choices first", "not what is for pauses", "each once", "another model there"],
+)
+@pytest.mark.parametrize("alternative", ["ask", "refuse"])
+def test_a_place_that_cannot_be_sent_the_call_is_left_out(plan: Plan, asked: list[str], alternative: str):
+    way = journey(plan, session="s", breaker=Breaker(BreakerConfig(without_alternative=alternative)))
+    thought_of, step = [], way.first(0)
+    while step is not None:
+        assert way.tried == 1
+        assert step.cause is (Cause.FALLBACK if thought_of else Cause.FIRST)
+        thought_of.append(step.candidate.provider.name)
+        step = way.instead(step, 0)
+    assert thought_of == asked
+
+
+def test_what_follows_a_failure_goes_on_past_a_place_that_cannot_be_sent_the_call():
+    way = journey(Plan((A,), {"overloaded": (B, C), "error": (place("d"),)}))
+    unsent = way.after(way.first(0), Failure(F.OVERLOADED), 0)
+    step = way.instead(unsent, 0)
+    assert (unsent.candidate, step.candidate, way.tried) == (B, C, 2)
+    assert way.instead(step, 0) is None
+    assert way.tried == 1
+
+
+def test_a_peer_that_is_left_alone_is_asked_where_the_first_choice_cannot_be():
+    plan, breaker = Plan((A, msgspec.structs.replace(B, weight=1e-100))), Breaker(BreakerConfig(failures=1, open_s=60))
+    way = journey(plan, breaker=breaker, session="s")
+    breaker.failed(way.instead(way.first(0), 0).place, 0)
+    way = journey(plan, breaker=breaker, session="s")
+    assert way.instead(way.first(0), 0).candidate.provider.name == "b"
+
+
+@pytest.mark.parametrize(
     ("allowed", "asked"),
     [
         pytest.param("m", ["a", "c"], id="the same model elsewhere"),

@@ -195,6 +195,23 @@ async def test_a_fallback_is_no_way_around_a_keys_models(running, config, models
     assert [b"claude-haiku-4-5" in body for body in seen.bodies[1:]] == [True] * (status == 200)
 
 
+async def test_a_keys_own_routes_come_first_and_lead_to_providers_that_there_are(running, config):
+    async with stack(config) as (proxy, c, seen):
+        route = {"model": "claude-*", "provider": "anthropic", "send_model": "claude-haiku-4-5"}
+        secret = await make(c, proxy, name="ci", routes=[route])
+        assert await call(c, proxy, secret) == 200
+        wrong = {"routes": [route, {**route, "provider": "antropic"}]}
+        for asking in (
+            c.post(f"{proxy.url}/api/keys", json={"name": "other", **wrong}),
+            c.put(f"{proxy.url}/api/keys/ci", json=wrong),
+        ):
+            async with asking as got:
+                assert (got.status, got.content_type) == (400, "application/problem+json")
+                told = (await got.json())["detail"]
+                assert told == "routes.1.provider: no provider 'antropic' (known: anthropic, openai, gemini)"
+    assert b"claude-haiku-4-5" in seen.bodies[0]
+
+
 async def test_what_uses_no_tokens_is_held_to_no_limit_of_tokens(running, config):
     async with stack(config) as (proxy, c, seen):
         headers = {"x-api-key": await make(c, proxy, name="ci", tokens_per_minute=1000)}

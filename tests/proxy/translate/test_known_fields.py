@@ -1,5 +1,6 @@
 """The tables of fields are whole: every field of the SDKs' request types is translated, left out, or refused."""
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import anthropic.types as anthropic_types
@@ -107,3 +108,12 @@ def test_a_field_that_is_in_no_table_is_refused_unless_it_asks_for_nothing():
     with pytest.raises(Untranslatable, match=r"a\.b: has no known counterpart in OpenAI Chat"):
         FROM_MESSAGES["text"].check({"b": 1}, "a")
     FROM_MESSAGES["text"].check({"b": None, "c": [], "d": {}, "e": False}, "a")
+
+
+@pytest.mark.parametrize(
+    ("table", "name"), [(FROM_CHAT, "seed"), (FROM_CHAT, "top_logprobs"), (FROM_MESSAGES, "top_k")], ids=str
+)
+@pytest.mark.parametrize("zero", [0, 0.0], ids=repr)
+def test_zero_asks_for_something(table: Mapping[str, Fields], name: str, zero: float):
+    with pytest.raises(Untranslatable, match=name):
+        table["request"].check({name: zero}, "")
