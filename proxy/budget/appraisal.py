@@ -20,6 +20,8 @@ _RATES_KEPT: Final = 4096
 class _Call(msgspec.Struct):
     model: str = ""
     max_tokens: int = 0
+    speed: str | None = None
+    inference_geo: str | None = None
 
 
 class _Item(msgspec.Struct):
@@ -82,7 +84,12 @@ class Appraiser:
             return _UNKNOWN
         total = 0
         for params, call in items:
-            limits = Limits(max_tokens=max(call.max_tokens, 0), service_tier="batch")
+            limits = Limits(
+                max_tokens=max(call.max_tokens, 0),
+                service_tier="batch",
+                speed=call.speed or "",
+                inference_geo=call.inference_geo or "",
+            )
             asked = demand(bytes(params), Endpoint.MESSAGES, limits)
             worst = self.worst(asked, provider=provider, protocol=protocol, model=call.model[:_MAX_MODEL], now_s=now_s)
             if worst.nano is None:
