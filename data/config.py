@@ -139,7 +139,10 @@ class OtlpConfig:
 
 @dataclass(frozen=True, slots=True)
 class PriceOverride:
-    """US dollars a million tokens for models that match `model` (a glob); wins over the price list."""
+    """US dollars a million tokens for models that match `model` (a glob); wins over the price list.
+
+    A batch costs half of it; other tiers cost the same.
+    """
 
     __pydantic_config__: ClassVar[Any] = _STRICT
 
