@@ -69,8 +69,8 @@ class Appraiser:
             inference_geo=inference_geo,
         )
 
-    def batch(self, body: bytes, *, provider: str, protocol: str, now_s: float) -> Worst:
-        """Return the most that all calls of a new batch may cost together; unknown where it cannot be read.
+    def batch(self, body: bytes, *, provider: str, protocol: str, now_s: float) -> Worst | None:
+        """Return the most that all calls of a new batch may cost together; None where it does not tell.
 
         A batch is charged call by call when its results are fetched. This is for asking whether there is room for it
         when it is made: nothing stays held.
@@ -79,9 +79,9 @@ class Appraiser:
             batch = _BATCH.decode(body)
             items = [(item.params, _CALL.decode(item.params)) for item in batch.requests]
         except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
-            return _UNKNOWN
+            return None
         if batch.input_file_id:
-            return _UNKNOWN
+            return None
         total = 0
         for params, call in items:
             limits = Limits(
