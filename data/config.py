@@ -139,7 +139,10 @@ class OtlpConfig:
 
 @dataclass(frozen=True, slots=True)
 class PriceOverride:
-    """US dollars a million tokens for models that match `model` (a glob); wins over the price list."""
+    """US dollars a million tokens for models that match `model` (a glob); wins over the price list.
+
+    A batch costs half of it; other tiers cost the same.
+    """
 
     __pydantic_config__: ClassVar[Any] = _STRICT
 
@@ -162,6 +165,10 @@ class BudgetsConfig:
     on_outage: Literal["closed", "open"] = "closed"
     #: a model without a price under a hard budget: refuse it, or let it through and count nothing
     unpriced: Literal["refuse", "allow"] = "refuse"
+    #: a new batch under a hard budget, whoever's protocol it is: refuse it, for what it costs is known when its results
+    #: are fetched, or let it through where there is room for what it tells at the moment (one in a file tells nothing);
+    #: nothing stays held for it
+    batches: Literal["refuse", "allow"] = "refuse"
     #: output tokens of a call that does not limit them
     assumed_max_output_tokens: Annotated[int, Field(gt=0)] = 128_000
 

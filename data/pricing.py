@@ -15,6 +15,7 @@ from data.ceilings import Ceiling, ceilings
 from data.config import PriceOverride
 from data.model import Protocol, Tokens
 from data.price_list import (
+    BATCH_FACTOR,
     LIST_SOURCE,
     WEB_SEARCH,
     WRITE_1H_FACTOR,
@@ -123,7 +124,7 @@ class PriceBook:
         """A day's rate table; the list's entry itself where its price depends on the hour; None: unpriced."""
         for override in self.overrides:
             if fnmatchcase(wanted.model, override.model) and fnmatchcase(wanted.provider, override.provider):
-                return _overridden(override, wanted.protocol)
+                return _overridden(override, wanted)
         listed = listed_model(wanted.provider, wanted.protocol, wanted.model)
         if listed is None or depends_on_hour(listed.model):
             return listed
@@ -148,7 +149,8 @@ def price(
     `provider` is the configuration's name of it; where the price list knows no such provider, the vendor of
     `protocol` stands in. `service_tier` ("flex", "priority", "batch" …), `speed` ("fast") and `inference_geo` ("us")
     are as the provider returned them; a tier or a speed that has no price of its own makes the cost an estimate. The
-    first override whose globs match the model and the provider is the price, in every tier.
+    first override whose globs match the model and the provider is the price: in every tier but "batch", where its
+    tokens cost half.
     Pass the same `overrides` object each time: its rate tables are kept with it.
     """
     return _book(overrides).price(
@@ -178,18 +180,20 @@ def _book(overrides: Sequence[PriceOverride]) -> PriceBook:
     return book
 
 
-def _overridden(override: PriceOverride, protocol: str) -> RateTable:
-    anthropic = protocol == Protocol.ANTHROPIC
+def _overridden(override: PriceOverride, wanted: Wanted) -> RateTable:
+    anthropic = wanted.protocol == Protocol.ANTHROPIC
+    factor = BATCH_FACTOR if wanted.service_tier == "batch" else Decimal(1)
 
-    def cache(listed: Decimal | None, factor: Decimal) -> Decimal:
-        if listed is not None:
-            return listed / _MILLION
-        return override.input * (factor if anthropic else 1) / _MILLION
+    def a_token(mtok: Decimal) -> Decimal:
+        return mtok * factor / _MILLION
 
-    output = override.output / _MILLION
+    def cache(own: Decimal | None, usual: Decimal) -> Decimal:
+        return a_token(override.input * (usual if anthropic else 1) if own is None else own)
+
+    output = a_token(override.output)
     rates = Rates(
         above=-1,
-        input=override.input / _MILLION,
+        input=a_token(override.input),
         cache_read=cache(override.cache_read, READ_FACTOR),
         cache_write_5m=cache(override.cache_write_5m, WRITE_5M_FACTOR),
         cache_write_1h=cache(override.cache_write_1h, WRITE_1H_FACTOR),

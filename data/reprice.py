@@ -33,9 +33,9 @@ _ALL_ROWS = 10**12
 _NOTHING = Decimal(0)
 
 _COLUMNS = (
-    "id, ended_at, provider, protocol, model, service_tier, speed, cost_usd, cost_status, cost_note, price_source, "
-    "uncached_input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, "
-    "reasoning_tokens, tool_units"
+    "id, ended_at, provider, protocol, model, service_tier, speed, inference_geo, "
+    "cost_usd, cost_status, cost_note, price_source, uncached_input_tokens, "
+    "cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, tool_units"
 )
 _WHERE = "FROM requests WHERE ended_at >= ? AND ended_at < ? AND model GLOB ?"
 _COUNTED = (
@@ -142,6 +142,7 @@ def repriced(row: Mapping[str, Any], prices: PriceBook, protocols: Mapping[str, 
         at=row["ended_at"],
         service_tier=row["service_tier"],
         speed=row["speed"],
+        inference_geo=row["inference_geo"],
     )
     if priced.cost_usd is None:
         return None

@@ -95,10 +95,10 @@ def assembled(works: Works) -> Parts:
     access_log = AccessLog(sys.stderr)
     works.tasks.start(access_log.run(), name="access log")
 
-    def refused(endpoint: str, status: int, code: str) -> None:
+    def refused(endpoint: str, status: int, code: str, *, request_id: str, key: str) -> None:
         metrics.refused(code)
         if forwarder.standing.config.proxy.access_log:
-            access_log.refused(endpoint, status, code)
+            access_log.refused(endpoint, status, code, request_id=request_id, key=key)
 
     def closed(record: LedgerRecord) -> None:
         live.ended(record, time.time())

@@ -32,7 +32,9 @@ _UNREAD: Final = frozenset({Endpoint.MODELS, Endpoint.FILES, Endpoint.BATCHES})
 
 
 class Call:
-    """A request for what `asked` says. `arrived`: when its last byte was here (`perf_counter` seconds).
+    """A request for what `asked` says, by the name of `request_id` to its client.
+
+    `arrived`: when its last byte was here (`perf_counter` seconds).
 
     A `streamed` body is passed on as it comes: then `body` is empty, and `arrived` is when the head was here.
     """
@@ -60,6 +62,7 @@ class Call:
         head: Head,
         body: bytes,
         *,
+        request_id: str,
         arrived: float,
         facts: RequestFacts,
         streamed: StreamedBody | None = None,
@@ -73,7 +76,7 @@ class Call:
         self.streamed = streamed
         self.arrived = arrived
         self.facts = facts
-        self.request_id = str(uuid_utils.uuid7())
+        self.request_id = request_id
         self.virtual = False  # whether it came with a virtual key, which is for this proxy alone
         self.who = Attribution()
         # 0 where nothing is billed, however much is sent

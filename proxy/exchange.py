@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from data.model import Endpoint
 from proxy.account import Account
+from proxy.echoes import masked_error, masked_headers, masked_text, without_key
 from proxy.errors import ClientGone, UnexpectedStatus
 from proxy.faults import Phase
 from proxy.headers import response_headers
@@ -33,7 +34,8 @@ class Outgoing(msgspec.Struct, frozen=True):
     """A request as the provider gets it, and what becomes of its answer.
 
     `endpoint` is the provider's, by which its answer is read. `may_fail`: an answer that is an error is kept from the
-    client, since another attempt may follow. `marks` are headers that the client's answer gets. A `streamed` body is
+    client, since another attempt may follow. `key` is the provider's configured one, which no error shows the client.
+    `marks` are headers that the client's answer gets. A `streamed` body is
     sent instead of `body`.
     """
 
@@ -46,6 +48,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     rewriting: Rewriting | None = None
     may_fail: bool = False
     marks: Mapping[str, str] = {}
+    key: str = ""
     results: Callable[[BatchResult], object] | None = None  # takes those of a batch, where the answer has some
     streamed: StreamedBody | None = None
 
@@ -108,10 +111,10 @@ class Exchange:
             self._progress.wait(Phase.NEXT_BYTE)
 
     async def _take(self, upstream: Answer) -> web.StreamResponse | Failed:
-        """Pass the answer on, or keep it where it is an error and that is wanted."""
+        """Pass the answer on, or keep it where it is an error and that is wanted, or must not show a key."""
         streams = self._open(upstream)
         body = upstream.content
-        if upstream.status >= 400 and (self._out.may_fail or self._translates):
+        if upstream.status >= 400 and (self._out.may_fail or self._translates or self._out.key):
             return await self._keep(upstream, b"")
         if streams and self._out.may_fail:
             first, at = await self._next_piece(body), perf_counter()
@@ -130,7 +133,9 @@ class Exchange:
         out, start, status = self._out, self._account.start, upstream.status
         told = upstream.headers
         streams = is_stream(out.endpoint, asked=start.stream, content_type=told.get("Content-Type", ""), status=status)
-        headers = response_headers(told)
+        headers, reason = response_headers(told), upstream.reason
+        if status >= 400 and out.key:
+            headers, reason = masked_headers(headers, out.key), reason and masked_text(reason, out.key)
         headers["x-claude-proxy-request-id"] = start.request_id
         headers.update(out.marks)
         if out.rewriting and status < 400:
@@ -138,7 +143,7 @@ class Exchange:
         if self._filter is not None:
             for name in ("Content-Encoding", "Content-Length"):
                 headers.popall(name, None)
-        self._reply.head(status, upstream.reason, headers)
+        self._reply.head(status, reason, headers)
         self._reply.last = out.streamed is not None and not out.streamed.ended  # nobody reads the rest of the request
         parser = parser_for(
             out.endpoint,
@@ -171,20 +176,24 @@ class Exchange:
                 await self._reply.write(b"".join(parts))
                 return await self._relay(body, at_once=False)
         while self._account.pending:
+            await asyncio.sleep(0)  # other calls have their turn
             self._account.saw(b"", perf_counter())
+        self._upload_succeeded()
         self._account.close()
         coding = upstream.headers.get("Content-Encoding", "")
         whole = b"".join(parts)
         plain = error_event(whole, coding) if first else plain_body(whole, coding)
-        answer = await self._reply.finish(self._as_the_client_reads(whole, plain))
+        answer = await self._reply.finish(self._as_the_client_reads(whole, plain, coding))
         return Failed(answer, upstream.status, upstream.headers, plain) if self._out.may_fail else answer
 
-    def _as_the_client_reads(self, body: bytes, plain: bytes) -> bytes:
-        rewriting = self._out.rewriting
+    def _as_the_client_reads(self, body: bytes, plain: bytes, coding: str) -> bytes:
+        rewriting, key = self._out.rewriting, self._out.key
         if rewriting is None or not rewriting.translates:
-            return body
+            if (masked := masked_error(body, coding, key)) is not body:
+                self._reply.rewritten()
+            return masked
         # an error inside a good answer has no status of its own
-        status, translated = rewriting.error(max(self._reply.intended, 400), plain)
+        status, translated = rewriting.error(max(self._reply.intended, 400), without_key(plain, key))
         self._reply.retitle(status)
         return translated
 
@@ -203,11 +212,14 @@ class Exchange:
         return await self._end(chunk, at)
 
     async def _end(self, chunk: bytes, at: float) -> web.StreamResponse:
-        if (streamed := self._out.streamed) is not None and streamed.failure is not None:
-            raise streamed.failure  # the connection was closed for it, which ends some answers as if they were whole
+        self._upload_succeeded()
         tail = await self._seen(chunk, at) + (self._filter.flush() if self._filter else b"")
         self._account.close(self._progress.left() if self._reply.gone else None)
         return await self._reply.finish(tail)
+
+    def _upload_succeeded(self) -> None:
+        if (streamed := self._out.streamed) is not None and streamed.failure is not None:
+            raise streamed.failure  # the connection was closed for it, which ends some answers as if they were whole
 
     async def _next_piece(self, body: aiohttp.StreamReader) -> bytes:
         if not body.is_eof():

@@ -10,6 +10,7 @@ from multidict import MultiDict, MultiMapping
 
 from data.model import Protocol
 from proxy.admission.gate import Admitted, Caller, Refused, Wanted
+from proxy.admission.keys import VirtualKey
 from proxy.attempts import Attempts, Means
 from proxy.call import NO_FACTS, Call, facts_of, read_body
 from proxy.client_head import Head, Heads
@@ -73,14 +74,17 @@ class Forwarder:
             if task is not None:
                 task.cancel()
 
-    async def handle(self, asked: Asked, request: web.Request) -> web.StreamResponse:
-        """Answer one call: with the provider's answer, or with a refusal in the provider's shape."""
+    async def handle(self, asked: Asked, request: web.Request, request_id: str) -> web.StreamResponse:
+        """Answer one call: with the provider's answer, or with a refusal in the provider's shape.
+
+        An answer of the proxy itself does not say `request_id` yet.
+        """
         standing = self.standing
         head = self._heads.of(request)
         caller = self._caller(head, request)
         if (turned_away := self._turned_away(asked, caller)) is not None:
             return turned_away
-        call = await _read(asked, request, head, standing)
+        call = await _read(asked, request, head, standing, request_id)
         if isinstance(call, web.Response):
             return call
         admitted = self._admit(call, caller)
@@ -103,6 +107,11 @@ class Forwarder:
             return ended
         finally:
             CALL.reset(called)
+
+    def key_of(self, request: web.Request) -> str:
+        """Return the name of the virtual key that a call comes with; '' for none, and for one that is not known."""
+        found = self._caller(self._heads.of(request), request).found
+        return found.name if isinstance(found, VirtualKey) else ""
 
     def _caller(self, head: Head, request: web.Request) -> Caller:
         gate = self._means.gate
@@ -151,7 +160,9 @@ class Forwarder:
             raise
 
 
-async def _read(asked: Asked, request: web.Request, head: Head, standing: Standing) -> Call | web.Response:
+async def _read(
+    asked: Asked, request: web.Request, head: Head, standing: Standing, request_id: str
+) -> Call | web.Response:
     """Return the call, read in full unless it is an upload, or why it is refused."""
     protocol = asked.protocol
     if head.unsendable:
@@ -160,14 +171,18 @@ async def _read(asked: Asked, request: web.Request, head: Head, standing: Standi
     try:
         if asked.endpoint in UNREAD and is_upload(asked, request.headers, request.content_length):
             streamed = StreamedBody(request, limit)
-            return Call(asked, request, head, b"", arrived=perf_counter(), facts=NO_FACTS, streamed=streamed)
+            return Call(
+                asked, request, head, b"",
+                request_id=request_id, arrived=perf_counter(), facts=NO_FACTS, streamed=streamed,
+            )  # fmt: skip
         body = await read_body(request, limit)
     except BodyTooLarge as error:
         return refusal(protocol, 413, str(error), code="request_too_large")
     except ClientGone as error:
         return refusal(protocol, 400, str(error), code="incomplete_request")
     arrived = perf_counter()
-    return Call(asked, request, head, body, arrived=arrived, facts=await facts_of(asked, request, body))
+    facts = await facts_of(asked, request, body)
+    return Call(asked, request, head, body, request_id=request_id, arrived=arrived, facts=facts)
 
 
 def _nobody(call: Call, standing: Standing) -> str:

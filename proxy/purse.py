@@ -95,10 +95,15 @@ class Purse:
         return held if isinstance(held, Refusal) else Hold(self._budgets, held, worst, price)
 
     def room_for_batch(self, start: RequestStart, candidate: Candidate, now_s: float) -> Refusal | None:
-        """Say why there is no room for a new batch, whose results are charged when they are fetched."""
+        """Say why a new batch is not made, whose results are charged when they are fetched: nothing stays held for it.
+
+        One that does not tell what it may cost passes where batches may pass at all.
+        """
+        if (barred := self._budgets.bars_batch(start)) is not None:
+            return barred
         provider = candidate.provider
         worst = self._appraiser.batch(self._call.body, provider=provider.name, protocol=provider.protocol, now_s=now_s)
-        held = self._budgets.reserve(start, worst.nano, now_s)
+        held = self._budgets.reserve(start, 0 if worst is None else worst.nano, now_s)
         if isinstance(held, Refusal):
             return held
         self._budgets.release(held)

@@ -87,6 +87,11 @@ class Reply:
             self._headers.popall(name, None)
         self._headers["Content-Type"] = "application/json"
 
+    def rewritten(self) -> None:
+        """Begin without what said how the provider's body was coded and how long it was."""
+        for name in ("Content-Encoding", "Content-Length"):
+            self._headers.popall(name, None)
+
     def head(self, status: int, reason: str | None, headers: CIMultiDict[str]) -> None:
         """Say what the answer begins with; nothing is sent yet."""
         self._status, self._reason, self._headers = status, reason, headers

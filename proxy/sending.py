@@ -70,6 +70,7 @@ async def outgoing(call: Call, step: Step, sending: Sending) -> Outgoing:
         rewriting=rewriting,
         may_fail=sending.may_fail,
         marks=sending.marks,
+        key=sending.key,
         streamed=call.streamed,
     )
 
@@ -97,6 +98,7 @@ async def _translated(call: Call, step: Step, sending: Sending) -> Outgoing:
         rewriting=Translating(translation),
         may_fail=sending.may_fail,
         marks=sending.marks,
+        key=sending.key,
     )
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final, Protocol
 
+import uuid_utils
 from aiohttp import web
 
 from proxy import monitor_api
@@ -27,6 +29,15 @@ _REST = r"{rest:[\s\S]*}"
 #: Calls of PagerDuty's, and how large one may be before it is known to be that.
 _SIGNED = r"/api/notifications/channels/{id:[\w\-]+}/pagerduty"
 _MOST_SIGNED = 1024 * 1024
+_REQUEST_ID: Final = "x-claude-proxy-request-id"
+
+
+class TakesRefusals(Protocol):
+    """Is told of each call that the proxy itself refuses. `endpoint` and `key` are '' where they are not known."""
+
+    def __call__(self, endpoint: str, status: int, code: str, *, request_id: str, key: str) -> object:
+        """Take note of one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Parts:
     live_socket: LiveSocket
     worker_api: WorkerApi
     worker_socket: WorkerSocket
-    refused: Callable[[str, int, str], object]  # is told of each call the proxy itself refuses: endpoint, status, code
+    refused: TakesRefusals
     crosstalk: Crosstalk
     followers: CrosstalkSocket  # of its conversations
     follow: Callable[[Standing], None]  # serve by another configuration from now on; raises TelemetryUnavailable
@@ -106,17 +117,21 @@ def client_handler(parts: Parts) -> Handler:
     """Return what answers clients: every path that is not the proxy's own."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        request_id = str(uuid_utils.uuid7())
         asked = read_line(
             request.method, request.rel_url.raw_path_qs, request.headers, parts.forwarder.standing.providers
         )
         if isinstance(asked, Unknown):
             answer: web.StreamResponse = refusal(asked.protocol, asked.status, asked.message, code=asked.code)
         else:
-            answer = await parts.forwarder.handle(asked, request)
+            answer = await parts.forwarder.handle(asked, request, request_id)
         if (code := answer.headers.get("x-claude-proxy-error")) is not None:
-            parts.refused("" if isinstance(asked, Unknown) else asked.endpoint, answer.status, code)
-        if parts.forwarder.leaving and not answer.prepared:
-            answer.force_close()
+            endpoint = "" if isinstance(asked, Unknown) else asked.endpoint
+            parts.refused(endpoint, answer.status, code, request_id=request_id, key=parts.forwarder.key_of(request))
+        if not answer.prepared:
+            answer.headers.setdefault(_REQUEST_ID, request_id)
+            if parts.forwarder.leaving:
+                answer.force_close()
         return answer
 
     return handle

@@ -62,6 +62,7 @@ class Rows:
             at=datetime.fromtimestamp(call.ended_at / 1_000_000, UTC),
             service_tier=tier,
             speed=speed,
+            inference_geo=geo,
         )
         unsure = priced.status is CostStatus.EXACT and not call.stop_reason
         notes = [priced.note, "" if call.stop_reason else NO_END]

@@ -20,6 +20,8 @@ _RATES_KEPT: Final = 4096
 class _Call(msgspec.Struct):
     model: str = ""
     max_tokens: int = 0
+    speed: str | None = None
+    inference_geo: str | None = None
 
 
 class _Item(msgspec.Struct):
@@ -67,8 +69,8 @@ class Appraiser:
             inference_geo=inference_geo,
         )
 
-    def batch(self, body: bytes, *, provider: str, protocol: str, now_s: float) -> Worst:
-        """Return the most that all calls of a new batch may cost together; unknown where it cannot be read.
+    def batch(self, body: bytes, *, provider: str, protocol: str, now_s: float) -> Worst | None:
+        """Return the most that all calls of a new batch may cost together; None where it does not tell.
 
         A batch is charged call by call when its results are fetched. This is for asking whether there is room for it
         when it is made: nothing stays held.
@@ -77,12 +79,17 @@ class Appraiser:
             batch = _BATCH.decode(body)
             items = [(item.params, _CALL.decode(item.params)) for item in batch.requests]
         except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
-            return _UNKNOWN
+            return None
         if batch.input_file_id:
-            return _UNKNOWN
+            return None
         total = 0
         for params, call in items:
-            limits = Limits(max_tokens=max(call.max_tokens, 0), service_tier="batch")
+            limits = Limits(
+                max_tokens=max(call.max_tokens, 0),
+                service_tier="batch",
+                speed=call.speed or "",
+                inference_geo=call.inference_geo or "",
+            )
             asked = demand(bytes(params), Endpoint.MESSAGES, limits)
             worst = self.worst(asked, provider=provider, protocol=protocol, model=call.model[:_MAX_MODEL], now_s=now_s)
             if worst.nano is None:

@@ -117,6 +117,13 @@ class Budgets:
             return Reservation(match.counters, 0, unknown)
         return self._take(match, start, min(worst_nano, MOST_NANO), now_us, unknown)
 
+    def bars_batch(self, start: RequestStart) -> Refusal | None:
+        """Say why a new batch is not made: what it costs is told with its results, too late for a hard budget."""
+        if self.settings.batches == "allow":
+            return None
+        hard = self.plans.hard_for_batch(start)
+        return None if hard is None else refuse.batch(hard)
+
     def settle(self, reservation: Reservation, record: LedgerRecord, sequence: int) -> None:
         """Let go of what was held, and count what the call cost; right after the spool has given it `sequence`."""
         if self._holdings is not None:

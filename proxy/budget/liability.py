@@ -72,4 +72,5 @@ def _seen(start: RequestStart, usage: Usage, worst: Worst, price: Pricer, at_us:
         at=datetime.fromtimestamp(at_us / 1_000_000, UTC),
         service_tier=usage.service_tier,
         speed=usage.speed,
+        inference_geo=usage.inference_geo,
     ).cost_usd

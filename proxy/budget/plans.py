@@ -41,6 +41,11 @@ class Plans:
             self._bound()
         return match
 
+    def hard_for_batch(self, start: RequestStart) -> Plan | None:
+        """Return a hard budget that a new batch may come to count in: its calls may be for any model."""
+        of_models = (plan for plan in self.all if plan.hard and plan.budget.scope.kind is ScopeKind.MODEL)
+        return self.asking(start).hard or next(of_models, None)
+
     def asked(self, record: LedgerRecord) -> tuple[Counter, ...]:
         """Return the counters that an ended call counts in."""
         key = self._asked(record)

@@ -76,6 +76,15 @@ def unpriced(plan: Plan, model: str) -> Refusal:
     return Refusal(Why.UNPRICED, plan.budget.name, message, 429, _LATER_S, should_retry=False)
 
 
+def batch(plan: Plan) -> Refusal:
+    """Return the refusal of a new batch."""
+    message = (
+        f"The budget {plan.budget.name!r} cannot be kept: what a batch costs is only known when its results are "
+        'fetched. Whoever keeps the budget may set [budgets] batches = "allow".'
+    )
+    return Refusal(Why.BATCH, plan.budget.name, message, 429, _LATER_S, should_retry=False)
+
+
 def unknown(plan: Plan, trouble: str) -> Refusal:
     """Return the refusal while nobody knows what was spent."""
     message = f"What was spent of the budget {plan.budget.name!r} is not known at the moment ({trouble}); ask again."

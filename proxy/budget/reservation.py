@@ -17,6 +17,7 @@ class Why(StrEnum):
     EXCEEDED = "budget_exceeded"  # the money is gone
     HELD = "budget_held"  # calls in flight hold what is left
     UNPRICED = "budget_unpriced"  # nobody knows what the model costs
+    BATCH = "budget_batch"  # what it costs is known when its results are fetched
     UNKNOWN = "budget_unknown"  # what was spent so far is not known now
 
 

@@ -231,6 +231,24 @@ def test_an_override_wins_and_says_so():
     assert cost("gpt-4o", Tokens(uncached_input=MILLION), overrides=overrides).source == LIST_SOURCE
 
 
+@pytest.mark.parametrize(
+    ("tier", "dollars"),
+    # .003 + .004 + .01125 + .024 + .0075, and two searches at a cent each
+    [("", "0.06975"), ("flex", "0.06975"), ("priority", "0.06975"), ("batch", "0.044875")],
+)
+def test_an_override_costs_half_in_a_batch_but_for_its_searches(tier, dollars):
+    overrides = (PriceOverride("claude-*", Decimal(3), Decimal(15), cache_read=Decimal("0.2")),)
+    tokens = Tokens(1_000, 20_000, 3_000, 4_000, 500, tool_units=2)
+    found = cost("claude-opus-4-5", tokens, tier=tier, overrides=overrides, protocol="anthropic")
+    assert (found.cost_usd, found.status) == (Decimal(dollars), CostStatus.EXACT)
+
+
+def test_an_override_costs_half_in_other_protocols_batches_too():
+    overrides = (PriceOverride("own-*", Decimal(10), Decimal(20)),)
+    found = cost("own-7b", Tokens(1_000, 1_000, output=1_000), tier="batch", overrides=overrides, protocol="openai")
+    assert found.cost_usd == Decimal("0.02")
+
+
 def test_each_set_of_overrides_has_its_own_prices():
     for dollars in range(40):
         overrides = [PriceOverride("*", Decimal(dollars), Decimal(0))]

@@ -161,7 +161,7 @@ def test_the_price_is_that_of_the_day_the_call_ended(store):
 def test_a_providers_own_protocol_decides_the_price():
     row = {
         **dict.fromkeys(("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"), 0),
-        **dict.fromkeys(("service_tier", "speed", "cost_note", "price_source"), ""),
+        **dict.fromkeys(("service_tier", "speed", "inference_geo", "cost_note", "price_source"), ""),
         "id": "a",
         "ended_at": NOON,
         "provider": "gateway",
@@ -302,3 +302,11 @@ def test_rollups_equal_requests_after_any_prices(loaded, history, lists):
         new = book.price(provider="p", protocol="openai", model=row.model, tokens=tokens, at=at).cost_usd
         expected = row.cost_usd if new is None or not (tokens.input or tokens.output) else new
         assert found == expected
+
+
+def test_what_was_served_within_the_united_states_keeps_its_tenth(store):
+    counts = {"model": "claude-opus-4-6", "inference_geo": "us", "uncached_input_tokens": 1_000}
+    dearer = Decimal("0.00825")  # 1,000 x 5 + 100 x 25 a million, and a tenth
+    put(store, [unpriced(1, **counts, cost_usd=dearer, cost_status="exact", price_source=LIST_SOURCE)])
+    assert not run(store, Wanted(everything=True)).models["claude-opus-4-6"].rows
+    assert rows(store, "cost_usd") == [(dearer,)]

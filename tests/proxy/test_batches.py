@@ -310,20 +310,64 @@ async def test_an_openai_batch_tells_of_counts_that_are_not_charged_twice_and_no
     assert all(b"accept-encoding: gzip" in head.lower() for head in seen.heads)
 
 
-@pytest.mark.parametrize("path", ["/v1/messages/batches", "/v1/batches"])
-async def test_a_batch_that_does_not_tell_what_it_may_cost_is_not_made_under_a_hard_budget(tmp_path: Path, path: str):
+IN_A_FILE = b'{"input_file_id":"file-in","endpoint":"/v1/responses","completion_window":"24h"}'
+OF_OPUS = {"kind": "model", "value": "claude-opus-4-5"}
+
+
+def new_batch(model: str = "claude-opus-4-5", max_tokens: int = 9) -> bytes:
+    params = {"model": model, "max_tokens": max_tokens, "messages": [{"role": "user", "content": "Hi"}]}
+    return json.dumps({"requests": [{"custom_id": "one", "params": params}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/messages/batches", new_batch()), ("/v1/messages/batches", b"{"), ("/v1/batches", IN_A_FILE)],
+)
+@pytest.mark.parametrize("scope", [{}, OF_OPUS], ids=["of all", "of a model"])
+async def test_a_batch_is_not_made_under_a_hard_budget(tmp_path: Path, path: str, body: bytes, scope: dict[str, str]):
+    begin_counting(tmp_path, [budget("strict", scope=scope)])
+    async with (
+        provider(answer(b"{}")) as (url, seen),
+        gateway(tmp_path, url, budgets=BudgetsConfig(unpriced="allow")) as proxy,
+        client() as session,
+    ):
+        refused = await session.post(proxy.url + path, data=body)
+        said = await refused.text()
+        for allowed in (f"{path}/b/cancel", f"/openai{FILE}"):  # what is there may be ended and looked at
+            method = "POST" if allowed.endswith("cancel") else "GET"
+            assert (await session.request(method, proxy.url + allowed)).status == 200
+    assert (refused.status, refused.headers["x-claude-proxy-error"]) == (429, "budget_batch")
+    assert refused.headers["x-should-retry"] == "false"
+    assert "'strict'" in said
+    assert "only known when its results are fetched" in said
+    assert "[budgets] batches =" in said
+    assert len(seen.heads) == 2
+
+
+async def test_a_batch_passes_a_hard_budget_where_that_is_allowed_and_there_is_room(tmp_path: Path):
     begin_counting(tmp_path, [budget()])
-    body = b'{"input_file_id":"file-in","endpoint":"/v1/responses","completion_window":"24h"}'
-    async with provider(answer(b"{}")) as (url, seen), client() as session:
-        async with gateway(tmp_path, url) as proxy:
-            refused = await session.post(proxy.url + path, data=body)
-            assert (refused.status, b"does not tell what it may cost" in await refused.read()) == (429, True)
-            for allowed in (f"{path}/b/cancel", f"/openai{FILE}"):  # what is there may be ended and looked at
-                method = "POST" if allowed.endswith("cancel") else "GET"
-                assert (await session.request(method, proxy.url + allowed)).status == 200
-        async with gateway(tmp_path, url, budgets=BudgetsConfig(unpriced="allow")) as proxy:
+    async with (
+        provider(answer(b"{}")) as (url, seen),
+        gateway(tmp_path, url, budgets=BudgetsConfig(batches="allow")) as proxy,
+        client() as session,
+    ):
+        # half of $25 a million: $0.75 each, of which nothing stays held
+        bodies = [new_batch(max_tokens=60_000), new_batch(max_tokens=60_000)]
+        for path, body in [*(("/v1/messages/batches", each) for each in bodies), ("/v1/batches", IN_A_FILE)]:
             assert (await session.post(proxy.url + path, data=body)).status == 200
+        codes = []
+        for body in (new_batch(max_tokens=90_000), new_batch("mystery")):
+            refused = await session.post(f"{proxy.url}/v1/messages/batches", data=body)
+            codes.append(refused.headers["x-claude-proxy-error"])
+    assert codes == ["budget_exceeded", "budget_unpriced"]
     assert len(seen.heads) == 3
+
+
+async def test_a_batch_passes_soft_budgets(tmp_path: Path):
+    begin_counting(tmp_path, [budget(enforcement="soft")])
+    async with provider(answer(b"{}")) as (url, _), gateway(tmp_path, url) as proxy, client() as session:
+        for path, body in (("/v1/messages/batches", new_batch()), ("/v1/batches", IN_A_FILE)):
+            assert (await session.post(proxy.url + path, data=body)).status == 200
 
 
 SCRIPT = """

@@ -313,8 +313,15 @@ def test_a_batch_is_all_of_its_calls_at_half_price():
 @pytest.mark.parametrize(
     "body", [b"", b"{", b'{"requests": 1}', b'{"requests": [{"params": 1}]}', b'{"input_file_id": "file-1"}']
 )
-def test_a_batch_that_cannot_be_read_or_priced_is_unknown_or_nothing(body):
+def test_a_batch_that_cannot_be_read_does_not_tell_what_it_may_cost(body):
+    assert APPRAISER.batch(body, provider="anthropic", protocol="anthropic", now_s=AT.timestamp()) is None
+
+
+def test_a_batch_with_a_call_of_a_model_without_a_price_is_unpriced():
+    calls = [{"params": {"model": name, "max_tokens": 9}} for name in ("claude-sonnet-4-5", "mystery")]
+    body = json.dumps({"requests": calls}).encode()
     found = APPRAISER.batch(body, provider="anthropic", protocol="anthropic", now_s=AT.timestamp())
+    assert found is not None
     assert found.nano is None
 
 

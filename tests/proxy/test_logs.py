@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from data.config import KeysConfig
 from proxy import access_log
 from proxy.access_log import AccessLog
 from proxy.logs import CALL, JsonLines
+from tests.proxy.admission.keys import key
+from tests.proxy.budget_worlds import begin_counting, budget
 from tests.proxy.gateway import answer, client, gateway, provider, until
 from tests.proxy.samples import MESSAGE, MESSAGES
 from tests.proxy.test_live import record
@@ -94,6 +97,42 @@ async def test_the_access_log_tells_of_each_call_and_of_refusals():
     assert (first["input_tokens"], first["output_tokens"], first["cost_usd"]) == (10, 5, Decimal("0.123456789"))
     assert (second["message"], second["code"], second["request_id"]) == ("refused", "budget_exceeded", "r-8")
     assert third["request_id"] == "9"
+
+
+async def test_who_is_refused_is_told_the_id_of_the_call_that_the_access_log_names(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    ci, ci_secret = key("ci", requests_per_minute=1)
+    web, web_secret = key("web")
+    settings = {"access_log": True}
+    begin_counting(home, [budget("webs", amount_usd="0.000001", scope={"kind": "key", "value": "web"})])
+    refusals = [
+        ("key_required", "messages", "", {}, "/v1/messages"),
+        ("invalid_key", "messages", "", {"x-api-key": "cpk_" + "A" * 43}, "/v1/messages"),
+        ("key_limit", "messages", "ci", {"x-api-key": ci_secret}, "/v1/messages"),
+        ("budget_exceeded", "messages", "web", {"x-api-key": web_secret}, "/v1/messages"),
+        ("unknown_endpoint", "", "web", {"x-api-key": web_secret}, "/v1/nothing"),
+    ]
+    async with (
+        provider(answer(MESSAGE)) as (url, _),
+        gateway(home, url, api_key="sk-own", settings=settings, keys=KeysConfig(required=True)) as proxy,
+        client() as c,
+    ):
+        proxy.proxy.gate.ring.replace([ci, web])
+        async with c.post(f"{proxy.url}/v1/messages", data=MESSAGES, headers={"x-api-key": ci_secret}) as got:
+            assert got.status == 200
+            ids = [got.headers["x-claude-proxy-request-id"]]
+        for code, _, _, headers, path in refusals:
+            async with c.post(proxy.url + path, data=MESSAGES, headers=headers) as got:
+                assert got.headers["x-claude-proxy-error"] == code
+                ids.append(got.headers["x-claude-proxy-request-id"])
+        assert (await proxy.record()).request_id == ids[0]
+    written = [json.loads(text) for text in capsys.readouterr().err.splitlines() if '"proxy.access"' in text]
+    assert {each["request_id"]: each.get("code", "") for each in written} == dict(
+        zip(ids, ["", *(refusal[0] for refusal in refusals)], strict=True)
+    )
+    told = [(each["code"], each["endpoint"], each["key"]) for each in written if each["message"] == "refused"]
+    assert told == [(code, endpoint, name) for code, endpoint, name, _, _ in refusals]
 
 
 async def test_lines_that_nobody_takes_are_counted_not_kept(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,119 @@
+"""A provider's configured key that its errors echo: the client, who does not have it, is not shown it."""
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from multidict import CIMultiDict
+
+from data.config import ProviderConfig
+from data.model import Outcome, Protocol
+from data.route_config import RouteConfig
+from proxy.echoes import masked_error, masked_headers, masked_text, without_key
+from proxy.held import MAX_HELD_BYTES
+from proxy.secrets import MASK
+from tests.proxy.gateway import answer, chunked, client, gateway, provider
+from tests.proxy.samples import MESSAGE, MESSAGES, STREAMED
+
+KEY = "house/0own1credential2+here"
+OTHER = "tk_callers0own1credential2here"
+ERROR = '{"type": "error", "error": {"type": "authentication_error",\n "message": "Incorrect key %s for %s"}}'
+ECHO, SHOWN = (ERROR.replace("%s", each, 1).replace("%s", OTHER).encode() for each in (KEY, MASK))
+ONCE = RouteConfig("*", "anthropic", retries=0)
+AGAIN = RouteConfig("*", "anthropic", retries=1)
+
+
+@pytest.mark.parametrize("form", [KEY, KEY.replace("/", "\\/"), quote(KEY, safe="")])
+def test_every_form_of_the_key_is_masked(form: str):
+    assert without_key(f"<{form}> {form}".encode(), KEY) == f"<{MASK}> {MASK}".encode()
+    assert masked_text(f"no {form}", KEY) == f"no {MASK}"
+    assert masked_error(gzip.compress(form.encode()), "gzip", KEY) == MASK.encode()
+    assert masked_error(form.encode(), "gzip", KEY) == MASK.encode()  # which it is not
+
+
+@pytest.mark.parametrize("key", [KEY, "", "EMPTY"])
+@pytest.mark.parametrize("coding", ["", "gzip", "unheard of"])
+def test_what_does_not_hold_the_key_stays_the_same_object(key: str, coding: str):
+    body = gzip.compress(b"EMPTY house") if coding == "gzip" else b"EMPTY house"
+    headers = CIMultiDict([("a", "EMPTY"), ("A", "house")])
+    assert masked_error(body, coding, key) is body
+    assert masked_headers(headers, key) is headers
+
+
+async def ask(tmp_path: Path, *wires: Any, body: bytes = MESSAGES, api_key: str = KEY, **config: Any):
+    """The status, reason, headers and body that the client gets, and the row."""
+    async with provider(*wires) as (url, _), gateway(tmp_path, url, api_key=api_key, **config) as proxy, client() as c:
+        async with c.post(f"{proxy.url}/v1/messages", data=body, headers={"x-api-key": OTHER}) as got:
+            read = await got.read()
+        await proxy.proxy.forwarder.idle()
+        return got, read, proxy.records[-1]
+
+
+@pytest.mark.parametrize("config", [{}, {"routes": (ONCE,)}, {"routes": (AGAIN,)}], ids=["relayed", "once", "again"])
+@pytest.mark.parametrize("coded", ["", "gzip"])
+async def test_an_error_that_echoes_the_configured_key(tmp_path: Path, config: dict[str, Any], coded: str):
+    body, coding = (gzip.compress(ECHO), "Content-Encoding: gzip\r\n") if coded else (ECHO, "")
+    wire = answer(body, status=f"401 Not {KEY}", headers=f"request-id: req_1\r\nX-Key: {KEY}\r\n{coding}")
+    got, read, row = await ask(tmp_path, wire, **config)
+    assert (got.status, got.reason, read) == (401, f"Not {MASK}", SHOWN)
+    assert (got.headers["X-Key"], got.headers["request-id"]) == (MASK, "req_1")
+    assert got.headers["Content-Length"] == str(len(SHOWN))
+    assert "Content-Encoding" not in got.headers
+    assert (row.outcome, row.status, row.error_class) == (Outcome.ERROR, 401, "authentication_error")
+    assert row.response_bytes == len(body)
+
+
+async def test_in_an_error_event_that_is_held(tmp_path: Path):
+    event = b"event: error\ndata: " + ECHO.replace(b"\n", b"") + b"\n\n"
+    got, read, _ = await ask(tmp_path, chunked(event), body=STREAMED, routes=(AGAIN,))
+    assert got.status == 200
+    assert read == event.replace(KEY.encode(), MASK.encode())
+
+
+async def test_in_a_translated_error(tmp_path: Path):
+    echo = json.dumps({"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}}).encode()
+    async with provider(answer(echo, status="401 Unauthorized")) as (url, _):
+        only = {"only": ProviderConfig(Protocol.OPENAI, url, KEY, "only")}
+        async with gateway(tmp_path, url, providers=only) as proxy, client() as c:
+            got = await c.post(f"{proxy.url}/v1/messages", data=MESSAGES)
+            said = await got.json()
+    assert (got.status, said["error"]["message"]) == (401, f"Incorrect API key provided: {MASK}")
+
+
+@pytest.mark.parametrize("size", [0, 1000, MAX_HELD_BYTES, MAX_HELD_BYTES + 1])
+@pytest.mark.parametrize("coded", ["", "gzip"])
+async def test_an_error_without_the_key_keeps_its_bytes(tmp_path: Path, size: int, coded: str):
+    body = gzip.compress(SHOWN) + b"\0" * size if coded else b" " * size
+    wire = answer(
+        body, status="400 So it is", headers="Content-Encoding: gzip\r\nX-A: 1\r\nX-A: 2\r\n" if coded else ""
+    )
+    got, read, row = await ask(tmp_path, wire)
+    assert (got.status, got.reason, read) == (400, "So it is", body)
+    assert got.headers["Content-Length"] == str(len(body))
+    assert got.headers.get("Content-Encoding") == ("gzip" if coded else None)
+    assert got.headers.getall("X-A", []) == (["1", "2"] if coded else [])
+    assert row.response_bytes == len(body)
+
+
+async def test_callers_see_their_own_key_and_good_answers_what_they_hold(tmp_path: Path):
+    got, read, _ = await ask(tmp_path, answer(ECHO, status="401 Unauthorized"), api_key="")
+    assert (got.status, read) == (401, ECHO)
+    good = MESSAGE[:-1] + b', "key": "' + KEY.encode() + b'"}'
+    got, read, _ = await ask(tmp_path / "good", answer(good, headers=f"X-Key: {KEY}\r\n"))
+    assert (read, got.headers["X-Key"]) == (good, KEY)
+
+
+async def test_an_error_that_breaks_off_shows_nothing(tmp_path: Path):
+    async def breaks(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(ECHO, status="401 Unauthorized")[:-3])
+        await writer.drain()
+        writer.close()
+
+    got, read, row = await ask(tmp_path, breaks)
+    assert got.status == 502
+    assert KEY.encode() not in read
+    assert row.outcome is Outcome.ERROR
