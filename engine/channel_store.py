@@ -125,6 +125,8 @@ def update(
 ) -> Channel:
     """Change a channel; a secret left out or sent back masked stays. Kind and name stay as they are.
 
+    Where a secret of its kind is rotated, the one before is kept beside the new one unless the document says otherwise.
+
     Raises NotFound, RuleError, Refused, or StaleVersion when somebody else changed it meanwhile.
     """
     old = _row(store, channel_id)
@@ -132,7 +134,8 @@ def update(
     if channel_id == IN_APP_NAME or asked.kind != old.kind or asked.name != old.name:
         raise Refused("the name and kind of a channel cannot change: rules refer to it; make another channel instead")
     kind, now = kind_of(old.kind), clock() if at is None else at
-    fields = {**_kept(old, box), **_without_masks(asked.config, kind)}
+    kept, given = _kept(old, box), _without_masks(asked.config, kind)
+    fields = {**kept, **_rotated(kind, kept, given), **given}
     row = _filled(replace(old, enabled=asked.enabled, updated_at=now), kind, fields, box)
     row = replace(row, disabled_reason="" if asked.enabled else old.disabled_reason)
     change = entry(by, "update", "channel", old.id, at=now, detail={"name": old.name, "enabled": asked.enabled})
@@ -204,6 +207,12 @@ def _kept(old: ChannelRow, box: SecretBox) -> dict[str, Any]:
     except SecretUnreadable:
         secrets = {}  # entering them anew is the way out
     return {**orjson.loads(old.config), **secrets}
+
+
+def _rotated(kind: ChannelKind, kept: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The secrets that others take the place of, under the names that they are kept by."""
+    changed = ((now, before) for now, before in kind.rotates.items() if given.get(now, kept.get(now)) != kept.get(now))
+    return {before: kept[now] for now, before in changed if kept.get(now)}
 
 
 def _without_masks(config: Mapping[str, Any], kind: ChannelKind) -> dict[str, Any]:
