@@ -96,6 +96,12 @@ def expected_version(request: web.Request, given: Any) -> int | None:
     return int(text)
 
 
+def expected_time(request: web.Request) -> datetime | None:
+    """The `updated_at` that If-Match says a change is made from; None where any will do. Raises BadRequest."""
+    text = request.headers.get("If-Match", "").removeprefix("W/").strip('"')
+    return moment(text, "If-Match") if text not in {"", "*"} else None
+
+
 def listed(request: web.Request, name: str) -> tuple[str, ...]:
     """A parameter that may be repeated or hold several values separated by commas."""
     parts = [part.strip() for value in request.query.getall(name, []) for part in value.split(",")]
