@@ -8,12 +8,12 @@ from itertools import chain
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Select, Table, case, func, or_, select, update
+from sqlalchemy import Exists, Select, Table, case, exists, func, or_, select, update
 
 from data import bulk
 from data.queries import rates
 from data.queries.notifications import ASIDE, BUNDLED, SILENT
-from data.schema import alert_events, alert_instances, alerts, notifications, rule_health, rules
+from data.schema import alert_comments, alert_events, alert_instances, alerts, notifications, rule_health, rules
 from data.store import Statement, Store
 
 FIRING, ACKNOWLEDGED, RESOLVED = "firing", "acknowledged", "resolved"
@@ -198,7 +198,13 @@ def _filtered(question: Select[Any], wanted: HistoryFilter) -> Select[Any]:
         return question
     searched = (alerts.c.rule_name, alerts.c.summary, alerts.c.labels, alerts.c.comment)
     found = [func.lower(column).contains(wanted.text.lower(), autoescape=True) for column in searched]
-    return question.where(or_(alerts.c.id == wanted.text, *found))
+    return question.where(or_(alerts.c.id == wanted.text, _commented(wanted.text), *found))
+
+
+def _commented(text: str) -> Exists:
+    c = alert_comments.c
+    said = func.lower(c.text).contains(text.lower(), autoescape=True)
+    return exists().where(c.alert_id == alerts.c.id, said)
 
 
 def events(store: Store, alert_id: str) -> pl.DataFrame:
