@@ -108,6 +108,15 @@ def listed(request: web.Request, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
+def among(request: web.Request, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """As `listed`, of these values only; raises BadRequest."""
+    values = listed(request, name)
+    strange = [value for value in values if value not in known]
+    if strange:
+        raise BadRequest(f"{name} must be among {', '.join(known)}, not {strange[0]!r}")
+    return values
+
+
 def page(request: web.Request, default: int = 50) -> tuple[int, str]:
     """`limit` and `cursor`; raises BadRequest for a limit that is none."""
     text = request.query.get("limit", str(default))
