@@ -97,7 +97,8 @@ async def test(request: web.Request) -> web.Response:
     """Send a test and show what the receiver answered."""
     desk, asked = request.app[DESK], await posted(request, TrialBody)
     notice = await _notice(request, asked.rule_id)
-    return answer(await trial.send(desk.store, desk.box, desk.hub, request.match_info["id"], notice))
+    who, channel_id = actor(request), request.match_info["id"]
+    return answer(await trial.send(desk.store, desk.box, desk.hub, channel_id, notice, by=who))
 
 
 async def _notice(request: web.Request, rule_id: str) -> Notice:

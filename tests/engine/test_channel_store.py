@@ -6,7 +6,9 @@ from engine import channel_store
 from engine.channels.webhook import new_secret
 from engine.errors import RuleError
 from engine.secrets import SecretBox
+from tests.engine.receivers import receiving
 from tests.engine.test_api import api, ask
+from tests.engine.traffic import watch
 
 __all__ = ["api"]
 
@@ -101,3 +103,19 @@ async def test_the_description_has_what_guards_a_change(api):
     fields = document["components"]["schemas"]["ChannelDocument"]
     assert fields["additionalProperties"] is False
     assert {"updated_at", "breaker", "auto_disabled"} <= fields["properties"].keys()
+
+
+async def test_who_tried_a_channel_is_on_record_whatever_came_of_it(api, store):
+    async with receiving(200, 500) as receiver:
+        form = {**FORM, "config": {"url": receiver.url, "allow_private": True}}
+        made = await ask(api, "POST", PATH, 201, json=form)
+        rule_id = watch(store, notify=["hook"]).id
+        tried = [
+            await ask(api, "POST", f"{PATH}/{made['id']}/test", json=body, headers={"X-Actor": "grace"})
+            for body in ({}, {"rule_id": rule_id})
+        ]
+    assert [one["delivered"] for one in tried] == [True, False]
+    lines = (await ask(api, "GET", "/api/alerts/audit?kind=channel&action=test"))["items"]
+    assert [(line["actor"], line["object_id"]) for line in lines] == [("grace", made["id"])] * 2
+    assert [line["detail"]["rule_id"] for line in lines] == [rule_id, ""]
+    assert [line["detail"]["notification_id"] for line in reversed(lines)] == [one["notification_id"] for one in tried]
