@@ -21,11 +21,12 @@ rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
 
 @rules_app.command("list")
 def listing(*, home: Home = None, config_file: ConfigFile = None) -> None:
-    """Every rule: its state, severity, id and name."""
+    """Every rule: its state, severity, id and name, and below what it says."""
     config, store = _opened(home, config_file)
     for rule in rules.every(store):
         provided = f" (from {rule.provisioned_from})" if rule.provisioned_from else ""
         typer.echo(f"{rule.state:<10} {rule.severity:<8} {rule.id} {rule.name}{provided}")
+        typer.echo(f"{'':<20} {rule.sentence or rule.fault}")
     for fault in provisioning.look(config.rules_folder).faults:
         typer.echo(f"fault      {fault}", err=True)
 

@@ -191,7 +191,7 @@ class RetentionConfig:
     requests_days: Days = 0
     minutes_days: Days = 0  # sums by the minute
     hours_days: Days = 0  # sums by the hour
-    incidents_days: Days = 0  # resolved ones, with their events
+    incidents_days: Days = 0  # resolved ones, their events and comments, ended silences, versions of deleted rules
     deliveries_days: Days = 0  # notifications that are done with, and the attempts at them
     messages_days: Days = 0  # of the app's inbox
     audit_days: Days = 0

@@ -100,6 +100,11 @@ def _add_handling(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute(f"ALTER TABLE alerts ADD COLUMN IF NOT EXISTS {column}")
 
 
+def _add_first_acknowledged_at(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute("ALTER TABLE alerts ADD COLUMN IF NOT EXISTS first_acknowledged_at TIMESTAMP")
+    cursor.execute("UPDATE alerts SET first_acknowledged_at = acknowledged_at WHERE first_acknowledged_at IS NULL")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -115,6 +120,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0012_add_rate_buckets", _add_rate_buckets),
     ("0013_add_flapping", _add_flapping),
     ("0014_add_handling", _add_handling),
+    ("0015_add_first_acknowledged_at", _add_first_acknowledged_at),
 )
 
 

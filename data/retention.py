@@ -12,6 +12,7 @@ from data.protocol import naive_utc
 from data.queries.alerts import RESOLVED
 from data.queries.notifications import PENDING
 from data.schema import (
+    alert_comments,
     alert_events,
     alerts,
     audit_log,
@@ -22,6 +23,9 @@ from data.schema import (
     notifications,
     provider_events,
     requests,
+    rule_versions,
+    rules,
+    silences,
     usage_hour,
     usage_minute,
 )
@@ -57,6 +61,15 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
     "hours": tuple(Part(table, table.c.time, large=True) for table in (usage_hour, latency_hour)),
     "incidents": (
         Part(alert_events, alert_events.c.at, alert_events.c.alert_id.not_in(_open())),
+        Part(alert_comments, alert_comments.c.at, alert_comments.c.alert_id.not_in(_open())),
+        Part(silences, silences.c.ends_at),
+        # a deleted rule's versions say what its incidents were about for as long as there are any
+        Part(
+            rule_versions,
+            rule_versions.c.changed_at,
+            rule_versions.c.rule_id.not_in(select(rules.c.id))
+            & rule_versions.c.rule_id.not_in(select(alerts.c.rule_id)),
+        ),
         Part(alerts, alerts.c.resolved_at, alerts.c.status == RESOLVED),
     ),
     "deliveries": (

@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import structs
 
 from data.queries.alerts import FIRING
-from data.queries.notifications import PENDING, SILENT
+from data.queries.notifications import PENDING, SILENT, TEST
 from engine import flapping, notify, outbox, wording
 from engine.audit import new_id
 from engine.bundle import Line
@@ -18,9 +18,6 @@ from engine.silences import RULE, RULE_ID, SEVERITY
 from engine.state import Instance, Reason, State, Step
 from engine.telling import Told, Verdict, verdicts
 from engine.truth import GroupTruth
-
-#: The reason of a rule's message that tries a channel.
-TEST = "test"
 
 
 def lines(  # noqa: PLR0917 - what a decision depends on

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import ConflictError
 from data.queries import channels as rows
@@ -22,15 +22,29 @@ from engine.secrets import MASK, SecretBox
 IN_APP_NAME = "in-app"
 
 
-class ChannelDocument(BaseModel):
-    """A channel as people post it; `config` is checked by its kind."""
+#: What a channel's answer says that nobody sets: it may be sent back with the rest.
+_AsShown = Annotated[Any, Field(description="As it was shown; changes nothing")]
 
-    model_config = ConfigDict(extra="ignore", str_strip_whitespace=True)
+
+class ChannelDocument(BaseModel):
+    """A channel as people post it, or as it was shown, with changes; `config` is checked by its kind.
+
+    A change that names the `updated_at` it was made from is refused when that has passed.
+    """
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[\w][\w .\-]*$")
     kind: str
     enabled: bool = True
     config: dict[str, Any] = Field(default_factory=dict)
+    updated_at: AwareDatetime | None = None
+    id: _AsShown = None
+    auto_disabled: _AsShown = None
+    disabled_reason: _AsShown = None
+    created_at: _AsShown = None
+    breaker: _AsShown = None
+    new_secret: _AsShown = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +135,31 @@ def create(
 
 
 def update(
-    store: Store, box: SecretBox, channel_id: str, document: Mapping[str, Any], *, by: str, at: datetime | None = None
+    store: Store,
+    box: SecretBox,
+    channel_id: str,
+    document: Mapping[str, Any],
+    *,
+    by: str,
+    read_at: datetime | None = None,
+    at: datetime | None = None,
 ) -> Channel:
     """Change a channel; a secret left out or sent back masked stays. Kind and name stay as they are.
 
-    Raises NotFound, RuleError, Refused, or StaleVersion when somebody else changed it meanwhile.
+    Where a secret of its kind is rotated, the one before is kept beside the new one unless the document says otherwise.
+
+    `read_at` is the `updated_at` that it is made from, where the document does not say (None: any). Raises NotFound,
+    RuleError, Refused, or StaleVersion when somebody else changed it meanwhile.
     """
     old = _row(store, channel_id)
     asked = _document({"name": old.name, "kind": old.kind, "enabled": old.enabled, **document})
     if channel_id == IN_APP_NAME or asked.kind != old.kind or asked.name != old.name:
         raise Refused("the name and kind of a channel cannot change: rules refer to it; make another channel instead")
+    if (asked.updated_at or read_at or old.updated_at) != old.updated_at:
+        raise StaleVersion(f"the channel was changed meanwhile, at {old.updated_at.isoformat()}; read it again")
     kind, now = kind_of(old.kind), clock() if at is None else at
-    fields = {**_kept(old, box), **_without_masks(asked.config, kind)}
+    kept, given = _kept(old, box), _without_masks(asked.config, kind)
+    fields = {**kept, **_rotated(kind, kept, given), **given}
     row = _filled(replace(old, enabled=asked.enabled, updated_at=now), kind, fields, box)
     row = replace(row, disabled_reason="" if asked.enabled else old.disabled_reason)
     change = entry(by, "update", "channel", old.id, at=now, detail={"name": old.name, "enabled": asked.enabled})
@@ -204,6 +231,12 @@ def _kept(old: ChannelRow, box: SecretBox) -> dict[str, Any]:
     except SecretUnreadable:
         secrets = {}  # entering them anew is the way out
     return {**orjson.loads(old.config), **secrets}
+
+
+def _rotated(kind: ChannelKind, kept: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The secrets that others take the place of, under the names that they are kept by."""
+    changed = ((now, before) for now, before in kind.rotates.items() if given.get(now, kept.get(now)) != kept.get(now))
+    return {before: kept[now] for now, before in changed if kept.get(now)}
 
 
 def _without_masks(config: Mapping[str, Any], kind: ChannelKind) -> dict[str, Any]:

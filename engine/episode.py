@@ -15,7 +15,7 @@ from msgspec import structs
 from data.queries.alerts import FIRING, RESOLVED, Changes
 from data.queries.notifications import NotificationRow
 from engine import flapping, instances, notify, wording
-from engine.announcement import TEST, known_by, lines, sample
+from engine.announcement import known_by, lines, sample
 from engine.audit import new_id
 from engine.bundle import Line, bundled
 from engine.move import Incident, Move, Situation, Watched
@@ -24,7 +24,6 @@ from engine.state import Transition
 from engine.telling import Told
 
 __all__ = [
-    "TEST",
     "Incident",
     "Move",
     "Situation",

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import structs
 
-from engine.episode import TEST
+from data.queries.notifications import TEST
 from engine.notice import Notice, NoticeStatus
 
 

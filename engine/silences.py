@@ -1,9 +1,10 @@
 """Silences: incidents whose labels match are recorded as ever, but nobody is told while the silence lasts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+from typing import Any
 
 import orjson
 
@@ -35,9 +36,12 @@ class Silence:
         return all(fnmatchcase(labels.get(name, ""), pattern) for name, pattern in self.matchers.items())
 
 
-def every(store: Store) -> list[Silence]:
-    """The newest silences, those that have ended too."""
-    return [from_row(row) for row in rows.every(store)]
+def page(
+    store: Store, now: datetime, *, states: Collection[str] = (), before: str = "", limit: int = 50
+) -> list[dict[str, Any]]:
+    """Silences as plain rows, newest first, those in `states` at `now` (none: any); `before` is the last id seen."""
+    found = rows.page(store, now, states=states, before=before, limit=limit)
+    return [{**row, "matchers": orjson.loads(row["matchers"])} for row in found.iter_rows(named=True)]
 
 
 def at(store: Store, instant: datetime) -> tuple[Silence, ...]:

@@ -31,14 +31,14 @@ class Statistics:
     by_rule: list[dict[str, Any]]  # noisiest first
     by_day: list[dict[str, Any]]
     never_fired: list[dict[str, str]]
-    suppressed: list[dict[str, Any]]
+    suppressed: list[dict[str, Any]]  # held back, by reason, whether or not it was told later
     deliveries: list[dict[str, Any]]
 
 
 def statistics(store: Store, start: datetime, end: datetime) -> Statistics:
     """Statistics of [start, end)."""
     spans = alerts.spans(store, start, end).with_columns(
-        ack_s=(pl.col("acknowledged_at") - pl.col("opened_at")).dt.total_milliseconds() / 1000,
+        ack_s=(pl.col("first_acknowledged_at") - pl.col("opened_at")).dt.total_milliseconds() / 1000,
         end_s=(pl.col("resolved_at") - pl.col("opened_at")).dt.total_milliseconds() / 1000,
     )
     counts = alerts.notification_counts(store, start, end)
@@ -57,7 +57,11 @@ def statistics(store: Store, start: datetime, end: datetime) -> Statistics:
         by_rule=_split(spans, ["rule_id", "rule_name"]),
         by_day=_split(spans.with_columns(day=pl.col("opened_at").dt.strftime("%Y-%m-%d")), ["day"], order="day"),
         never_fired=[{"rule_id": r.id, "rule_name": r.name} for r in rule_rows.every(store) if r.id not in fired],
-        suppressed=counts.filter(quiet).group_by("reason").agg(pl.col("n").sum()).sort("reason").to_dicts(),
+        suppressed=counts.filter(quiet | pl.col("late"))
+        .group_by("reason")
+        .agg(pl.col("n").sum())
+        .sort("reason")
+        .to_dicts(),
         deliveries=counts.filter(~quiet & ~carried)
         .group_by("channel", "status")
         .agg(*_delivered())

@@ -8,7 +8,7 @@ from data.queries import notifications as rows
 from data.queries.notifications import AttemptRow
 from data.store import Store
 from engine import channel_store, episode, outbox, tick
-from engine.audit import clock, new_id
+from engine.audit import clock, entry, new_id
 from engine.channels.http import HttpSender
 from engine.delivery import attempt_now
 from engine.episode import Watched
@@ -38,13 +38,18 @@ def of_rule(store: Store, watched: Watched, at: datetime, public_url: str = "") 
     return episode.sample(watched, groups[0] if groups else None, at, public_url)
 
 
-async def send(store: Store, box: SecretBox, hub: Hub, channel_id: str, notice: Notice) -> Trial:
-    """Send one test through a channel, once and without retries; raises NotFound for an unknown channel."""
+async def send(store: Store, box: SecretBox, hub: Hub, channel_id: str, notice: Notice, *, by: str) -> Trial:
+    """Send one test through a channel, once and without retries; raises NotFound for an unknown channel.
+
+    The audit log says who did, about which rule, whatever comes of it.
+    """
     channel = await asyncio.to_thread(channel_store.get, store, channel_id)
     now = clock()
     row = outbox.queued(new_id(), notice, channel=channel.name, at=now)
+    detail = {"name": channel.name, "rule_id": notice.rule_id, "notification_id": row.id}
+    queue = [rows.adding(row), entry(by, "test", "channel", channel.id, at=now, detail=detail)]
     async with HttpSender() as http:
-        attempt = await attempt_now(store, box, Wires(store, http, hub), row, queue=[rows.adding(row)], final=True)
+        attempt = await attempt_now(store, box, Wires(store, http, hub), row, queue=queue, final=True)
     return outcome(row.id, channel.name, attempt)
 
 

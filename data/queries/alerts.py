@@ -8,12 +8,12 @@ from itertools import chain
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Select, Table, case, func, or_, select, update
+from sqlalchemy import Exists, Select, Table, and_, case, exists, func, or_, select, update
 
 from data import bulk
 from data.queries import rates
-from data.queries.notifications import ASIDE, BUNDLED, SILENT
-from data.schema import alert_events, alert_instances, alerts, notifications, rule_health, rules
+from data.queries.notifications import ASIDE, BUNDLED, SILENT, TEST
+from data.schema import alert_comments, alert_events, alert_instances, alerts, notifications, rule_health, rules
 from data.store import Statement, Store
 
 FIRING, ACKNOWLEDGED, RESOLVED = "firing", "acknowledged", "resolved"
@@ -198,7 +198,13 @@ def _filtered(question: Select[Any], wanted: HistoryFilter) -> Select[Any]:
         return question
     searched = (alerts.c.rule_name, alerts.c.summary, alerts.c.labels, alerts.c.comment)
     found = [func.lower(column).contains(wanted.text.lower(), autoescape=True) for column in searched]
-    return question.where(or_(alerts.c.id == wanted.text, *found))
+    return question.where(or_(alerts.c.id == wanted.text, _commented(wanted.text), *found))
+
+
+def _commented(text: str) -> Exists:
+    c = alert_comments.c
+    said = func.lower(c.text).contains(text.lower(), autoescape=True)
+    return exists().where(c.alert_id == alerts.c.id, said)
 
 
 def events(store: Store, alert_id: str) -> pl.DataFrame:
@@ -211,6 +217,7 @@ def acknowledging(alert_id: str, *, by: str, at: datetime, comment: str, until: 
     values = {
         "status": ACKNOWLEDGED,
         "acknowledged_at": at,
+        "first_acknowledged_at": func.coalesce(alerts.c.first_acknowledged_at, at),
         "acknowledged_by": by,
         "acknowledged_until": until,
         "comment": comment,
@@ -241,7 +248,8 @@ def releasing(alert_id: str) -> Statement:
 def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
     """Incidents opened in a time range, for statistics.
 
-    Columns: id, rule_id, rule_name, severity, group_key, status, opened_at, acknowledged_at, resolved_at, flapping.
+    Columns: id, rule_id, rule_name, severity, group_key, status, opened_at, first_acknowledged_at, resolved_at,
+    flapping.
     """
     a = alerts.c
     columns = (
@@ -252,7 +260,7 @@ def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
         a.group_key,
         a.status,
         a.opened_at,
-        a.acknowledged_at,
+        a.first_acknowledged_at,
         a.resolved_at,
         a.flapping,
     )
@@ -260,9 +268,14 @@ def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
 
 
 def notification_counts(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
-    """Notifications of a time range by channel, status and reason: channel, status, reason, n, seconds (to its end)."""
+    """Notifications of a time range, tests left out: channel, status, reason, late, n, seconds (to its end).
+
+    `late`: it was held back for this reason and told later, with others.
+    """
     n = notifications.c
+    late = and_(n.status == BUNDLED, n.held != "").label("late")
     seconds = func.avg(func.date_diff("millisecond", n.created_at, n.finished_at) / 1000.0).label("seconds")
-    question = select(n.channel, n.status, n.reason, func.count().label("n"), seconds)
-    question = question.where(n.created_at >= start, n.created_at < end)
-    return store.frame(question.group_by(n.channel, n.status, n.reason).order_by(n.channel, n.status, n.reason))
+    by = (n.channel, n.status, n.reason, "late")
+    question = select(n.channel, n.status, n.reason, late, func.count().label("n"), seconds)
+    question = question.where(n.created_at >= start, n.created_at < end, n.reason != TEST)
+    return store.frame(question.group_by(*by).order_by(*by))

@@ -18,6 +18,8 @@ BUNDLED = "bundled"
 SENDING, UNKNOWN = "sending", "unknown"
 #: Reasons of notices about what people did, which say nothing of when a channel is told next.
 ASIDE = ("acknowledgement", "unacknowledged")
+#: The reason of a message that tries a channel.
+TEST = "test"
 #: How many of a channel's due notifications are read at once.
 DUE_EACH = 100
 _HEARD = notifications.alias("heard").c

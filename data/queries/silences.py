@@ -1,13 +1,17 @@
 """Silences: stretches of time in which matching incidents notify nobody."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, insert, select, update
+import polars as pl
+from sqlalchemy import ColumnElement, Select, insert, or_, select, update
 
 from data.schema import silences
 from data.store import Statement, Store
+
+PENDING, ACTIVE, EXPIRED = "pending", "active", "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,21 @@ class SilenceRow:
     created_at: datetime
 
 
-def every(store: Store, *, limit: int = 500) -> list[SilenceRow]:
-    """The newest silences, those that have ended too."""
-    return _silences(store, select(silences).order_by(silences.c.id.desc()).limit(limit))
+def page(
+    store: Store, now: datetime, *, states: Collection[str] = (), before: str = "", limit: int = 50
+) -> pl.DataFrame:
+    """Silences, newest first: the columns of `silences`. `before` is the last id already seen (ids sort by time).
+
+    `states` are those that they are in at `now`; none means any.
+    """
+    question = select(silences).order_by(silences.c.id.desc()).limit(limit)
+    question = question.where(or_(*(_is(state, now) for state in states))) if states else question
+    return store.frame(question.where(silences.c.id < before) if before else question)
+
+
+def _is(state: str, now: datetime) -> ColumnElement[bool]:
+    begun, over = silences.c.starts_at <= now, silences.c.ends_at <= now
+    return {PENDING: ~begun & ~over, ACTIVE: begun & ~over, EXPIRED: over}[state]
 
 
 def at(store: Store, instant: datetime) -> list[SilenceRow]:

@@ -92,6 +92,8 @@ alerts = Table(
     Column("assignee", String, nullable=False, server_default=""),
     #: counts what people did, so that one who acts on what has changed meanwhile can be told
     Column("version", Integer, nullable=False, server_default="1"),
+    #: when somebody took it on for the first time, whatever came of that; `acknowledged_at` is of the last time
+    Column("first_acknowledged_at", DateTime),
 )
 
 #: What people write about incidents; append-only.

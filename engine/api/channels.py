@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from data.store import Store
 from engine import channel_store, sample, trial
-from engine.api.reading import actor, answer, body, posted
+from engine.api import parameters
+from engine.api.reading import actor, answer, body, expected_time, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
 from engine.channel_store import Channel, ChannelDocument
@@ -68,10 +69,19 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def replace(request: web.Request) -> web.Response:
-    """Change a channel; secrets that are left out or sent back masked stay."""
+    """Change a channel; secrets that are left out or sent back masked stay.
+
+    `updated_at` (or If-Match) names the state it was made from, 409 when that has passed.
+    """
     desk, document = request.app[DESK], await body(request)
     saved = await asyncio.to_thread(
-        channel_store.update, desk.store, desk.box, request.match_info["id"], document, by=actor(request)
+        channel_store.update,
+        desk.store,
+        desk.box,
+        request.match_info["id"],
+        document,
+        by=actor(request),
+        read_at=expected_time(request),
     )
     return answer(_shown(saved))
 
@@ -87,7 +97,8 @@ async def test(request: web.Request) -> web.Response:
     """Send a test and show what the receiver answered."""
     desk, asked = request.app[DESK], await posted(request, TrialBody)
     notice = await _notice(request, asked.rule_id)
-    return answer(await trial.send(desk.store, desk.box, desk.hub, request.match_info["id"], notice))
+    who, channel_id = actor(request), request.match_info["id"]
+    return answer(await trial.send(desk.store, desk.box, desk.hub, channel_id, notice, by=who))
 
 
 async def _notice(request: web.Request, rule_id: str) -> Notice:
@@ -121,7 +132,14 @@ ROUTES = (
     Route("GET", "/api/notifications/kinds", kinds, "Kinds of channel and their forms", result=LISTING),
     Route("POST", _BASE, create, "Add a channel", ChannelDocument, good=201),
     Route("GET", _BASE + "/{id}", one, "One channel, secrets masked, with its breaker"),
-    Route("PUT", _BASE + "/{id}", replace, "Change a channel", ChannelDocument),
+    Route(
+        "PUT",
+        _BASE + "/{id}",
+        replace,
+        "Change a channel; updated_at guards against lost edits",
+        ChannelDocument,
+        headers=(parameters.Parameter("If-Match", "The updated_at that is meant; 409 when it has passed"),),
+    ),
     Route("DELETE", _BASE + "/{id}", remove, "Delete a channel that no rule uses", good=204),
     Route("POST", _BASE + "/{id}/test", test, "Send a test and show the receiver's answer", TrialBody, refuses=(502,)),
 )

@@ -8,8 +8,7 @@ from aiohttp import web
 from data.queries.alerts import ACKNOWLEDGED, FIRING, RESOLVED, HistoryFilter
 from engine import incidents
 from engine.api import parameters
-from engine.api.problems import BadRequest
-from engine.api.reading import a_page, answer, bounds, listed, span
+from engine.api.reading import a_page, among, answer, bounds, listed, span
 from engine.api.routes import DESK, LISTING, Route
 from engine.rule import Severity
 from engine.statistics import statistics
@@ -44,22 +43,14 @@ async def stats(request: web.Request) -> web.Response:
 def _filter(request: web.Request) -> HistoryFilter:
     start, end = bounds(request)
     return HistoryFilter(
-        status=_among(request, "status", (FIRING, ACKNOWLEDGED, RESOLVED)),
-        severity=_among(request, "severity", tuple(Severity)),
+        status=among(request, "status", (FIRING, ACKNOWLEDGED, RESOLVED)),
+        severity=among(request, "severity", tuple(Severity)),
         rule=listed(request, "rule"),
         assignee=listed(request, "assignee"),
         start=start,
         end=end,
         text=request.query.get("q", "").strip(),
     )
-
-
-def _among(request: web.Request, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    values = listed(request, name)
-    strange = [value for value in values if value not in known]
-    if strange:
-        raise BadRequest(f"{name} must be among {', '.join(known)}, not {strange[0]!r}")
-    return values
 
 
 _HISTORY = (

@@ -34,6 +34,7 @@ def description(routes: Sequence[Route]) -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     placed = [_placed(name) for name in re.findall(r"{(\w+)}", route.path)]
     asked = [_asked(parameter) for parameter in described(route.query)]
+    asked += [_asked(parameter, "header") for parameter in route.headers]
     schema = {"$ref": f"#/components/schemas/{route.body.__name__}"} if route.body else {"type": "object"}
     return {
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_"),
@@ -68,6 +69,6 @@ def _placed(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
-def _asked(parameter: Parameter) -> dict[str, Any]:
+def _asked(parameter: Parameter, place: str = "query") -> dict[str, Any]:
     told = {"description": parameter.text} if parameter.text else {}
-    return {"name": parameter.name, "in": "query", "required": False, "schema": dict(parameter.schema), **told}
+    return {"name": parameter.name, "in": place, "required": False, "schema": dict(parameter.schema), **told}

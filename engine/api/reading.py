@@ -96,10 +96,25 @@ def expected_version(request: web.Request, given: Any) -> int | None:
     return int(text)
 
 
+def expected_time(request: web.Request) -> datetime | None:
+    """The `updated_at` that If-Match says a change is made from; None where any will do. Raises BadRequest."""
+    text = request.headers.get("If-Match", "").removeprefix("W/").strip('"')
+    return moment(text, "If-Match") if text not in {"", "*"} else None
+
+
 def listed(request: web.Request, name: str) -> tuple[str, ...]:
     """A parameter that may be repeated or hold several values separated by commas."""
     parts = [part.strip() for value in request.query.getall(name, []) for part in value.split(",")]
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def among(request: web.Request, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """As `listed`, of these values only; raises BadRequest."""
+    values = listed(request, name)
+    strange = [value for value in values if value not in known]
+    if strange:
+        raise BadRequest(f"{name} must be among {', '.join(known)}, not {strange[0]!r}")
+    return values
 
 
 def page(request: web.Request, default: int = 50) -> tuple[int, str]:

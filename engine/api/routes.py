@@ -36,8 +36,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Route:
     """One entry of the API; `body` describes what is posted, `query` the parameters that are understood.
 
-    `good` is the status of a good answer, `result` its JSON Schema, `refuses` the statuses that only this route has,
-    `media` the type of a good answer's body.
+    `headers` are those it understands besides, `good` is the status of a good answer, `result` its JSON Schema,
+    `refuses` the statuses that only this route has, `media` the type of a good answer's body.
     """
 
     method: str
@@ -50,6 +50,7 @@ class Route:
     result: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
     refuses: tuple[int, ...] = ()
     media: str = "application/json"
+    headers: tuple[Parameter, ...] = ()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """The handler's answer; raises BadRequest for a parameter that the route does not understand.

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data.store import Store
 from engine import rules, tick
+from engine.api import parameters
 from engine.api.problems import BadRequest
 from engine.api.reading import actor, answer, body, expected_version, posted
 from engine.api.routes import DESK, LISTING, Route
@@ -140,13 +141,27 @@ def _flag(envelope: dict[str, Any]) -> bool | None:
     return enabled
 
 
+_IF_MATCH = parameters.Parameter("If-Match", "The version that is meant; 409 when it has passed")
 ROUTES = (
     Route("GET", "/api/alerts/rules", listing, "Every rule with its state, health and sentence", result=LISTING),
     Route("POST", "/api/alerts/rules", create, "Add a rule: its document", Rule, good=201),
     Route("GET", "/api/alerts/rules/{id}", one, "One rule"),
-    Route("PUT", "/api/alerts/rules/{id}", replace, "Change a rule; version guards against lost edits", Rule),
     Route(
-        "DELETE", "/api/alerts/rules/{id}", remove, "Delete a rule and end its incidents", query=("version",), good=204
+        "PUT",
+        "/api/alerts/rules/{id}",
+        replace,
+        "Change a rule; version guards against lost edits",
+        Rule,
+        headers=(_IF_MATCH,),
+    ),
+    Route(
+        "DELETE",
+        "/api/alerts/rules/{id}",
+        remove,
+        "Delete a rule and end its incidents",
+        query=("version",),
+        headers=(_IF_MATCH,),
+        good=204,
     ),
     Route("POST", "/api/alerts/rules/{id}/toggle", toggle, "Switch a rule on or off", ToggleBody),
     Route("POST", "/api/alerts/rules/{id}/test", test, "Evaluate a rule now, each condition with its value"),

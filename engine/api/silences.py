@@ -1,15 +1,19 @@
 """/api/alerts/silences."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from data.queries.silences import ACTIVE, EXPIRED, PENDING
 from engine import silences
-from engine.api.reading import actor, answer, posted
+from engine.api import parameters
+from engine.api.reading import a_page, actor, among, answer, posted
 from engine.api.routes import DESK, LISTING, Route
+from engine.audit import clock
 
+_STATES = (ACTIVE, PENDING, EXPIRED)
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -26,8 +30,13 @@ class SilenceBody(BaseModel):
 
 
 async def listing(request: web.Request) -> web.Response:
-    """Silences, newest first."""
-    return answer({"items": await asyncio.to_thread(silences.every, request.app[DESK].store), "next": None})
+    """Silences, newest first, a page at a time."""
+    store, states, now = request.app[DESK].store, among(request, "state", _STATES), clock()
+
+    def rows(before: str, limit: int) -> list[dict[str, Any]]:
+        return silences.page(store, now, states=states, before=before, limit=limit)
+
+    return answer(await a_page(request, rows))
 
 
 async def create(request: web.Request) -> web.Response:
@@ -52,7 +61,14 @@ async def end(request: web.Request) -> web.Response:
 
 
 ROUTES = (
-    Route("GET", "/api/alerts/silences", listing, "Silences, newest first", result=LISTING),
+    Route(
+        "GET",
+        "/api/alerts/silences",
+        listing,
+        "Silences, newest first",
+        query=(parameters.listed("state", "In these states now", *_STATES), "limit", "cursor"),
+        result=LISTING,
+    ),
     Route("POST", "/api/alerts/silences", create, "Begin a silence", SilenceBody, good=201),
     Route("DELETE", "/api/alerts/silences/{id}", end, "End a silence now"),
 )

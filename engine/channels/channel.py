@@ -1,7 +1,7 @@
 """What a channel is: a name, a form to fill in, which of its fields are secret, and `notify`."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
@@ -100,6 +100,8 @@ class ChannelKind:
     preview: Callable[[Any, Notice, Delivery], Any]
     #: fields of `config` that are encrypted at rest and never shown again
     secrets: frozenset[str] = frozenset()
+    #: secrets that are rotated, each with the field that keeps the one before
+    rotates: Mapping[str, str] = field(default_factory=dict)
     #: fills in what the person left out when a channel is made (a generated signing secret)
     complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
     #: seconds between two sends that its provider asks for

@@ -37,9 +37,12 @@ def _key(secret: str) -> bytes:
 
 
 def _secret(text: str) -> str:
-    if text:
-        _key(text)
+    _key(text)
     return text
+
+
+def _secret_or_none(text: str) -> str:
+    return _secret(text) if text else text
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
@@ -70,7 +73,7 @@ class WebhookConfig(ChannelConfig):
 
     url: Annotated[HttpUrl, AfterValidator(_without_login)]
     secret: Secret
-    previous_secret: Secret = ""
+    previous_secret: Annotated[str, AfterValidator(_secret_or_none)] = ""
     headers: Annotated[dict[str, str], Field(max_length=20), AfterValidator(_headers)] = Field(default_factory=dict)
     body: Body = Body.STANDARD
     template: Annotated[str, Field(max_length=8000), AfterValidator(check_template)] = ""
@@ -133,4 +136,5 @@ WEBHOOK = ChannelKind(
     preview=preview,
     secrets=frozenset({"secret", "previous_secret", "headers"}),
     complete=_complete,
+    rotates={"secret": "previous_secret"},
 )

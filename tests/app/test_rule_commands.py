@@ -55,7 +55,8 @@ def test_rules_are_listed_with_their_state(store, home):
 
     done = ran("list", "--home", home)
 
-    assert done.output == f"normal     high     {made.id} High cost\n"
+    assert made.sentence
+    assert done.output == f"normal     high     {made.id} High cost\n{'':<20} {made.sentence}\n"
 
 
 def test_rules_are_exported_and_imported_as_files(store, home, tmp_path):

@@ -94,7 +94,7 @@ def test_a_ledger_from_before_attempts_had_causes_keeps_its_rows(database):
 
 def test_incidents_and_notices_of_before_get_what_was_added_since(database):
     """The tables as they were at 0006, with a row each."""
-    later = ("bundle", "held", "openings", "flapping", "assignee", "version")
+    later = ("bundle", "held", "openings", "flapping", "assignee", "version", "first_acknowledged_at")
     with database.writing() as cursor:
         for name in ("alerts", "notifications"):
             columns = [column for column in METADATA.tables[name].columns if column.name not in later]
@@ -102,10 +102,13 @@ def test_incidents_and_notices_of_before_get_what_was_added_since(database):
             key = ", PRIMARY KEY (id)"
             cursor.execute(f"CREATE TABLE {name} ({shape}{key})")
             cursor.execute(f"INSERT INTO {name} (id) VALUES ('1')")
+        cursor.execute("UPDATE alerts SET acknowledged_at = '2026-02-03'")
 
     migrate(database, NOW)
 
     with database.reading() as cursor:
         found = cursor.execute("SELECT openings, flapping, assignee, version FROM alerts").fetchall()
         assert found == [(1, False, "", 1)]
+        found = cursor.execute("SELECT first_acknowledged_at = acknowledged_at FROM alerts").fetchall()
+        assert found == [(True,)]
         assert cursor.execute("SELECT bundle, held FROM notifications").fetchall() == [("", "")]

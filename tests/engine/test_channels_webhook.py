@@ -84,10 +84,8 @@ def test_a_header_value_cannot_smuggle_another_header():
 
 @pytest.mark.parametrize("secret", ["", "abc", "whsec_", "whsec_!!!!", "whsec_YWJj"])
 def test_a_secret_that_is_none_is_refused(secret):
-    made = WebhookConfig(url="https://example.com", secret=secret) if not secret else None
-    if made is None:
-        with pytest.raises(ValidationError):
-            WebhookConfig(url="https://example.com", secret=secret)
+    with pytest.raises(ValidationError):
+        WebhookConfig(url="https://example.com", secret=secret)
 
 
 @pytest.mark.parametrize(

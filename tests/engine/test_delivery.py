@@ -382,7 +382,7 @@ async def test_the_sender_outlives_an_outbox_that_makes_no_sense(store, box, clo
 async def test_a_test_is_a_real_send_with_the_receivers_answer(store, box):
     async with receiving((200, {}, "hello back")) as receiver:
         made = hook(store, box, receiver.url)
-        done = await trial.send(store, box, Hub(), made.id, sample.of_channel(datetime.now(UTC)))
+        done = await trial.send(store, box, Hub(), made.id, sample.of_channel(datetime.now(UTC)), by="ada")
     assert (done.delivered, done.status, done.answer) == (True, 200, "hello back")
     assert json.loads(receiver.got[0].body)["data"]["test"] is True
     assert rows(store, "notifications", "reason", "status") == [("test", "sent")]
@@ -391,7 +391,7 @@ async def test_a_test_is_a_real_send_with_the_receivers_answer(store, box):
 async def test_a_test_that_fails_is_not_repeated(store, box):
     async with receiving(500) as receiver:
         made = hook(store, box, receiver.url)
-        done = await trial.send(store, box, Hub(), made.id, sample.of_channel(datetime.now(UTC)))
+        done = await trial.send(store, box, Hub(), made.id, sample.of_channel(datetime.now(UTC)), by="ada")
     assert (done.delivered, done.status, done.answer) == (False, 500, "said 500")
     assert one(rows(store, "notifications", "status")) == ("failed",)
     assert rows(store, "inbox", "id") == []

@@ -1,0 +1,72 @@
+"""Silences over the API: those of a state, a page at a time."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from engine import silences
+from tests.engine.test_api import api, ask
+
+__all__ = ["api"]
+
+PATH = "/api/alerts/silences"
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def made(store):
+    """Of each state two, the oldest first: active, pending, expired."""
+    now = datetime.now(UTC)
+    spans = {"active": (-HOUR, HOUR), "pending": (HOUR, 2 * HOUR), "expired": (-2 * HOUR, -HOUR)}
+    for state, (start, end) in spans.items():
+        for n in "12":
+            matchers = {"rule": f"{state} {n}"}
+            silences.create(store, matchers, starts_at=now + start, ends_at=now + end, by="ada", now=now - 3 * HOUR)
+
+
+def names(answer):
+    return [silence["matchers"]["rule"] for silence in answer["items"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["expired 2", "expired 1", "pending 2", "pending 1", "active 2", "active 1"]),
+        ("?state=active", ["active 2", "active 1"]),
+        ("?state=pending", ["pending 2", "pending 1"]),
+        ("?state=expired", ["expired 2", "expired 1"]),
+        ("?state=active,pending", ["pending 2", "pending 1", "active 2", "active 1"]),
+    ],
+)
+async def test_silences_are_found_by_their_state(api, made, query, expected):
+    assert names(await ask(api, "GET", PATH + query)) == expected
+
+
+async def test_silences_are_paged(api, made):
+    first = await ask(api, "GET", f"{PATH}?state=active,expired&limit=3")
+    rest = await ask(api, "GET", f"{PATH}?state=active,expired&limit=3&cursor={first['next']}")
+    assert names(first) + names(rest) == ["expired 2", "expired 1", "active 2", "active 1"]
+    assert rest["next"] is None
+
+
+async def test_one_in_force_is_found_behind_many_newer_ones(api, store):
+    now = datetime.now(UTC)
+    silences.create(store, {"rule": "old"}, ends_at=now + HOUR, by="ada", now=now - HOUR)
+    for n in range(60):
+        silences.create(
+            store, {"rule": str(n)}, starts_at=now - 2 * HOUR, ends_at=now - HOUR, by="ada", now=now - 2 * HOUR
+        )
+    assert names(await ask(api, "GET", f"{PATH}?state=active")) == ["old"]
+    assert len((await ask(api, "GET", f"{PATH}?limit=500"))["items"]) == 61
+
+
+async def test_a_state_that_there_is_not_is_refused(api):
+    assert (
+        "state must be among active, pending, expired" in (await ask(api, "GET", f"{PATH}?state=over", 400))["detail"]
+    )
+
+
+async def test_a_silence_made_is_shown_alike_in_the_list(api):
+    ends = (datetime.now(UTC) + HOUR).isoformat()
+    made = await ask(api, "POST", PATH, 201, json={"matchers": {"rule": "x"}, "ends_at": ends, "comment": "move"})
+    assert (await ask(api, "GET", PATH))["items"] == [made]
