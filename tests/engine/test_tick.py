@@ -255,6 +255,22 @@ def test_a_look_shows_each_condition_and_changes_nothing(store):
     assert rows(store, "alert_instances", "state") == []
 
 
+def test_a_look_holds_what_fires_to_its_recovery_threshold_as_a_tick_does_and_a_draft_to_none(store):
+    rule = watch(store, when={"metric": "cost", "window": "5m", "op": ">", "value": 500, "recovery": 450})
+    spend(store, NOON - SECOND, "510")
+    tick(store, [rule], NOON)
+    later = NOON + 10 * MINUTE
+    spend(store, later - SECOND, "470")
+    assert said(look(store, rule.rule, later)) == [("false", 470.0, 500.0)]
+    assert said(look(store, rule.rule, later, rule.id)) == [("true", 470.0, 450.0)]
+    tick(store, [rule], later)
+    assert rows(store, "alert_instances", "state", "value", "threshold") == [("firing", 470.0, 450.0)]
+
+
+def said(groups):
+    return [(group.truth, group.value, group.threshold) for group in groups]
+
+
 def test_rules_of_one_cadence_are_evaluated_together(store):
     watched = [
         watch(store, name=f"rule {n}", when={"metric": "cost", "window": "5m", "op": ">", "value": n})
