@@ -215,9 +215,10 @@ def test_pending_does_not_run_while_nobody_watches(store):
     tick(store, [rule], NOON)
     tick(store, [rule], NOON + MINUTE)
     tick(store, [rule], NOON + 30 * MINUTE)
-    assert rows(store, "alert_instances", "state") == [("pending",)]
+    assert rows(store, "alert_instances", "state", "reason") == [("pending", "restored")]
     tick(store, [rule], NOON + 31 * MINUTE)
-    assert rows(store, "alert_instances", "state") == [("firing",)]
+    assert rows(store, "alert_instances", "state", "reason") == [("firing", "condition")]
+    assert rows(store, "alert_events", "to_state", "reason")[-1] == ("firing", "restored")
 
 
 def test_a_clock_that_is_set_back_stops_no_rule(store):
