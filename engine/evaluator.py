@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent, JobSubmissionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -24,6 +24,7 @@ from engine.lease import Lease, holder_name
 from engine.lease_keeper import STUCK_AFTER, LeaseKeeper, News
 from engine.noted_store import NotedStore
 from engine.progress import Progress
+from engine.punctuality import Punctuality
 from engine.rules import watched
 from engine.sweep import sweep
 from engine.tick import fault, tick
@@ -69,6 +70,8 @@ class Evaluator:
         self._unreadable: dict[str, int] = {}
         self._fresh: set[str] = set()
         self._again: dict[str, datetime] = {}
+        self._punctuality = Punctuality()
+        self._taken_up = 0
         self._stopping = asyncio.Event()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
@@ -173,6 +176,7 @@ class Evaluator:
 
     async def _learn(self) -> None:
         """Read the rules; new and changed ones become due at once, cadences nobody uses any more end."""
+        evaluated = await self._evaluated_before()
         rows = await asyncio.to_thread(rule_rows.every, self._store(_LOOKING), enabled_only=True)
         known = self._rules
         self._rules = {}
@@ -184,7 +188,16 @@ class Evaluator:
             self._rules[row.id] = rule
             if rule is not before:
                 self._fresh.add(row.id)
-        self._schedule()
+        self._schedule(evaluated)
+
+    async def _evaluated_before(self) -> Mapping[str, datetime]:
+        """When rules were last evaluated, by whichever worker, where the lease was taken just now; else nothing."""
+        token = self._lease.token
+        if token == self._taken_up:
+            return {}
+        found = await asyncio.to_thread(rule_rows.evaluated, self._store(_LOOKING))
+        self._taken_up = token
+        return found
 
     async def _read(self, row: RuleRow) -> Watched | None:
         try:
@@ -196,15 +209,21 @@ class Evaluator:
                 self._unreadable[row.id] = row.version
             return None
 
-    def _schedule(self) -> None:
-        wanted = sorted({int(rule.rule.every.total_seconds()) for rule in self._rules.values()})
+    def _schedule(self, evaluated: Mapping[str, datetime]) -> None:
+        wanted = sorted({_seconds(rule) for rule in self._rules.values()})
         for job in self._scheduler.get_jobs():
             if int(job.id) not in wanted:
                 job.remove()
         for seconds in wanted:
             if self._scheduler.get_job(str(seconds)) is None:
+                self._begin(seconds, evaluated)
                 self._add_job(seconds)
         self._status.rules, self._status.cadences_s = len(self._rules), tuple(wanted)
+
+    def _begin(self, seconds: int, evaluated: Mapping[str, datetime]) -> None:
+        at = instant(self._now())
+        mine = [evaluated[each] for each in evaluated.keys() & self._rules if _seconds(self._rules[each]) == seconds]
+        self._count_missed(seconds, self._punctuality.begin(seconds, max(mine, default=at), at))
 
     def _add_job(self, seconds: int) -> None:
         self._scheduler.add_job(
@@ -219,8 +238,9 @@ class Evaluator:
         )
 
     async def _beat(self, seconds: int) -> None:
-        mine = [rule for rule in self._rules.values() if int(rule.rule.every.total_seconds()) == seconds]
+        mine = [rule for rule in self._rules.values() if _seconds(rule) == seconds]
         if mine and self._lease.token and not self._stopping.is_set():
+            self._count_missed(seconds, self._punctuality.evaluated(seconds, instant(self._now())))
             work = f"the evaluation every {seconds} s"
             with self._progress.under_way(work):
                 await self._guarded(self._evaluate(mine, work))
@@ -274,6 +294,16 @@ class Evaluator:
         self._status.failed_ticks += 1
         self._status.last_error = message
 
-    def _missed(self, event: JobExecutionEvent) -> None:
-        self._status.missed_ticks += 1
-        _log.warning("a tick of the rules evaluated every %s s was missed", event.job_id)
+    def _missed(self, event: JobExecutionEvent | JobSubmissionEvent) -> None:
+        due = event.scheduled_run_times[-1] if isinstance(event, JobSubmissionEvent) else event.scheduled_run_time
+        seconds = int(event.job_id)
+        self._count_missed(seconds, self._punctuality.missed(seconds, due - LEDGER_DELAY))
+
+    def _count_missed(self, seconds: int, missed: int) -> None:
+        if missed:
+            self._status.missed_ticks += missed
+            _log.warning("%d evaluations of the rules evaluated every %d s were missed", missed, seconds)
+
+
+def _seconds(rule: Watched) -> int:
+    return int(rule.rule.every.total_seconds())

@@ -32,6 +32,13 @@ def let_go(store: Store, alert_ids: Sequence[str], *, by: str, at: datetime, bes
     return _queued(store, alert_ids, changes, besides)
 
 
+def ran_out(store: Store, alert_ids: Sequence[str], *, at: datetime) -> list[Statement]:
+    """The same when whoever took them on had said until when, and that is over."""
+    words = "The acknowledgement ran out: nobody is on it any more."
+    changes = {"status": NoticeStatus.FIRING, "reason": UNACKNOWLEDGED, "summary": words, "at": at}
+    return _queued(store, alert_ids, changes, "")
+
+
 def _queued(store: Store, alert_ids: Sequence[str], changes: dict[str, Any], besides: str) -> list[Statement]:
     following = {channel.name for channel in channel_rows.every(store) if channel.enabled and _follows(channel)}
     following.discard(besides)

@@ -181,7 +181,9 @@ def _alerting(state: State, active_since: datetime | None) -> bool:
 
 def _move(rule: Rule, before: Instance, truth: Truth, now: datetime) -> _Move:
     if truth is Truth.TRUE:
-        return _active(rule, before, Reason.CONDITION, now)
+        move = _active(rule, before, Reason.CONDITION, now)
+        is_still = before.reason is Reason.RESTORED and move.state is before.state
+        return move._replace(reason=Reason.RESTORED) if is_still else move
     if truth is Truth.FALSE:
         return _clear(rule, before, Reason.CONDITION, now)
     policy = rule.no_data if truth is Truth.NO_DATA else rule.on_error
@@ -264,12 +266,14 @@ def _forced(before: Instance, state: State, reason: Reason, now: datetime) -> St
 def _transition(before: Instance, after: Instance, now: datetime) -> Transition | None:
     if before.state is after.state and before.alerting is after.alerting:
         return None
+    by_condition = after.alerting and after.reason is Reason.CONDITION
     return Transition(
         at=now,
         labels=after.labels,
         before=before.state,
         after=after.state,
-        reason=after.reason,
+        # that it fires later than `for` says is the gap's doing: time that nobody watched did not count
+        reason=Reason.RESTORED if by_condition and before.reason is Reason.RESTORED else after.reason,
         value=after.value,
         threshold=after.threshold,
         opens=after.alerting and not before.alerting,

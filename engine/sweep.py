@@ -1,4 +1,7 @@
-"""Looks after what was held back, apart from any rule's evaluation: a rule may be looked at once a day, or be gone."""
+"""Looks after what waits for a time, apart from any rule's evaluation: a rule may be looked at once a day, or be gone.
+
+That is what was held back, and incidents whose acknowledgement has an end.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -9,6 +12,7 @@ from data.queries import held as held_rows
 from data.queries import notifications, rates
 from data.store import Statement, Store
 from engine.digest import Held, telling
+from engine.expiry import release
 from engine.notify import Reason
 from engine.post import terms
 
@@ -16,7 +20,15 @@ _log = logging.getLogger(__name__)
 
 
 def sweep(store: Store, at: datetime, *, fence: Sequence[Statement] = (), public_url: str = "") -> int:
-    """Put into the outbox what can be told by now of what was held back; how many notices that are.
+    """Let go of incidents whose acknowledgement has run out, and tell what can be told by now of what was held back.
+
+    Returns how many notices went into the outbox.
+    """
+    return release(store, at, fence=fence) + _tell_held(store, at, fence, public_url)
+
+
+def _tell_held(store: Store, at: datetime, fence: Sequence[Statement], public_url: str) -> int:
+    """Put into the outbox what can be told by now; how many notices that are.
 
     All of it is written together or not at all; what another worker told meanwhile is left to the next look.
     """

@@ -126,10 +126,14 @@ def _is_seen(instance: Instance, at: datetime) -> bool:
     return at <= instance.evaluated_at <= at + AHEAD
 
 
-def look(store: Store, rule: Rule, at: datetime) -> tuple[GroupTruth, ...]:
-    """Evaluate one rule now without any consequence: each group's truth with every condition's value."""
+def look(store: Store, rule: Rule, at: datetime, rule_id: str = "") -> tuple[GroupTruth, ...]:
+    """Evaluate one rule now without any consequence: each group's truth with every condition's value.
+
+    `rule_id` is the stored rule's: what fires is held to its recovery threshold, as a tick has it; '' for a draft.
+    """
+    known = instances.from_rows(alerts.instances(store, [rule_id])).get(rule_id, {}) if rule_id else {}
     (answers,) = ask(store, [questions(rule, at)])
-    return evaluate(rule, answers)
+    return evaluate(rule, answers, known)
 
 
 def ask(store: Store, asked: Sequence[Sequence[Question]]) -> list[list[Answer]]:

@@ -34,7 +34,7 @@ class Trial:
 
 def of_rule(store: Store, watched: Watched, at: datetime, public_url: str = "") -> Notice:
     """The rule's real message with what it measures now, marked as a test."""
-    groups = tick.look(store, watched.rule, instant(at))
+    groups = tick.look(store, watched.rule, instant(at), watched.id)
     return episode.sample(watched, groups[0] if groups else None, at, public_url)
 
 

@@ -1,7 +1,7 @@
 """Trying a rule on history before it is saved: a range, a threshold to slide, and what would have happened."""
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import streamlit as st
 
@@ -12,6 +12,7 @@ from app.rule_draft import Draft, Leaf, draft, handle
 from app.views import chart, simulation
 from app.views.incidents import plain
 from engine.condition import Op, milder
+from engine.durations import every_spoken
 from engine.history import Grid, History, load
 from engine.recorded import surroundings
 from engine.rule import Rule, document, parse, to_json
@@ -23,7 +24,8 @@ from engine.surroundings import Surroundings
 RANGES = {"1d": 1, "7d": 7, "30d": 30, "90d": 90}
 LABELS = {"1d": "Last day", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 LONGEST = timedelta(days=90)
-MOST_EVALUATIONS = 150_000
+#: A rule that looks more often than this is simulated at some of its instants only.
+FINEST = timedelta(minutes=1)
 _HISTORY, _REPLAY = "trial-history", "trial-replay"
 EMPTY = ":material/search_off:"
 #: What must be equal for a history that was read before to serve again; thresholds and timers may differ.
@@ -62,7 +64,7 @@ def _show(rule: Rule, history: History, around: Surroundings) -> None:
     made = _replayed(rule, history, around)
     tz = zone()
     simulation.verdict(made)
-    st.caption(simulation.summary(made))
+    st.caption(simulation.summary(made) + coarser(rule, history.grid))
     if not simulation.measured(made):
         st.info("No request in this range is what the rule looks at, so there is nothing to draw.", icon=EMPTY)
         return
@@ -85,12 +87,24 @@ def _replayed(rule: Rule, history: History, around: Surroundings) -> Simulation:
 def _read(rule_id: str, rule: Rule, days: int) -> tuple[History, Surroundings]:
     """What the rule would have looked at, and who was silenced and what channels take."""
     now = context.now().replace(second=0, microsecond=0)
-    length = timedelta(days=days)
-    step = max(rule.every, timedelta(minutes=1), length / MOST_EVALUATIONS)
+    grid = instants(rule, now - timedelta(days=days), now)
     with st.spinner("Replaying history …"):
-        store, start = context.store(), now - length
-        around = surroundings(store, rule, start, now, rule_id=rule_id)
-        return load(rule, stored(store), Grid(start, now, step)), around
+        store = context.store()
+        around = surroundings(store, rule, grid.start, now, rule_id=rule_id)
+        return load(rule, stored(store), grid), around
+
+
+def instants(rule: Rule, start: datetime, end: datetime) -> Grid:
+    """Those at which the worker would have looked; of a rule that looks more often than `FINEST`, some of those."""
+    return Grid.full(start, end, rule.every * max(1, -(-FINEST // rule.every)))
+
+
+def coarser(rule: Rule, grid: Grid) -> str:
+    """That the simulation looks less often than the rule would, and what that means; '' where it does not."""
+    if grid.step <= rule.every:
+        return ""
+    looks, would = every_spoken(grid.step), every_spoken(rule.every)
+    return f" Simulated {looks}, where the rule looks {would}: what is shorter may be missing."
 
 
 def _question(rule_id: str, rule: Rule, chosen: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import polars as pl
-from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select, update
 
 from data.schema import alert_instances, rule_health, rule_versions, rules
 from data.store import Statement, Store
@@ -65,6 +65,13 @@ def standing(store: Store) -> pl.DataFrame:
     joined = joined.outerjoin(alert_instances, rules.c.id == alert_instances.c.rule_id)
     health = (rule_health.c.health, rule_health.c.message, rule_health.c.evaluated_at, rule_health.c.duration_ms)
     return store.frame(select(rules.c.id.label("rule_id"), alert_instances.c.state, *health).select_from(joined))
+
+
+def evaluated(store: Store) -> dict[str, datetime]:
+    """By id, when each rule was last evaluated; where it was changed since, when that was: it may have been off."""
+    joined = rules.join(rule_health, rules.c.id == rule_health.c.rule_id)
+    at = func.greatest(rule_health.c.evaluated_at, rules.c.updated_at)
+    return dict(store.frame(select(rules.c.id, at.label("at")).select_from(joined)).iter_rows())
 
 
 def referring_to(store: Store, channel: str) -> list[str]:

@@ -105,13 +105,12 @@ async def test(request: web.Request) -> web.Response:
     desk, raw = request.app[DESK], (await body(request)).get("rule")
     if raw is not None and not isinstance(raw, dict):
         raise BadRequest("rule must be a rule's document")
-    rule = parse(raw) if raw else await asyncio.to_thread(stored, desk.store, request.match_info["id"])
-    return answer(await asyncio.to_thread(_tested, desk.store, rule))
+    return answer(await asyncio.to_thread(_tested, desk.store, request.match_info["id"], raw))
 
 
-def _tested(store: Store, rule: Rule) -> dict[str, Any]:
-    at = instant(datetime.now(UTC))
-    groups = tick.look(store, rule, at)
+def _tested(store: Store, rule_id: str, draft: dict[str, Any] | None) -> dict[str, Any]:
+    rule, at = parse(draft) if draft else stored(store, rule_id), instant(datetime.now(UTC))
+    groups = tick.look(store, rule, at, "" if draft else rule_id)
     return {"at": at, "sentence": sentence(rule), "groups": [_group(group) for group in groups]}
 
 

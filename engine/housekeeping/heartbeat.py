@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from engine.channels.http import HttpSender
-from engine.desk import Desk
+from engine.desk import Desk, EvaluatorStatus
 from engine.errors import Unwell
 from engine.housekeeping.job import Job
 
@@ -14,12 +14,30 @@ _LATE = 3
 _GRACE = timedelta(seconds=30)
 
 
+class Misses:
+    """Evaluations that did not happen in time, from one look to the next."""
+
+    def __init__(self, status: EvaluatorStatus) -> None:
+        self._status = status
+        self._seen = status.missed_ticks
+
+    def since(self) -> str:
+        """What was missed since the last look, in words; '' for nothing."""
+        missed, self._seen = self._status.missed_ticks - self._seen, self._status.missed_ticks
+        last = f"the last one took {self._status.last_tick_ms:,.0f} ms"
+        return f"{missed:,} evaluation{'s' * (missed > 1)} did not happen in time; {last}" if missed else ""
+
+
 def heartbeat(desk: Desk, http: HttpSender) -> Job:
-    """The job. It fails, and tells nobody, while something is wrong: the silence is the alarm."""
-    worker = desk.config.worker
+    """The job. It fails, and tells nobody, while something is wrong: the silence is the alarm.
+
+    Where evaluations were missed since the last beat, this one is left out.
+    """
+    worker, misses = desk.config.worker, Misses(desk.status)
 
     async def run(at: datetime) -> str:
-        if why := trouble(desk, at):
+        missed = misses.since()
+        if why := trouble(desk, at) or missed:
             raise Unwell(f"not sent: {why}")
         body = msgspec.json.encode({"status": "ok", "time": at, "worker": desk.status.holder})
         headers = {"content-type": "application/json"}

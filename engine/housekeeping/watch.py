@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from data.queries import inbox
 from engine.audit import new_id
 from engine.desk import Desk
-from engine.housekeeping.heartbeat import trouble
+from engine.housekeeping.heartbeat import Misses, trouble
 from engine.housekeeping.job import Job
 from engine.inbox import message, shown
 from engine.notice import Notice, NoticeStatus
@@ -17,31 +17,27 @@ _AGAIN = timedelta(hours=1)
 
 
 class Watch:
-    """What was wrong when somebody last looked."""
+    """What was wrong when somebody last looked, and when which kind of trouble was last told."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._missed = desk.status.missed_ticks
-        self._told_at: datetime | None = None
+        self._misses = Misses(desk.status)
+        self._told_at: dict[str, datetime] = {}
 
     def job(self) -> Job:
         """The job."""
         return Job("watch", "Tell of evaluations that were missed or failed", _EVERY, self._run)
 
     async def _run(self, at: datetime) -> str:
-        missed, self._missed = self._desk.status.missed_ticks - self._missed, self._desk.status.missed_ticks
-        why = trouble(self._desk, at)
-        if missed:
-            last = f"the last one took {self._desk.status.last_tick_ms:,.0f} ms"
-            why = f"{missed} evaluation{'s' if missed > 1 else ''} did not happen in time; {last}" + (
-                f"; {why}" if why else ""
-            )
-        if not why:
-            self._told_at = None
+        kinds = {"missed": self._misses.since(), "failing": trouble(self._desk, at)}
+        wrong = {kind: why for kind, why in kinds.items() if why}
+        if not wrong:
             return "all is well"
-        if self._told_at is None or at - self._told_at >= _AGAIN:
+        why = "; ".join(wrong.values())
+        # a clean look between two troubles does not make the second one news: one missed a minute is told once an hour
+        if any(kind not in self._told_at or at - self._told_at[kind] >= _AGAIN for kind in wrong):
             await self._tell(why, at)
-            self._told_at = at
+            self._told_at.update(dict.fromkeys(wrong, at))
         return why
 
     async def _tell(self, why: str, at: datetime) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine import channel_store, rules, silences
+from engine.history import EPOCH
 from engine.secrets import SecretBox
 
 NESTED = {
@@ -231,6 +232,17 @@ def test_a_simulated_threshold_can_be_taken_into_the_form(app, store, full):
     assert not test.exception
     assert ending(test.number_input, key="-value").value == 2.5
     assert "$2" in words(test)
+
+
+def test_a_simulation_is_the_api_s_at_the_same_instants_and_says_where_less_often(app, store, full):
+    rule = {"name": "Cost", "when": {"all": [{"metric": "cost", "window": "1h", "op": ">", "value": 0.3}]}}
+    for every, is_coarser in (("7m", False), ("10s", True)):
+        test = app("rules", rule=rules.save(store, {**rule, "name": every, "every": every}, by="me").id)
+        test.button(key="simulate").click().run()
+        assert not test.exception
+        _, (history, _) = test.session_state["trial-history"]
+        assert (history.grid.start - EPOCH) % history.grid.step == timedelta(0)
+        assert ("Simulated every minute, where the rule looks every 10 seconds" in words(test)) is is_coarser
 
 
 def test_a_simulation_without_requests_says_so(app, store):

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from app.controls.trial import reach, with_first
+from app.controls.trial import coarser, instants, reach, with_first
 from app.incident_course import around, narrowed, unit
 from app.views import simulation
 from engine.bucket import Limit
+from engine.durations import duration
 from engine.history import Grid, load
 from engine.rule import parse
 from engine.simulate import Band, replay, simulate
@@ -42,6 +43,32 @@ def test_bands_of_several_groups_that_overlap_are_one():
 
 def test_no_bands_are_no_stretches():
     assert simulation.stretches([]) == []
+
+
+@pytest.mark.parametrize(
+    ("every", "step"),
+    [
+        ("5m", "5m"),
+        ("1h", "1h"),
+        ("7m", "7m"),
+        pytest.param("10s", "1m", id="at some of its instants"),
+        pytest.param("45s", "90s", id="at none that are not its own"),
+    ],
+)
+def test_a_rule_is_simulated_at_instants_at_which_the_worker_looks(every, step):
+    start, end = START + timedelta(minutes=13), START + timedelta(days=7, minutes=13)
+    asked = rule(COST, every=every)
+    grid = instants(asked, start, end)
+    live = Grid.full(start, end, asked.every)
+    assert grid == Grid.full(start, end, duration(step))
+    assert set(grid.times()) <= set(live.times())
+
+
+def test_that_a_simulation_looks_less_often_than_the_rule_is_said():
+    fine, coarse = (rule(COST, every=every) for every in ("5m", "10s"))
+    assert coarser(fine, instants(fine, START, START + HOUR)) == ""
+    said = coarser(coarse, instants(coarse, START, START + HOUR))
+    assert said == " Simulated every minute, where the rule looks every 10 seconds: what is shorter may be missing."
 
 
 def series(value: float | None):

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from data.maintenance import maintain
 from data.records import record_table
-from engine import channel_store, incidents, ledger, rules, silences
+from engine import channel_store, incidents, ledger, rules, silences, trial
 from engine.api.server import ROUTES, make_app
 from engine.desk import Desk
 from engine.housekeeping.dropping import dropping
@@ -155,6 +155,23 @@ async def test_a_look_at_a_rule_shows_each_condition(api, store):
         ("when.any[1]", "false", 0),
     ]
     assert rows(store, "alerts", "id") == []
+
+
+async def test_a_look_at_a_rule_that_fires_holds_it_to_its_recovery_threshold_and_a_draft_not(api, store):
+    held = {**COSTLY, "when": {"metric": "cost", "window": "5m", "op": ">", "value": 500, "recovery": 450}}
+    rule, now = watch(store, when=held["when"]), datetime.now(UTC).replace(microsecond=0)
+    spend(store, now - 10 * MINUTE, "510")
+    tick(store, [rule], now - 9 * MINUTE)
+    spend(store, now - 10 * SECOND, "470")
+    path = f"/api/alerts/rules/{rule.id}/test"
+    asked = [await ask(api, "POST", path, json=body) for body in ({}, {"rule": held})]
+    groups = [group for answer in asked for group in answer["groups"]]
+    assert [(group["truth"], group["value"], group["threshold"]) for group in groups] == [
+        ("true", 470, 450),
+        ("false", 470, 500),
+    ]
+    notice = trial.of_rule(store, rule, now + SECOND)
+    assert (notice.value, notice.threshold) == (470, 450)
 
 
 async def test_a_simulation_of_too_many_groups_is_refused(api, store, monkeypatch):

@@ -248,6 +248,21 @@ def test_after_more_than_an_hour_pending_starts_anew():
     assert (again.state, again.active_since) == (State.PENDING, minute(100))
 
 
+def test_what_is_pending_since_before_a_gap_says_so_until_it_changes_and_so_does_its_transition():
+    rule = rule_with(**{"for": "5m"})
+    back = restored(fire(rule), timedelta(minutes=30))
+
+    still = step(rule, back, found(T), minute(32)).instance
+    again = step(rule, still, found(T), minute(33)).instance
+    fired = step(rule, again, found(T), minute(35))
+    over = step(rule, again, found(F), minute(34))
+
+    assert [(one.state, one.reason) for one in (still, again)] == [(State.PENDING, Reason.RESTORED)] * 2
+    assert (fired.instance.state, fired.instance.reason) == (State.FIRING, Reason.CONDITION)
+    assert (fired.transition.after, fired.transition.reason) == (State.FIRING, Reason.RESTORED)
+    assert (over.transition.after, over.transition.reason) == (State.NORMAL, Reason.CONDITION)
+
+
 def test_firing_stays_firing_over_a_restart_until_an_evaluation_says_otherwise():
     firing = fire(rule_with())
 

@@ -215,9 +215,10 @@ def test_pending_does_not_run_while_nobody_watches(store):
     tick(store, [rule], NOON)
     tick(store, [rule], NOON + MINUTE)
     tick(store, [rule], NOON + 30 * MINUTE)
-    assert rows(store, "alert_instances", "state") == [("pending",)]
+    assert rows(store, "alert_instances", "state", "reason") == [("pending", "restored")]
     tick(store, [rule], NOON + 31 * MINUTE)
-    assert rows(store, "alert_instances", "state") == [("firing",)]
+    assert rows(store, "alert_instances", "state", "reason") == [("firing", "condition")]
+    assert rows(store, "alert_events", "to_state", "reason")[-1] == ("firing", "restored")
 
 
 def test_a_clock_that_is_set_back_stops_no_rule(store):
@@ -253,6 +254,22 @@ def test_a_look_shows_each_condition_and_changes_nothing(store):
     (group,) = look(store, rule.rule, NOON)
     assert (group.truth, group.value, group.conditions[0].path) == ("true", 2.0, "when")
     assert rows(store, "alert_instances", "state") == []
+
+
+def test_a_look_holds_what_fires_to_its_recovery_threshold_as_a_tick_does_and_a_draft_to_none(store):
+    rule = watch(store, when={"metric": "cost", "window": "5m", "op": ">", "value": 500, "recovery": 450})
+    spend(store, NOON - SECOND, "510")
+    tick(store, [rule], NOON)
+    later = NOON + 10 * MINUTE
+    spend(store, later - SECOND, "470")
+    assert said(look(store, rule.rule, later)) == [("false", 470.0, 500.0)]
+    assert said(look(store, rule.rule, later, rule.id)) == [("true", 470.0, 450.0)]
+    tick(store, [rule], later)
+    assert rows(store, "alert_instances", "state", "value", "threshold") == [("firing", 470.0, 450.0)]
+
+
+def said(groups):
+    return [(group.truth, group.value, group.threshold) for group in groups]
 
 
 def test_rules_of_one_cadence_are_evaluated_together(store):

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
+
 from data.errors import DeadlineExceeded, QueryRejected
 from data.queries import leases
 from data.serving import RunningStore
@@ -172,6 +174,46 @@ async def test_a_tick_that_takes_too_long_makes_the_next_ones_missed_and_counted
         released.set()
         evaluator.stop()
         await running
+
+
+async def test_evaluations_that_a_suspended_a_late_and_a_new_worker_did_not_do_are_missed_and_counted_once(
+    store, config
+):
+    clock = [NOON + SECOND]
+    watch(store, every="10s")
+    desk = Desk(config, SecretBox(config.home), connected=store)
+    evaluator = Evaluator(desk, now=lambda: clock[0])
+    await evaluator._look()
+    for passed, missed in ((10, 0), (50, 4), (10, 4)):  # the second after a suspend
+        clock[0] += passed * SECOND
+        await evaluator._beat(10)
+        assert desk.status.missed_ticks == missed
+    event = JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, "10", "default", [clock[0] + 10 * SECOND])
+    evaluator._missed(event)
+    clock[0] += 20 * SECOND
+    await evaluator._beat(10)
+    assert desk.status.missed_ticks == 5
+
+    clock[0] += 65 * SECOND
+    after = Desk(config, SecretBox(config.home), connected=store)
+    successor = Evaluator(after, now=lambda: clock[0])
+    await successor._look()
+    clock[0] += 5 * SECOND
+    await successor._beat(10)
+    assert (after.status.leading, after.status.missed_ticks) == (True, 5)
+
+
+async def test_a_rule_that_was_off_has_missed_nothing_meanwhile(store, config):
+    clock = [NOON + SECOND]
+    watched = watch(store, every="10s")
+    rules.toggle(store, watched.id, by="ada", enabled=True, at=NOON)
+    for desk in (Desk(config, SecretBox(config.home), connected=store) for _ in range(2)):
+        evaluator = Evaluator(desk, now=lambda: clock[0])
+        await evaluator._look()
+        assert (desk.status.ticks, desk.status.missed_ticks) == (1, 0)
+        rules.toggle(store, watched.id, by="ada", enabled=False, at=clock[0] + SECOND)
+        clock[0] += timedelta(hours=1)
+        rules.toggle(store, watched.id, by="ada", enabled=True, at=clock[0])
 
 
 async def test_a_stored_rule_that_cannot_be_read_is_in_bad_health_and_the_others_go_on(store, config):

@@ -136,10 +136,35 @@ async def test_missed_evaluations_are_told_once_an_hour(store, desk):
     assert [title for (title,) in rows(store, "inbox", "title")] == [
         "[MESSAGE] [HIGH] Rules are not evaluated as they should be"
     ]
+    for minute in range(1, 61):
+        desk.status.last_tick_at = NOON + minute * MINUTE
+        assert await watch.run(NOON + minute * MINUTE - timedelta(seconds=15)) == "all is well"
+        assert len(rows(store, "inbox", "id")) == 1
+        desk.status.missed_ticks += 1
+        assert "1 evaluation did not" in await watch.run(NOON + minute * MINUTE)
+    assert len(rows(store, "inbox", "id")) == 2
+
+
+async def test_another_kind_of_trouble_is_told_within_the_hour(store, desk):
+    well(desk)
+    watch = Watch(desk).job()
     desk.status.missed_ticks += 1
-    assert "1 evaluation did not" in await watch.run(NOON + MINUTE)
-    assert len(rows(store, "inbox", "id")) == 1
-    assert await watch.run(NOON + MINUTE) == "all is well"
+    await watch.run(NOON)
+    desk.status.last_error = "boom"
+    assert await watch.run(NOON + MINUTE) == "the last evaluation failed (boom)"
     desk.status.missed_ticks += 1
     await watch.run(NOON + 2 * MINUTE)
     assert len(rows(store, "inbox", "id")) == 2
+
+
+async def test_a_beat_is_left_out_where_evaluations_were_missed_since_the_last(config, desk):
+    well(desk)
+    async with receiving(200) as receiver, HttpSender() as http:
+        beating = Desk(Config(home=config.home, worker=WorkerConfig(heartbeat_url=receiver.url)), desk.box)
+        beating.status = desk.status
+        job = heartbeat(beating, http)
+        desk.status.missed_ticks += 3
+        with pytest.raises(Unwell, match="not sent: 3 evaluations did not happen in time"):
+            await job.run(NOON)
+        assert await job.run(NOON + MINUTE) == "sent, answered 200"
+    assert len(receiver.got) == 1
