@@ -111,7 +111,9 @@ def test_a_field_that_is_in_no_table_is_refused_unless_it_asks_for_nothing():
 
 
 @pytest.mark.parametrize(
-    ("table", "name"), [(FROM_CHAT, "seed"), (FROM_CHAT, "top_logprobs"), (FROM_MESSAGES, "top_k")], ids=str
+    ("table", "name"),
+    [(FROM_CHAT, "seed"), (FROM_CHAT, "top_logprobs"), (FROM_MESSAGES, "top_k")],
+    ids=["seed", "top_logprobs", "top_k"],
 )
 @pytest.mark.parametrize("zero", [0, 0.0], ids=repr)
 def test_zero_asks_for_something(table: Mapping[str, Fields], name: str, zero: float):
