@@ -78,10 +78,11 @@ def quantity(condition: Condition, value: float) -> str:
 
 
 def with_unit(value: float, unit: str) -> str:
-    """`$500`, `10 %`, `8,000 ms`, `3 requests`."""
+    """`$500`, `$0.50`, `10 %`, `8,000 ms`, `3 requests`."""
     if unit.startswith("usd"):
-        sign = "-" if value < 0 else ""
-        return f"{sign}${_digits(abs(value))}{unit.removeprefix('usd')}"
+        sign, size = "-" if value < 0 else "", _digits(abs(value))
+        cents = f"{size}0" if size[-2:-1] == "." else size
+        return f"{sign}${cents}{unit.removeprefix('usd')}"
     return f"{_digits(value)} {'%' if unit == 'percent' else unit}".rstrip()
 
 

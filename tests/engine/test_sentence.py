@@ -82,7 +82,8 @@ def test_conditions_are_told(fields: dict[str, Any], expected: str):
     [
         (1234567.891, "usd", "$1,234,567.89"),
         (0.000123, "usd", "$0.000123"),
-        (-3.5, "usd/h", "-$3.5/h"),
+        (-3.5, "usd/h", "-$3.50/h"),
+        (0.5, "usd", "$0.50"),
         (99.999999999, "percent", "100 %"),
         (8000.0, "ms", "8,000 ms"),
         (-0.0, "tokens", "0 tokens"),
