@@ -18,7 +18,7 @@ from proxy.endpoints import Asked
 from proxy.uploads import AT_ONCE_BYTES, is_upload
 from tests.proxy.budget_worlds import begin_counting, budget
 from tests.proxy.gateway import TakingStore, answer, client, gateway, until
-from tests.proxy.sink import DONE, MB, Taken, blocks, hash_of, sender, sink, takes_all
+from tests.proxy.sink import DONE, MB, Sender, Taken, blocks, hash_of, sender, sink, takes_all
 
 QUICK = {"connect_timeout_s": 1, "first_byte_timeout_s": 1, "idle_timeout_s": 1}
 #: More than what two kernels and the proxy hold between a client and a provider that reads nothing.
@@ -326,16 +326,20 @@ async def answers_while_it_takes(taken: Taken, reader: asyncio.StreamReader, wri
     await taken.take(reader)
 
 
+async def _run_over(c: Sender) -> None:
+    """Send more than a megabyte, to a provider whose answer begins before its end."""
+    first, *rest = blocks(MB)
+    await c.chunk(first)
+    assert await c.status() == 200
+    for piece in (*rest, b"x"):
+        await c.chunk(piece)
+
+
 async def test_an_upload_that_runs_over_the_limit_breaks_off_an_answer_that_has_begun(tmp_path: Path):
     settings = {"max_body_bytes": MB}
     async with sink(answers_while_it_takes) as (url, came), gateway(tmp_path, url, settings=settings) as proxy:
         async with sender(proxy) as c:
-            first, *rest = blocks(MB)
-            await c.chunk(first)
-            assert await c.status() == 200
-            for piece in rest:
-                await c.chunk(piece)
-            await c.chunk(b"x")
+            await _run_over(c)
             assert await c.rest() == b"begin"
         record = await proxy.record()
         await asyncio.wait_for(came[0].gone.wait(), 60)
@@ -350,12 +354,7 @@ async def test_an_answer_without_a_length_is_not_whole_because_its_upload_was_gi
     settings = {"max_body_bytes": MB}
     async with sink(answers_until_the_end) as (url, _), gateway(tmp_path, url, settings=settings) as proxy:
         async with sender(proxy) as c:
-            first, *rest = blocks(MB)
-            await c.chunk(first)
-            assert await c.status() == 200
-            for piece in rest:
-                await c.chunk(piece)
-            await c.chunk(b"x")
+            await _run_over(c)
             said = await c.rest()
         record = await proxy.record()
     assert b"begin" in said

@@ -1,6 +1,7 @@
 """Budgets' thresholds are told once, the worker's own troubles too, and the heartbeat stops with them."""
 
 import json
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
 
@@ -97,12 +98,19 @@ def well(desk: Desk) -> None:
     desk.status.rules, desk.status.cadences_s, desk.status.last_tick_at = 1, (60,), NOON
 
 
-async def test_the_heart_beats_while_all_is_well(config, desk):
+@asynccontextmanager
+async def beating(desk: Desk, answer: int = 200):
+    """A receiver of heartbeats, and the job that sends them."""
+    async with receiving(answer) as receiver, HttpSender() as http:
+        worker = WorkerConfig(heartbeat_url=receiver.url)
+        told = Desk(Config(home=desk.config.home, worker=worker), desk.box)
+        told.status = desk.status
+        yield receiver, heartbeat(told, http)
+
+
+async def test_the_heart_beats_while_all_is_well(desk):
     well(desk)
-    async with receiving(200) as receiver, HttpSender() as http:
-        beating = Desk(Config(home=config.home, worker=WorkerConfig(heartbeat_url=receiver.url)), desk.box)
-        beating.status = desk.status
-        job = heartbeat(beating, http)
+    async with beating(desk) as (receiver, job):
         assert await job.run(NOON + MINUTE) == "sent, answered 200"
         assert json.loads(receiver.got[0].body)["status"] == "ok"
         desk.status.last_error = "boom"
@@ -111,11 +119,10 @@ async def test_the_heart_beats_while_all_is_well(config, desk):
         assert len(receiver.got) == 1
 
 
-async def test_a_heartbeat_that_nobody_takes_is_a_failure(config, desk):
-    async with receiving(500) as receiver, HttpSender() as http:
-        beating = Desk(Config(home=config.home, worker=WorkerConfig(heartbeat_url=receiver.url)), desk.box)
+async def test_a_heartbeat_that_nobody_takes_is_a_failure(desk):
+    async with beating(desk, 500) as (_, job):
         with pytest.raises(DeliveryError, match="answered 500"):
-            await heartbeat(beating, http).run(NOON)
+            await job.run(NOON)
 
 
 def test_what_makes_alerts_unreliable(desk):
@@ -157,12 +164,9 @@ async def test_another_kind_of_trouble_is_told_within_the_hour(store, desk):
     assert len(rows(store, "inbox", "id")) == 2
 
 
-async def test_a_beat_is_left_out_where_evaluations_were_missed_since_the_last(config, desk):
+async def test_a_beat_is_left_out_where_evaluations_were_missed_since_the_last(desk):
     well(desk)
-    async with receiving(200) as receiver, HttpSender() as http:
-        beating = Desk(Config(home=config.home, worker=WorkerConfig(heartbeat_url=receiver.url)), desk.box)
-        beating.status = desk.status
-        job = heartbeat(beating, http)
+    async with beating(desk) as (receiver, job):
         desk.status.missed_ticks += 3
         with pytest.raises(Unwell, match="not sent: 3 evaluations did not happen in time"):
             await job.run(NOON)
