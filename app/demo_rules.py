@@ -7,12 +7,12 @@ from engine import rules
 
 RULES: tuple[dict[str, Any], ...] = (
     {
-        "name": "A model spends too much today",
+        "name": "A model spends too much",
         "severity": "high",
         "when": {
             "all": [
-                {"metric": "cost", "window": "today", "op": ">", "value": 4},
-                {"metric": "requests", "window": "today", "op": ">", "value": 20},
+                {"metric": "cost", "window": "1d", "op": ">", "value": 4},
+                {"metric": "requests", "window": "1d", "op": ">", "value": 20},
             ]
         },
         "group_by": ["model"],
