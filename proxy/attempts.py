@@ -14,6 +14,7 @@ from data.model import Endpoint, RequestStart
 from data.tasks import Tasks
 from proxy.account import Account
 from proxy.admission.gate import Admitted, Gate
+from proxy.batch_files import BatchFiles
 from proxy.batches import Batches, origin_of
 from proxy.books import Books
 from proxy.breaker import Breaker
@@ -54,6 +55,7 @@ class Means:
     client: ProviderClient
     books: Books
     batches: Batches
+    batch_files: BatchFiles
     gate: Gate
     budgets: Budgets
     tasks: Tasks
@@ -191,7 +193,10 @@ class Attempts:
         sending = Sending(key, self._journey.is_strange(step), self._journey.more, marks)
         out = await outgoing(call, step, sending)
         if (origin := origin_of(call.asked, provider.name)) is not None:
-            out = replace(out, results=means.batches.reader(start, origin, secrets))
+            fetch = means.batch_files.tied(start, origin)
+            out = replace(out, results=means.batches.reader(fetch, origin, secrets))
+        elif (aside := means.batch_files.reader(call.asked, provider.name)) is not None:
+            out = replace(out, aside=aside)
         hold = await self._hold(start, step) if means.budgets.active else None
         if hold is not None and hold.reservation.counters:
             start = replace(start, reserved_usd=usd(hold.reservation.nano))

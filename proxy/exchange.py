@@ -52,6 +52,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     key: str = ""
     results: Callable[[BatchResult], object] | None = None  # takes those of a batch, where the answer has some
     streamed: StreamedBody | None = None
+    aside: Callable[[bytes], object] | None = None  # takes a good answer that bills nothing, for what else it tells
 
 
 class Exchange:
@@ -153,6 +154,7 @@ class Exchange:
             method=out.method,
             tier=told.get("x-gemini-service-tier", ""),
             results=out.results,
+            aside=out.aside,
         )
         endless = streams or out.results is not None
         tee = Tee(parser, told.get("Content-Encoding", ""), streams=endless)
