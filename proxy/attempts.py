@@ -165,7 +165,9 @@ class Attempts:
                 self._unsent = self._own(refusal(self._call.protocol, 400, f"{error}.", code="cannot_be_sent"))
             return None
         except NoRoom as error:
-            return None if self._turned.away(error) else self._nothing_left()
+            # what becomes of a batch is asked of the place that the route comes first to
+            goes_on = self._turned.away(error, bound=self._call.asked.makes_batch)
+            return None if goes_on else self._nothing_left()
         except NotWritten as error:
             return self._own(self._ledger_fails(error))
         drains = self._standing.config.proxy.on_disconnect == "drain"

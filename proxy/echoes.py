@@ -30,7 +30,7 @@ def masked_error(body: bytes, coding: str, key: str) -> bytes | None:
     """
     if (masked := without_key(body, key)) is not body:
         return masked
-    if is_plain(coding) or not _forms(key):
+    if not body or is_plain(coding) or not _forms(key):
         return body
     if (plain := read_plain(body, coding)) is None:
         return None

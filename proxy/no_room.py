@@ -30,13 +30,14 @@ class Turned:
         self.first: Refusal | None = None
         self.places: list[RequestStart] = []
 
-    def away(self, by: NoRoom) -> bool:
-        """Take note of a refusal; True where another place may have room."""
+    def away(self, by: NoRoom, *, bound: bool = False) -> bool:
+        """Take note of a refusal; True where another place may have room, and the call is not `bound` to its own."""
         self.first = self.first or by.why
-        if by.why.of_place:
-            self.places.append(by.start)
-            _log.info("no room at %s: %s", by.start.provider, by.why.message, extra={"record": by.start.id})
-        return by.why.of_place
+        if bound or not by.why.of_place:
+            return False
+        self.places.append(by.start)
+        _log.info("no room at %s: %s", by.start.provider, by.why.message, extra={"record": by.start.id})
+        return True
 
     @property
     def marks(self) -> dict[str, str]:

@@ -56,6 +56,7 @@ def test_a_coded_error_that_cannot_be_read_to_its_end_is_not_taken_for_clean():
     assert masked_error(b"?", "unheard of", KEY) is None
     assert masked_error(b"no gzip", "gzip", KEY) is None
     assert masked_error(bomb, "gzip", KEY) is None
+    assert masked_error(b"", "unheard of", KEY) == b""
 
 
 FORMS = (KEY, KEY.replace("/", "\\/"), quote(KEY, safe=""))

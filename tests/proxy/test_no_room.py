@@ -114,6 +114,14 @@ async def test_a_budget_of_any_other_scope_ends_the_call(home: Path, scope: dict
     assert seen_1.bodies == seen_2.bodies == []
 
 
+async def test_a_new_batch_goes_nowhere_else(home: Path):
+    begin_counting(home, [full("provider", "first")])
+    async with two_providers(home, (GOOD,), (GOOD,), SECOND) as (proxy, c, seen_1, seen_2):
+        async with c.post(f"{proxy.url}/v1/messages/batches", data=b'{"requests":[]}') as got:
+            assert (got.status, got.headers["x-claude-proxy-error"]) == (429, "budget_batch")
+    assert seen_1.bodies == seen_2.bodies == []
+
+
 async def test_the_cost_cap_holds_for_the_next_place(home: Path):
     begin_counting(home, [full("model", HAIKU)])
     capped = replace(route(any=[TargetConfig("second", "claude-opus-4-1")]), cost_cap_factor=2.0)
