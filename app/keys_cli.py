@@ -56,6 +56,41 @@ def create(
     typer.echo(f"The key {name} is made. This is the only time its secret is shown.", err=True)
 
 
+@keys_app.command("set")
+def change(
+    name: Name,
+    *,
+    owner: Annotated[str | None, typer.Option(help="Whose it is: the ledger's user; '' for nobody.")] = None,
+    team: Annotated[str | None, typer.Option(help="'' for none.")] = None,
+    project: Annotated[str | None, typer.Option(help="'' for none.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="name=value; all of its tags, or '' for none.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="All it may ask for (globs), or '' for any.")] = None,
+    endpoint: Annotated[list[str] | None, typer.Option(help="All it may call, or '' for any.")] = None,
+    expires: Annotated[str | None, typer.Option(help="In which time from now it ends, or never.")] = None,
+    rpm: Annotated[int | None, typer.Option(help="Requests a minute; 0 for no limit.")] = None,
+    tpm: Annotated[int | None, typer.Option(help="Tokens a minute; 0 for no limit.")] = None,
+    parallel: Annotated[int | None, typer.Option(help="Calls at the same time; 0 for no limit.")] = None,
+    home: Home = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Change what a key says. What is not named stays as it is, and so do its secret and its routes."""
+    said: dict[str, Any] = {
+        "owner": owner,
+        "team": team,
+        "project": project,
+        "tags": None if tag is None else dict(_pair(each) for each in tag if each),
+        "models": None if model is None else [each for each in model if each],
+        "endpoints": None if endpoint is None else [each for each in endpoint if each],
+    }
+    changes = {field: value for field, value in said.items() if value is not None}
+    limits = {"requests_per_minute": rpm, "tokens_per_minute": tpm, "max_parallel": parallel}
+    changes |= {field: limit or None for field, limit in limits.items() if limit is not None}
+    if expires is not None:
+        changes["expires_at"] = None if expires == "never" else _now() + _length("expires", expires)
+    key_changes.amend(_store(home, config_file), name, changes, by=_BY, now=_now())
+    typer.echo(f"{name} is changed; every proxy knows within a second")
+
+
 @keys_app.command("list")
 def listing(*, home: Home = None, config_file: ConfigFile = None) -> None:
     """Every key: its state, the start of its secret, its limits and its name."""

@@ -65,6 +65,11 @@ class ScopeKind(StrEnum):
     SESSION = "session"
     TAG = "tag"
 
+    @property
+    def of_place(self) -> bool:
+        """Whether the same call may count in another budget, or in none, where another provider or model serves it."""
+        return self in {ScopeKind.MODEL, ScopeKind.PROVIDER}
+
 
 class Enforcement(StrEnum):
     """What happens to a call that there is no room for."""

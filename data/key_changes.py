@@ -67,6 +67,16 @@ def replace(
     )
 
 
+def amend(store: KeyStore, name: str, changes: Mapping[str, Any], *, by: str, now: datetime) -> StoredKey:
+    """Change some fields of what a key says, and nothing else. Raises `NoSuchKey`, `ConflictError`, `KeyFault`."""
+    if not changes:
+        raise KeyFault("nothing was said that is to be changed")
+    said = parse({"name": name, **changes})
+    old = get(store, name)
+    document = old.document.model_copy(update={field: getattr(said, field) for field in changes})
+    return replace(store, name, document, by=by, now=now, version=old.version)
+
+
 def switch(
     store: KeyStore, name: str, *, enabled: bool, by: str, now: datetime, decided_at: datetime | None = None
 ) -> StoredKey:

@@ -34,6 +34,8 @@ DEFAULT_PROVIDERS = {
     "anthropic": {"protocol": "anthropic", "base_url": "https://api.anthropic.com"},
     "openai": {"protocol": "openai", "base_url": "https://api.openai.com"},
 }
+#: Those that are there without a file as soon as a variable sets anything of them.
+OTHER_PROVIDERS = {"gemini": {"protocol": "gemini", "base_url": "https://generativelanguage.googleapis.com"}}
 
 
 def load(
@@ -51,7 +53,7 @@ def load(
     faults: list[str] = []
     written = _file_tree(path, faults)
     tree = copy.deepcopy(written)
-    tree.setdefault("providers", {name: dict(provider) for name, provider in DEFAULT_PROVIDERS.items()})
+    tree.setdefault("providers", _usual_providers(environ))
     sources = Sources(path, written)
     _apply_environment(tree, environ, sources, faults)
     _apply_overrides(tree, overrides or {}, sources)
@@ -145,6 +147,17 @@ def _apply_overrides(tree: Tree, overrides: Mapping[str, object], sources: Sourc
         _put(tree, path, value)
         sources.flags.add(tuple(path))
         sources.variables.pop(tuple(path), None)
+
+
+def _usual_providers(environ: Mapping[str, str]) -> dict[str, Any]:
+    begun = tuple(name for name in OTHER_PROVIDERS if _is_begun(name, environ))
+    usual = DEFAULT_PROVIDERS | {name: OTHER_PROVIDERS[name] for name in begun}
+    return {name: dict(provider) for name, provider in usual.items()}
+
+
+def _is_begun(provider: str, environ: Mapping[str, str]) -> bool:
+    (prefix,) = _variables(["providers", provider, ""])
+    return any(variable.startswith(prefix) for variable in environ)
 
 
 def _known_paths(tree: Tree) -> Iterator[list[str]]:

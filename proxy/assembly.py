@@ -22,6 +22,7 @@ from proxy.admission.gate import Gate
 from proxy.admission.key_watch import KeyWatch
 from proxy.admission.shared_limits import SharedLimits
 from proxy.attempts import Means
+from proxy.batch_files import BatchFiles
 from proxy.batches import Batches
 from proxy.books import Books
 from proxy.breaker import Breaker
@@ -119,6 +120,7 @@ def assembled(works: Works) -> Parts:
         client=works.client,
         books=books,
         batches=Batches(works.seen_results, lambda: forwarder.standing.prices.price, write_result),
+        batch_files=BatchFiles(works.seen_results),
         gate=works.gate,
         budgets=works.budgets,
         tasks=works.tasks,

@@ -10,10 +10,11 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from data.model import Endpoint, Protocol, RequestStart
+from data.model import Endpoint, RequestStart
 from data.tasks import Tasks
 from proxy.account import Account
 from proxy.admission.gate import Admitted, Gate
+from proxy.batch_files import BatchFiles
 from proxy.batches import Batches, origin_of
 from proxy.books import Books
 from proxy.breaker import Breaker
@@ -27,6 +28,7 @@ from proxy.exchange import Exchange, Outgoing
 from proxy.failure import Blame, Failure, FailureClass, failure_of_fault
 from proxy.held import Failed
 from proxy.journey import Allows, Journey, Rotation, Step
+from proxy.no_room import NoRoom, Turned, no_room
 from proxy.provider_client import ProviderClient
 from proxy.purse import Hold, Purse
 from proxy.refusals import refusal
@@ -53,6 +55,7 @@ class Means:
     client: ProviderClient
     books: Books
     batches: Batches
+    batch_files: BatchFiles
     gate: Gate
     budgets: Budgets
     tasks: Tasks
@@ -61,14 +64,6 @@ class Means:
     rotation: Rotation
     closing: asyncio.Event
     trouble: str = ""
-
-
-class NoRoom(Exception):
-    """A budget has no room for the attempt."""
-
-    def __init__(self, why: Refusal) -> None:
-        super().__init__(why.message)
-        self.why = why
 
 
 class NotWritten(Exception):
@@ -90,6 +85,7 @@ class Attempts:
         self._gone = False
         self._last: Failed | None = None
         self._unsent: web.Response | None = None  # why a place, the first such one, cannot be sent the call
+        self._turned = Turned()
         self._purse: Purse | None = None
         self._journey = Journey(
             plan,
@@ -128,9 +124,13 @@ class Attempts:
         return self._nothing_left()
 
     def _nothing_left(self) -> web.StreamResponse:
-        """Answer with the last failure, else with why the first choice cannot be sent this, else with when to ask."""
+        """Answer with the last failure, else with why there was no room, or none can be sent this, or when to ask."""
         if self._last is not None:
             return self._last.answer
+        if self._turned.first is not None:
+            answer = self._own(no_room(self._call.protocol, self._turned.first))
+            answer.headers.update(self._turned_marks())
+            return answer
         if self._unsent is not None:
             return self._unsent
         wait_s = self._journey.retry_in_s(self._clock())
@@ -145,7 +145,7 @@ class Attempts:
         return None if self._call.spent else self._journey.after(step, failure, self._clock())
 
     async def _attempt(self, step: Step) -> web.StreamResponse | Failed | None:
-        """Ask a place when it is time to; None where it cannot be sent the call."""
+        """Ask a place when it is time to; None where it cannot be sent the call, or its own budget has no room."""
         try:
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)
@@ -165,7 +165,9 @@ class Attempts:
                 self._unsent = self._own(refusal(self._call.protocol, 400, f"{error}.", code="cannot_be_sent"))
             return None
         except NoRoom as error:
-            return self._last.answer if self._last is not None else self._own(no_room(self._call.protocol, error.why))
+            # what becomes of a batch is asked of the place that the route comes first to
+            goes_on = self._turned.away(error, bound=self._call.asked.makes_batch)
+            return None if goes_on else self._nothing_left()
         except NotWritten as error:
             return self._own(self._ledger_fails(error))
         drains = self._standing.config.proxy.on_disconnect == "drain"
@@ -193,7 +195,10 @@ class Attempts:
         sending = Sending(key, self._journey.is_strange(step), self._journey.more, marks)
         out = await outgoing(call, step, sending)
         if (origin := origin_of(call.asked, provider.name)) is not None:
-            out = replace(out, results=means.batches.reader(start, origin, secrets))
+            fetch = means.batch_files.tied(start, origin)
+            out = replace(out, results=means.batches.reader(fetch, origin, secrets))
+        elif (aside := means.batch_files.reader(call.asked, provider.name)) is not None:
+            out = replace(out, aside=aside)
         hold = await self._hold(start, step) if means.budgets.active else None
         if hold is not None and hold.reservation.counters:
             start = replace(start, reserved_usd=usd(hold.reservation.nano))
@@ -228,12 +233,19 @@ class Attempts:
         else:
             held = self._purse.hold(start, candidate, standing.prices.price, time())
         if isinstance(held, Refusal):
-            raise NoRoom(held)
+            raise NoRoom(held, start)
         return held
 
     def _marks(self, start: RequestStart) -> dict[str, str]:
         quotas = self._quotas()
-        return {**quotas, **served_by(start)} if self._standing.config.proxy.answer_headers else quotas
+        return {**quotas, **served_by(start), **self._turned_marks()} if self._says_who else quotas
+
+    def _turned_marks(self) -> dict[str, str]:
+        return self._turned.marks if self._says_who else {}
+
+    @property
+    def _says_who(self) -> bool:
+        return self._standing.config.proxy.answer_headers
 
     def _quotas(self) -> dict[str, str]:
         return self.admitted.headers(self._call.protocol, monotonic(), time())
@@ -279,13 +291,6 @@ def _allows(call: Call, plan: Plan, admitted: Admitted) -> Allows | None:
     if not plan.fallbacks or admitted.key is None or not call.facts.model:
         return None
     return admitted.key.allows_model
-
-
-def no_room(protocol: Protocol, why: Refusal) -> web.Response:
-    """Return the answer to a call that its budgets have no room for."""
-    answer = refusal(protocol, why.status, why.message, code=why.why, retry_after_s=why.retry_after_s)
-    answer.headers["x-should-retry"] = "true" if why.should_retry else "false"
-    return answer
 
 
 def estimated_count(tokens: int) -> web.Response:

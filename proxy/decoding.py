@@ -69,6 +69,11 @@ class _Decoder:
         return b"".join(parts)
 
 
+def is_plain(content_encoding: str) -> bool:
+    """Return whether a body of this coding is not coded at all."""
+    return content_encoding.strip().lower() in {"", "identity"}
+
+
 def decoder_for(
     content_encoding: str, max_bytes: int = MAX_DECODED_BYTES, *, per_chunk: bool = False
 ) -> Decoder | None:
@@ -77,7 +82,7 @@ def decoder_for(
     `max_bytes` limits the decoded body; `per_chunk`: what one chunk may grow to, of a body without an end.
     """
     coding = content_encoding.strip().lower()
-    if coding in {"", "identity"}:
+    if is_plain(coding):
         return None
     readable = {"gzip": True, "x-gzip": True, "deflate": True, "br": HAS_BROTLI, "zstd": HAS_ZSTD}
     if not readable.get(coding):

@@ -6,7 +6,9 @@ from urllib.parse import quote
 
 from multidict import CIMultiDict
 
-from proxy.held import plain_body
+from proxy.decoding import is_plain
+from proxy.held import read_plain
+from proxy.rewriting import Filter
 from proxy.secrets import MASK
 
 #: A shorter key is in texts by chance.
@@ -21,15 +23,58 @@ def without_key(body: bytes, key: str) -> bytes:
     return body
 
 
-def masked_error(body: bytes, coding: str, key: str) -> bytes:
+def masked_error(body: bytes, coding: str, key: str) -> bytes | None:
     """Return an error's body, plain and with the key masked; the same object where the key is not in it.
 
-    A body whose content coding cannot be read is looked at as it is.
+    None: its content coding cannot be read to the end, so that nobody can tell.
     """
     if (masked := without_key(body, key)) is not body:
         return masked
-    plain = plain_body(body, coding) if coding and key else b""
+    if not body or is_plain(coding) or not _forms(key):
+        return body
+    if (plain := read_plain(body, coding)) is None:
+        return None
     return body if (masked := without_key(plain, key)) is plain else masked
+
+
+def hides(key: str) -> bool:
+    """Return whether a key is masked at all."""
+    return bool(_forms(key))
+
+
+class KeyFilter:
+    """Masks the key in a plain error that is passed on as it comes, wherever its pieces are cut.
+
+    `inner` changes the error first. What may be the beginning of the key waits for the next piece.
+    """
+
+    def __init__(self, key: str, inner: Filter | None = None) -> None:
+        self._forms = tuple(form.encode() for form in _forms(key))
+        self._longest = max(map(len, self._forms), default=0)
+        self._key = key
+        self._inner = inner
+        self._waiting = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more; give what is surely not a part of the key."""
+        text = without_key(self._waiting + (self._inner.feed(data) if self._inner else data), self._key)
+        split = len(text) - self._begun(text)
+        self._waiting = text[split:]
+        return text[:split]
+
+    def flush(self) -> bytes:
+        """Give what is left: the beginning of a key that did not go on."""
+        return without_key(self._waiting + (self._inner.flush() if self._inner else b""), self._key)
+
+    def broken(self) -> bytes:
+        """Give nothing: the error just breaks off."""
+        return self._inner.broken() if self._inner else b""
+
+    def _begun(self, text: bytes) -> int:
+        """How many bytes at the end of `text` a key may begin with."""
+        longest = min(len(text), self._longest - 1)
+        sizes = range(longest, 0, -1)
+        return next((size for size in sizes if any(form.startswith(text[-size:]) for form in self._forms)), 0)
 
 
 def masked_headers(headers: CIMultiDict[str], key: str) -> CIMultiDict[str]:

@@ -12,14 +12,15 @@ from multidict import CIMultiDict
 
 from data.model import Endpoint
 from proxy.account import Account
-from proxy.echoes import masked_error, masked_headers, masked_text, without_key
+from proxy.decoding import is_plain
+from proxy.echoes import KeyFilter, hides, masked_error, masked_headers, masked_text, without_key
 from proxy.errors import ClientGone, UnexpectedStatus
 from proxy.faults import Phase
 from proxy.headers import response_headers
 from proxy.held import MAX_HELD_BYTES, Failed, error_event, plain_body
 from proxy.progress import Progress
 from proxy.provider_client import Answer, ProviderClient
-from proxy.refusals import refusal
+from proxy.refusals import error_body, refusal
 from proxy.reply import Reply
 from proxy.rewriting import Filter, Rewriting
 from proxy.streamed_body import StreamedBody, StreamedPayload
@@ -51,6 +52,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     key: str = ""
     results: Callable[[BatchResult], object] | None = None  # takes those of a batch, where the answer has some
     streamed: StreamedBody | None = None
+    aside: Callable[[bytes], object] | None = None  # takes a good answer that bills nothing, for what else it tells
 
 
 class Exchange:
@@ -152,6 +154,7 @@ class Exchange:
             method=out.method,
             tier=told.get("x-gemini-service-tier", ""),
             results=out.results,
+            aside=out.aside,
         )
         endless = streams or out.results is not None
         tee = Tee(parser, told.get("Content-Encoding", ""), streams=endless)
@@ -173,8 +176,7 @@ class Exchange:
             size += len(chunk)
             if size > MAX_HELD_BYTES and not self._translates:
                 self._keeping = False
-                await self._reply.write(b"".join(parts))
-                return await self._relay(body, at_once=False)
+                return await self._pass_on_masked(upstream, b"".join(parts))
         while self._account.pending:
             await asyncio.sleep(0)  # other calls have their turn
             self._account.saw(b"", perf_counter())
@@ -186,10 +188,33 @@ class Exchange:
         answer = await self._reply.finish(self._as_the_client_reads(whole, plain, coding))
         return Failed(answer, upstream.status, upstream.headers, plain) if self._out.may_fail else answer
 
+    async def _pass_on_masked(self, upstream: Answer, begun: bytes) -> web.StreamResponse:
+        """Pass on an error that is too long to keep, without the key. A coded one that may hold it is not shown."""
+        coding, hidden = upstream.headers.get("Content-Encoding", ""), hides(self._out.key)
+        if hidden and not is_plain(coding):
+            self._upload_succeeded()
+            self._account.close()
+            return await self._reply.finish(self._not_shown(coding))
+        if hidden:
+            self._filter = KeyFilter(self._out.key, self._filter)
+            self._reply.rewritten()
+            begun = self._filter.feed(begun)
+        await self._reply.write(begun)
+        return await self._relay(upstream.content, at_once=False)
+
+    def _not_shown(self, coding: str) -> bytes:
+        """Return an error in place of one that may hold the provider's key where nobody can tell."""
+        status = self._reply.intended if self._reply.intended >= 400 else 502
+        self._reply.retitle(status)
+        message = f"The provider's error is not shown: it cannot be read here (Content-Encoding {coding[:40]!r})."
+        return error_body(self._account.start.protocol, status, message, "error_not_shown")
+
     def _as_the_client_reads(self, body: bytes, plain: bytes, coding: str) -> bytes:
         rewriting, key = self._out.rewriting, self._out.key
         if rewriting is None or not rewriting.translates:
-            if (masked := masked_error(body, coding, key)) is not body:
+            if (masked := masked_error(body, coding, key)) is None:
+                return self._not_shown(coding)
+            if masked is not body:
                 self._reply.rewritten()
             return masked
         # an error inside a good answer has no status of its own

@@ -31,6 +31,11 @@ class Failed(msgspec.Struct, frozen=True):
 
 def plain_body(body: bytes, coding: str) -> bytes:
     """Return an error's text without its content coding; b'' where that cannot be read."""
+    return read_plain(body, coding) or b""
+
+
+def read_plain(body: bytes, coding: str) -> bytes | None:
+    """Return an error's text without its content coding; None where that cannot be read, or not to its end."""
     try:
         decoder = decoder_for(coding, _MAX_PLAIN_BYTES) if coding else None
         if decoder is None:
@@ -39,7 +44,7 @@ def plain_body(body: bytes, coding: str) -> bytes:
         while decoder.pending:
             parts.append(decoder.decode(b""))
     except UnreadableBody:
-        return b""
+        return None
     return b"".join(parts)
 
 

@@ -12,8 +12,8 @@ A place whose circuit is open is passed over, and so is any but the first choice
 allows, and a fallback to a model that the caller's key is not for. What the first choices are asked for is the
 operator's word: a key that may ask for the name may have what it stands for.
 
-A place that cannot be sent the call is left out, and what follows is what would have, had it never been there: before
-any failure the other choices, then the fallbacks of a place that is broken.
+A place that cannot be sent the call, or whose own budget has no room for it, is left out, and what follows is what
+would have, had it never been there: before any failure the other choices, then the fallbacks of a place that is broken.
 """
 
 import math
@@ -97,7 +97,7 @@ class Journey:
         self.worst: Worst | None = None  # what a cap is held against; None: there is none to hold to
         self._choices = _ordered(plan.choices, session) if len(plan.choices) > 1 else list(plan.choices)
         self._tried: list[Step] = []
-        self._left_out: list[Candidate] = []  # places that cannot be sent this call at all
+        self._left_out: list[Candidate] = []  # places that are not asked at all
         self._failure: Failure | None = None  # the last one
         self._retries = 0
         self.why = ""  # why there is no further step
@@ -147,7 +147,7 @@ class Journey:
         return self._taken(step, now_s)
 
     def instead(self, unsent: Step, now_s: float) -> Step | None:
-        """Return the step instead of the last one, whose place cannot be sent this call and is never asked; or None."""
+        """Return the step instead of the last one, whose place is never asked (see above); or None."""
         self._tried.pop()
         self._left_out.append(unsent.candidate)
         if self._failure is None:

@@ -11,15 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data import key_changes
 from data.errors import KeyFault, NoSuchKey, StoreError, StoreUnavailable
-from data.keys import KeyDocument, StoredKey, shown
+from data.keys import KeyDocument, Name, StoredKey, shown
 from data.queries.keys import KeyStore
 from proxy.admission.key_watch import PATIENCE_S, KeyWatch
 from proxy.api_body import BadBody, json_body, posted, with_problems
 from proxy.api_route import ApiRoute
+from proxy.key_schemas import KEY, KEYS, NEW_KEY
 from proxy.request import clean
 
 _PAGE: Final = 500
 _LONGEST_NAME: Final = 200
+_VERSIONS: Final = 1 << 31
 _encoder = msgspec.json.Encoder()
 
 
@@ -29,6 +31,21 @@ class RotateBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     overlap_s: Annotated[float, Field(ge=0, le=366 * 86_400)] = key_changes.USUAL_OVERLAP.total_seconds()
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
+class KeyChange(KeyDocument):
+    """What a key is to say, all of it. Its name may be left out; without `enabled` that stays as it is.
+
+    `version`: the one that it was read in; where it has another by now, nothing is changed (409). Without it the change
+    is made whatever was changed before.
+    """
+
+    name: Name = Field(default="", json_schema_extra=_without_default)
+    version: Annotated[int, Field(ge=1, lt=_VERSIONS)] | None = None
 
 
 class NoBody(BaseModel):
@@ -137,7 +154,7 @@ def routes(api: KeysApi) -> tuple[ApiRoute, ...]:
     missing = {404: "There is no such key.", 409: "It was changed meanwhile."}
 
     def route(method: str, path: str, handler: Any, summary: str, **more: Any) -> ApiRoute:
-        return ApiRoute(method, path, with_problems(handler), summary, **more)
+        return ApiRoute(method, path, with_problems(handler), summary, **{"result": KEY, **more})
 
     changed = {200: "The key.", **bad, **missing, **away}
     return (
@@ -147,6 +164,7 @@ def routes(api: KeysApi) -> tuple[ApiRoute, ...]:
             api.listing,
             "Virtual keys, by name",
             query=("limit", "cursor"),
+            result=KEYS,
             answers={200: "A page of keys.", 400: "A parameter is at fault."},
         ),
         route(
@@ -155,13 +173,20 @@ def routes(api: KeysApi) -> tuple[ApiRoute, ...]:
             api.create,
             "Make a virtual key; its secret is in the answer, once",
             body=KeyDocument,
+            result=NEW_KEY,
             answers={201: "The key with its secret.", **bad, 409: "The name is in use.", **away},
         ),
         route("GET", one, api.one, "One virtual key", answers={200: "The key.", 404: missing[404], **away}),
-        route("PUT", one, api.replace, "Change what a key says", body=KeyDocument, answers=changed),
+        route("PUT", one, api.replace, "Change what a key says", body=KeyChange, answers=changed),
         route("DELETE", one, api.revoke, "End a key for good", answers={200: "The key.", **missing, **away}),
         route(
-            "POST", f"{one}/rotate", api.rotate, "Give a key a new secret, once shown", body=RotateBody, answers=changed
+            "POST",
+            f"{one}/rotate",
+            api.rotate,
+            "Give a key a new secret, once shown",
+            body=RotateBody,
+            result=NEW_KEY,
+            answers=changed,
         ),
         route(
             "POST",
@@ -193,7 +218,7 @@ def _actor(request: web.Request) -> str:
 def _version(value: Any) -> int | None:
     if value is None:
         return None
-    if type(value) is not int or not 0 < value < 1 << 31:
+    if type(value) is not int or not 0 < value < _VERSIONS:
         raise KeyFault("version: must be a whole number, the one that was read")
     return value
 

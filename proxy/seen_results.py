@@ -1,4 +1,4 @@
-"""Which results of batches were written down already: a small file under the home, which proxies share.
+"""Which results of batches were written down already, and of which batch: a small file that a home's proxies share.
 
 A proxy that is killed between writing a result down and noting it here writes it down again when it is fetched
 again; the store then drops it by its id.
@@ -15,6 +15,7 @@ from typing import Final, Self
 #: this time count in live figures and budgets again, and the store drops them by their ids.
 _KEPT_S: Final = 60 * 24 * 3600
 _BUSY_S: Final = 0.25
+_FILES: Final = "CREATE TABLE IF NOT EXISTS files (file TEXT PRIMARY KEY, batch TEXT, at INTEGER) WITHOUT ROWID"
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +51,22 @@ class SeenResults:
         except sqlite3.Error as error:
             self._failed(error)
 
+    def tie(self, file: str, batch: str, now_s: float) -> None:
+        """Note which batch a file of results is of."""
+        try:
+            self._connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (file, batch, int(now_s)))
+        except sqlite3.Error as error:
+            self._failed(error)
+
+    def batch_of(self, file: str) -> str:
+        """Return the batch that a file of results is of; '' where nobody said."""
+        try:
+            found = self._connection.execute("SELECT batch FROM files WHERE file = ?", (file,)).fetchone()
+        except sqlite3.Error as error:
+            self._failed(error)
+            return ""
+        return str(found[0]) if found is not None else ""
+
     def close(self) -> None:
         """Close the file."""
         with suppress(sqlite3.Error):
@@ -68,6 +85,8 @@ def _opened(path: Path, now_s: float) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, at INTEGER) WITHOUT ROWID")
         connection.execute("DELETE FROM seen WHERE at < ?", (int(now_s) - _KEPT_S,))
+        connection.execute(_FILES)
+        connection.execute("DELETE FROM files WHERE at < ?", (int(now_s) - _KEPT_S,))
     except BaseException:
         connection.close()
         raise

@@ -185,7 +185,7 @@ def better(one: Call, other: Call) -> Call:
 
 
 def _rank(call: Call) -> tuple[Any, ...]:
-    parts = parts_of(call.said())
+    parts = parts_of(call.said(), call.model)
     return (
         -sum(part.input + part.output for part in parts),
         -sum(part.tool_units for part in parts),

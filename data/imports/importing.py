@@ -24,7 +24,7 @@ from data.imports.outcome import NOTHING, Imported
 from data.imports.reading import read_logs
 from data.imports.rows import Rows
 from data.imports.scratch import Kept, Scratch
-from data.imports.usage import tokens_of
+from data.imports.usage import answer_of
 from data.model import CostStatus, LedgerRecord
 from data.queries import imports as ledger
 from data.records import record_table
@@ -175,7 +175,7 @@ def _correction(record: LedgerRecord, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counts(call: Call) -> tuple[str, int, int]:
-    tokens = tokens_of(call.said())
+    _, tokens = answer_of(call.said(), call.model)
     return call.session, tokens.output, tokens.input
 
 

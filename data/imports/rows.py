@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from data.imports.claude_code import Call
-from data.imports.usage import extras_of, tokens_of
+from data.imports.usage import answer_of, extras_of
 from data.model import CostStatus, Endpoint, LedgerRecord, Outcome, Protocol, Source, Tokens
 from data.pricing import PriceBook
 
@@ -41,23 +41,24 @@ class Rows:
     def of(self, call: Call) -> list[LedgerRecord]:
         """The row of the call, then one for each of what was sampled within it and is not in its counts."""
         usage = call.said()
-        whole = self._row(call, call.key, usage, tokens_of(usage))
-        rows = [msgspec.structs.replace(whole, usage=call.usage)]
-        for extra in extras_of(usage):
-            part = msgspec.structs.replace(call, model=extra.model or call.model)
-            row = self._row(part, f"{call.key} {extra.kind} {extra.number}", usage, extra.tokens)
+        model, tokens = answer_of(usage, call.model)
+        whole = self._row(call, call.key, usage, tokens, model)
+        rows = [msgspec.structs.replace(whole, usage=call.usage, model_requested=call.model)]
+        for extra in extras_of(usage, call.model):
+            key = f"{call.key} {extra.kind} {extra.number}"
+            row = self._row(call, key, usage, extra.tokens, extra.model or call.model)
             tags = row.tags | {"iteration": extra.kind}
             rows.append(msgspec.structs.replace(row, request_id=whole.request_id, tags=tags))
         return rows
 
-    def _row(self, call: Call, key: str, usage: Mapping[str, object], tokens: Tokens) -> LedgerRecord:
+    def _row(self, call: Call, key: str, usage: Mapping[str, object], tokens: Tokens, model: str) -> LedgerRecord:
         labels = self.labels
         tier, geo, speed = (_word(usage.get(name)) for name in ("service_tier", "inference_geo", "speed"))
         provider = labels.provider or _platform(call.message_id)
         priced = self.prices.price(
             provider=provider,
             protocol=Protocol.ANTHROPIC,
-            model=call.model,
+            model=model,
             tokens=tokens,
             at=datetime.fromtimestamp(call.ended_at / 1_000_000, UTC),
             service_tier=tier,
@@ -83,8 +84,8 @@ class Rows:
             protocol=Protocol.ANTHROPIC,
             endpoint=Endpoint.MESSAGES,
             provider=provider,
-            model_requested=call.model,
-            model=call.model,
+            model_requested=model,
+            model=model,
             stream=True,
             outcome=Outcome.OK,
             status=200,

@@ -203,7 +203,9 @@ class Budgets:
 
     def _refused(self, shortages: list[Shortage], now_us: int) -> Refusal:
         tightest = refuse.tightest(shortages)
-        return refuse.no_room(tightest, now_us, self._frees(tightest, now_us) if tightest.gone else now_us)
+        others = [shortage for shortage in shortages if shortage is not tightest]
+        frees_us = self._frees(tightest, now_us) if tightest.gone else now_us
+        return refuse.no_room(tightest, now_us, frees_us, others)
 
     def _frees(self, shortage: Shortage, now_us: int) -> int:
         """When there is room again if nobody spends anything until then."""

@@ -57,6 +57,11 @@ class Plan:
         """Whether calls are refused."""
         return self.budget.hard
 
+    @property
+    def of_place(self) -> bool:
+        """Whether a call may get around it by going elsewhere."""
+        return self.budget.scope.kind.of_place
+
     def counter(self, value: str) -> Counter:
         """Return the counter of a value."""
         found = self.counters.get(value)

@@ -14,7 +14,10 @@ _MODELS: Final = ("cause", "model_requested")
 
 
 class Match(NamedTuple):
-    """The counters of a call, those of soft budgets, the first hard budget, and budgets that are not counted yet."""
+    """The counters of a call, those of soft budgets, the first hard budget, and budgets that are not counted yet.
+
+    A hard budget that the call falls under wherever it goes comes before one of a place.
+    """
 
     counters: tuple[Counter, ...]
     soft: tuple[Counter, ...]
@@ -70,7 +73,7 @@ class Plans:
         return Match(
             counters=counted,
             soft=tuple(counter for counter in counted if not counter.plan.hard),
-            hard=next((plan for plan, _ in found if plan.hard), None),
+            hard=min((plan for plan, _ in found if plan.hard), key=lambda plan: plan.of_place, default=None),
             uncounted=tuple(plan for plan, _ in found if plan.number is None),
         )
 

@@ -44,8 +44,11 @@ def tightest(shortages: Sequence[Shortage]) -> Shortage:
     return min(shortages, key=lambda s: (not s.gone, s.left))
 
 
-def no_room(shortage: Shortage, now_us: int, frees_us: int) -> Refusal:
-    """Return the refusal. `frees_us`: when there is room again by the calendar alone, NEVER for never."""
+def no_room(shortage: Shortage, now_us: int, frees_us: int, others: Sequence[Shortage] = ()) -> Refusal:
+    """Return the refusal. `frees_us`: when there is room again by the calendar alone, NEVER for never.
+
+    `others`: what else has no room for the call, though only the one `shortage` is named.
+    """
     counter, gone = shortage.counter, shortage.gone
     held = max(shortage.leased - shortage.settled, 0)
     said = [
@@ -63,6 +66,7 @@ def no_room(shortage: Shortage, now_us: int, frees_us: int) -> Refusal:
         status=429,
         retry_after_s=_until(frees_us, now_us) if gone else _SOON_S,
         should_retry=not gone,
+        scopes=tuple(each.counter.plan.budget.scope.kind for each in (shortage, *others)),
     )
 
 
@@ -73,7 +77,7 @@ def unpriced(plan: Plan, model: str) -> Refusal:
         why = f"no price is known for the model {model!r}"
         remedy = "Give it one in the configuration (prices), or"
     message = f'The budget {plan.budget.name!r} cannot be kept: {why}. {remedy} set [budgets] unpriced = "allow".'
-    return Refusal(Why.UNPRICED, plan.budget.name, message, 429, _LATER_S, should_retry=False)
+    return _of_plan(plan, Why.UNPRICED, message, 429, should_retry=False)
 
 
 def batch(plan: Plan) -> Refusal:
@@ -82,13 +86,13 @@ def batch(plan: Plan) -> Refusal:
         f"The budget {plan.budget.name!r} cannot be kept: what a batch costs is only known when its results are "
         'fetched. Whoever keeps the budget may set [budgets] batches = "allow".'
     )
-    return Refusal(Why.BATCH, plan.budget.name, message, 429, _LATER_S, should_retry=False)
+    return _of_plan(plan, Why.BATCH, message, 429, should_retry=False)
 
 
 def unknown(plan: Plan, trouble: str) -> Refusal:
     """Return the refusal while nobody knows what was spent."""
     message = f"What was spent of the budget {plan.budget.name!r} is not known at the moment ({trouble}); ask again."
-    return Refusal(Why.UNKNOWN, plan.budget.name, message, 503, _LATER_S, should_retry=True)
+    return _of_plan(plan, Why.UNKNOWN, message, 503, should_retry=True)
 
 
 def warning(counter: Counter) -> str:
@@ -107,6 +111,10 @@ def named(counter: Counter) -> str:
     budget = counter.plan.budget
     each = f" ({budget.scope.kind} {counter.value!r})" if budget.scope.value == ANY else ""
     return f"{budget.name!r}{each}"
+
+
+def _of_plan(plan: Plan, why: Why, message: str, status: int, *, should_retry: bool) -> Refusal:
+    return Refusal(why, plan.budget.name, message, status, _LATER_S, should_retry, (plan.budget.scope.kind,))
 
 
 def _then(budget: Budget, frees_us: int) -> str:

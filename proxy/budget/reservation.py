@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from data.budgets import ScopeKind
 from proxy.budget.plan import Counter
 
 WARNING_HEADER: Final = "x-claude-proxy-budget-warning"
@@ -37,7 +38,8 @@ class Reservation(msgspec.Struct, frozen=True):
 class Refusal(msgspec.Struct, frozen=True):
     """Why there is no room. `retry_after_s`: whole seconds until it is worth asking again.
 
-    `should_retry`: False where only time or a person can help, so that a client need not try at once.
+    `should_retry`: False where only time or a person can help, so that a client need not try at once. `scopes` are
+    those of the budgets that have no room: of the named `budget` first.
     """
 
     why: Why
@@ -46,6 +48,12 @@ class Refusal(msgspec.Struct, frozen=True):
     status: int
     retry_after_s: int
     should_retry: bool
+    scopes: tuple[ScopeKind, ...]
+
+    @property
+    def of_place(self) -> bool:
+        """Whether there may be room elsewhere: for another model, or at another provider."""
+        return all(scope.of_place for scope in self.scopes)
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from proxy.usage.batch_results import BatchResult, ResultsParser, read_result
 from proxy.usage.errors import UNREADABLE_ANSWER, is_unexpected, read_error
 from proxy.usage.estimate import estimate_tokens, with_estimated_input
 from proxy.usage.json_array import JsonArray
-from proxy.usage.stream import BodyParser, FreeParser, SniffingParser, StreamParser, UntoldParser, skimming
+from proxy.usage.stream import AsideParser, BodyParser, FreeParser, SniffingParser, StreamParser, UntoldParser, skimming
 from proxy.usage.usage import Billing, Share, Usage, UsageParser
 
 __all__ = [
@@ -78,13 +78,14 @@ def parser_for(
     method: str = "POST",
     tier: str = "",
     results: TakeResult | None = None,
+    aside: Callable[[bytes], object] | None = None,
 ) -> UsageParser:
     """A fresh parser for one answer.
 
     `stream`: the answer is an event stream by its Content-Type, whatever was asked for. From `status` 400
     on the answer is an error, which bills nothing; endpoints that bill nothing give zero tokens. `tier` is what
     the answer's headers say of it, '' for nothing; `results` takes those of a batch, where it has
-    some.
+    some; `aside` takes the whole of an answer that bills nothing.
     """
     if is_unexpected(status):
         return FreeParser()
@@ -92,6 +93,8 @@ def parser_for(
         return BodyParser(read_error)
     if results is not None:
         return RESULTS[endpoint](results)
+    if aside is not None:
+        return AsideParser(aside)
     if endpoint is Endpoint.OTHER and method in ASKING:
         return FreeParser()
     make = PARSERS.get((endpoint, stream))

@@ -1,6 +1,7 @@
 """`claude-proxy keys`: from the first secret to the last word."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 from app import cli
 from data import key_changes
 from data.errors import ConflictError, KeyFault, NoSuchKey
-from data.keys import digest
+from data.keys import KeyDocument, digest
 
 
 @pytest.fixture
@@ -38,6 +39,77 @@ def test_what_a_key_may_do_and_until_when(ran, store):
     assert (document.expires_at - key_changes.get(store, "ci").created_at).days in {29, 30}
 
 
+def test_a_key_is_changed_in_what_is_named_alone(ran, store):
+    ran(
+        "create",
+        "ci",
+        "--owner",
+        "ann",
+        "--tag",
+        "env=ci",
+        "--model",
+        "gpt-5",
+        "--rpm",
+        5,
+        "--tpm",
+        9,
+        "--expires",
+        "1d",
+    )
+    routed = key_changes.parse(
+        {**key_changes.get(store, "ci").document.model_dump(), "routes": [{"model": "*", "provider": "anthropic"}]},
+        ["anthropic"],
+    )
+    before = key_changes.replace(store, "ci", routed, by="api", now=datetime.now(UTC))
+    changed = ran("set", "ci", "--team", "core", "--project", "site", "--rpm", 0, "--parallel", 3, "--tag", "a=b=c")
+    assert changed.exit_code == 0, changed.output
+    assert changed.stdout == "ci is changed; every proxy knows within a second\n"
+    after = key_changes.get(store, "ci")
+    expected = {"team": "core", "project": "site", "requests_per_minute": None, "max_parallel": 3, "tags": {"a": "b=c"}}
+    assert after.document == before.document.model_copy(update=expected)
+    assert (after.secrets, after.version) == (before.secrets, before.version + 1)
+    assert "key.replace" in store.sql("SELECT action FROM audit_log WHERE actor = 'cli'")["action"].to_list()
+
+
+def test_what_a_key_says_can_be_taken_back(ran, store):
+    ran(
+        "create",
+        "ci",
+        "--owner",
+        "ann",
+        "--tag",
+        "a=b",
+        "--model",
+        "gpt-5",
+        "--endpoint",
+        "messages",
+        "--expires",
+        "1d",
+    )
+    assert ran("disable", "ci").exit_code == 0
+    nothing = ("--owner", "", "--tag", "", "--model", "", "--endpoint", "", "--expires", "never")
+    assert ran("set", "ci", *nothing).exit_code == 0
+    assert key_changes.get(store, "ci").document == KeyDocument(name="ci", enabled=False)
+    assert ran("set", "ci", "--expires", "2d", "--endpoint", "messages", "--model", "claude-*").exit_code == 0
+    document = key_changes.get(store, "ci").document
+    assert (document.expires_at - datetime.now(UTC)).days == 1
+    assert (document.models, [str(each) for each in document.endpoints]) == (("claude-*",), ["messages"])
+
+
+def test_a_change_that_another_one_came_before_is_refused(store, ran, monkeypatch):
+    ran("create", "ci")
+    replacing = key_changes.replace
+
+    def late(*given, **more):
+        replacing(store, "ci", KeyDocument(name="ci", team="first"), by="api", now=datetime.now(UTC))
+        return replacing(*given, **more)
+
+    monkeypatch.setattr(key_changes, "replace", late)
+    done = ran("set", "ci", "--team", "second")
+    assert isinstance(done.exception, ConflictError)
+    assert key_changes.get(store, "ci").document.team == "first"
+
+
 def test_a_keys_life_in_commands(ran, store):
     first = ran("create", "ci").stdout.strip()
     second = ran("rotate", "ci", "--overlap", "1h").stdout.strip()
@@ -63,6 +135,12 @@ def test_a_keys_life_in_commands(ran, store):
         (("create", "x", "--endpoint", "nothing"), KeyFault, "endpoints.0"),
         (("create", "ci"), ConflictError, "there already"),
         (("rotate", "ci", "--overlap", "-1h"), KeyFault, "overlap is not a duration"),
+        (("set", "ci"), KeyFault, "nothing was said"),
+        (("set", "ci", "--rpm", -1), KeyFault, "requests_per_minute"),
+        (("set", "ci", "--endpoint", "nothing"), KeyFault, "endpoints.0"),
+        (("set", "ci", "--tag", "lonely"), KeyFault, "name=value"),
+        (("set", "ci", "--expires", "soon"), KeyFault, "expires is not a duration"),
+        (("set", "nobody", "--team", "core"), NoSuchKey, "nobody"),
         (("disable", "nobody"), NoSuchKey, "nobody"),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import ConfigError
+from data.model import Protocol
 from data.settings import load, secret
 from data.settings_checks import SECRETS
 
@@ -20,6 +21,30 @@ def test_without_anything_both_providers_are_there_and_callers_bring_their_own_k
     config = load({})
     assert {name: p.api_key for name, p in config.providers.items()} == {"anthropic": "", "openai": ""}
     assert (config.proxy.host, config.proxy.port) == ("127.0.0.1", 8082)
+
+
+def test_gemini_is_there_as_soon_as_a_variable_sets_anything_of_it(tmp_path):
+    with_key = load({"CLAUDE_PROXY_PROVIDERS_GEMINI_API_KEY": "env:GEMINI_API_KEY", "GEMINI_API_KEY": "AIza-sesame"})
+    assert {name: p.api_key for name, p in with_key.providers.items()} == {
+        "anthropic": "",
+        "openai": "",
+        "gemini": "AIza-sesame",
+    }
+    gemini = with_key.providers["gemini"]
+    assert (gemini.protocol, gemini.base_url) == (Protocol.GEMINI, "https://generativelanguage.googleapis.com")
+    path = tmp_path / "key"
+    path.write_text("AIza-file\n")
+    assert load({"CLAUDE_PROXY_PROVIDERS_GEMINI_API_KEY_FILE": str(path)}).providers["gemini"].api_key == "AIza-file"
+    elsewhere = load({"CLAUDE_PROXY_PROVIDERS_GEMINI_BASE_URL": "http://127.0.0.1:9/"}).providers["gemini"]
+    assert (elsewhere.base_url, elsewhere.api_key) == ("http://127.0.0.1:9", "")
+
+
+def test_a_file_that_names_providers_names_them_all(tmp_path):
+    path = write(tmp_path, '[providers.a]\nprotocol = "anthropic"\nbase_url = "http://x"')
+    with pytest.raises(ConfigError, match="CLAUDE_PROXY_PROVIDERS_GEMINI_API_KEY: no such setting"):
+        load({"CLAUDE_PROXY_PROVIDERS_GEMINI_API_KEY": "x"}, config_file=path)
+    with pytest.raises(ConfigError, match="no such setting; did you mean CLAUDE_PROXY_PROVIDERS_GEMINI_API_KEY"):
+        load({"CLAUDE_PROXY_PROVIDERS_GEMINI_APIKEY": "x"})
 
 
 @pytest.mark.parametrize("place", SECRETS, ids=".".join)

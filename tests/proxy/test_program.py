@@ -17,7 +17,7 @@ from data.config import Config, ProviderConfig, ProxyConfig
 from data.model import Outcome, Protocol
 from data.pricing import PriceBook
 from proxy.program import open_spool, running
-from tests.proxy.gateway import TakingStore, chunked, client, gateway, provider, until
+from tests.proxy.gateway import TakingStore, answer, chunked, client, gateway, provider, until
 from tests.proxy.samples import EVENTS, STREAMED
 
 ROOT = Path(__file__).parents[2]
@@ -163,13 +163,14 @@ async def test_the_program_says_when_it_is_ready_survives_kill_and_ends_on_a_sig
 
 @asynccontextmanager
 async def started(
-    home: Path, url: str, errors: IO[str] | int = subprocess.DEVNULL
+    home: Path, url: str, errors: IO[str] | int = subprocess.DEVNULL, **more: str
 ) -> AsyncIterator[tuple[subprocess.Popen[str], str]]:
     environ = {
         **os.environ,
         "CLAUDE_PROXY_HOME": str(home),
         "CLAUDE_PROXY_PROXY_PORT": "0",
         "CLAUDE_PROXY_PROVIDERS_ANTHROPIC_BASE_URL": url,
+        **more,
     }
     command = [sys.executable, "-m", "proxy"]
     with subprocess.Popen(  # noqa: ASYNC220 - it is waited for in a thread
@@ -182,6 +183,17 @@ async def started(
             yield process, line.split()[-1]
         finally:
             process.kill()
+
+
+async def test_gemini_is_set_up_by_variables_alone(tmp_path: Path):
+    said = b'{"candidates":[],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2}}'
+    async with provider(answer(said)) as (url, seen):
+        variables = {"CLAUDE_PROXY_PROVIDERS_GEMINI_BASE_URL": url, "CLAUDE_PROXY_PROVIDERS_GEMINI_API_KEY": "AIza-own"}
+        async with started(tmp_path, "http://127.0.0.1:9", **variables) as (_, address), client() as c:
+            async with c.post(f"{address}/v1beta/models/gemini-2.5-pro:generateContent", data=b"{}") as got:
+                assert (got.status, await got.read()) == (200, said)
+                assert got.headers["x-claude-proxy-provider"] == "gemini"
+    assert b"x-goog-api-key: AIza-own" in seen.heads[0]
 
 
 async def test_a_body_that_breaks_off_is_refused_and_holds_up_nobody(tmp_path: Path):

@@ -113,6 +113,22 @@ def test_who_a_call_belongs_to(store, tmp_path):
     ]
 
 
+def test_a_call_that_another_model_took_over_is_that_ones_and_paid_for_as_such(store, tmp_path):
+    haiku = "claude-haiku-4-5-20251001"
+    declined = {"type": "message", "model": OPUS, "input_tokens": 1000, "output_tokens": 100}
+    took_over = {"type": "fallback_message", "model": haiku, "input_tokens": 1100, "output_tokens": 50}
+    whole = usage(1100, 50, iterations=[declined, took_over])
+    first, last = assistant(1, usage=usage(1100, 1)), assistant(1, usage=whole, uuid="a-1b")
+    write(tmp_path / "projects" / "-home-ann-apollo" / "one.jsonl", user(1), first, last)
+    done = run(store, tmp_path / "projects")
+    assert (done.calls, done.added) == (1, 2)
+    # 1,100 x 1 + 50 x 5, and beside it 1,000 x 5 + 100 x 25
+    assert rows(store, "model_requested", "model", "uncached_input_tokens", "output_tokens", "cost_usd", "tags") == [
+        (OPUS, haiku, 1100, 50, Decimal("0.00135"), '{"branch":"main"}'),
+        (OPUS, OPUS, 1000, 100, Decimal("0.0075"), '{"branch":"main","iteration":"message"}'),
+    ]
+
+
 def test_how_long_a_call_took_follows_from_the_line_before(store, tmp_path):
     run(store, copied(tmp_path))
     assert rows(store, "duration_ms", where=f"model = '{OPUS}'") == [(9_000.0,), (6_250.0,), (93_000.0,), (8_000.0,)]
