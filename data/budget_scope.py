@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from data.budgets import ANY, Scope, ScopeKind
-from data.model import Cause, LedgerRecord, RequestStart
+from data.model import FALLBACKS, LedgerRecord, RequestStart
 
 #: What a snapshot's name has behind the model's: a date, a number, or `latest`.
 _SNAPSHOT: Final = re.compile(r"[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{3,4}|latest)$")
@@ -52,7 +52,7 @@ def who(row: Any, named: tuple[str, ...]) -> Who:
 
 def models(cause: str, requested: str, answering: str) -> tuple[str, ...]:
     """Return the models that a call counts for. `answering` is '' where it is the one that was asked for."""
-    named = (answering or requested,) if cause == Cause.FALLBACK else (requested, answering)
+    named = (answering or requested,) if cause in FALLBACKS else (requested, answering)
     return tuple(dict.fromkeys(without_snapshot(name) for name in named if name))
 
 

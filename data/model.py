@@ -48,6 +48,16 @@ class Cause(StrEnum):
     FIRST = "first"
     RETRY = "retry"  # the same provider and model again, perhaps with another credential
     FALLBACK = "fallback"  # another provider or another model
+    FALLBACK_RETRY = "fallback_retry"  # a fallback's provider and model again
+
+    @property
+    def again(self) -> "Cause":
+        """The cause of another attempt at the same place."""
+        return Cause.FALLBACK_RETRY if self in FALLBACKS else Cause.RETRY
+
+
+#: The causes of attempts elsewhere than at the first choice.
+FALLBACKS = frozenset({Cause.FALLBACK, Cause.FALLBACK_RETRY})
 
 
 class CostStatus(StrEnum):

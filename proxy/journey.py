@@ -208,7 +208,7 @@ class Journey:
         if failure.handling.of_credential:
             used = {step.credential for step in self._tried if step.candidate is candidate}
             fresh = [index for index in self._rotation.order(candidate) if index not in used]
-            if (step := self._with(candidate, fresh, now_s, Cause.RETRY)) is not None:
+            if (step := self._with(candidate, fresh, now_s, failed.cause.again)) is not None:
                 return step
         if not failure.repeatable or self._retries >= self._plan.retries:
             return None
@@ -217,7 +217,7 @@ class Journey:
             self.why = f"{candidate.provider.name} asks for a pause of {failure.retry_after_s:.0f} s"
             return None
         self._retries += 1
-        return Step(candidate, failed.place, failed.credential, Cause.RETRY, wait_s)
+        return Step(candidate, failed.place, failed.credential, failed.cause.again, wait_s)
 
     def _elsewhere(self, failure: Failure, now_s: float) -> Step | None:
         handling = failure.handling

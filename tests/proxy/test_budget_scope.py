@@ -63,6 +63,7 @@ def test_a_call_without_a_value_counts_for_no_value(kind):
         (Cause.RETRY, "gpt-5", "gpt-5", ("gpt-5",)),
         (Cause.FALLBACK, "claude-opus-4-1", "gpt-5", ("gpt-5",)),
         (Cause.FALLBACK, "claude-opus-4-1", "", ("claude-opus-4-1",)),
+        (Cause.FALLBACK_RETRY, "claude-opus-4-1", "gpt-5", ("gpt-5",)),
         (Cause.FIRST, "", "", ()),
     ],
 )

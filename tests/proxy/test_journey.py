@@ -117,6 +117,17 @@ def test_a_pause_longer_than_the_limit_is_not_waited_for():
     assert (step.candidate, step.wait_s, step.cause) == (A, 9.5, Cause.RETRY)
 
 
+@pytest.mark.parametrize(("keys", "retries"), [(0, 2), (3, 0)])
+def test_a_fallback_that_is_asked_again_is_still_a_fallback(keys: int, retries: int):
+    way = journey(Plan((A,), {"overloaded": (place("b", keys=keys),)}, retries=retries))
+    first = way.first(0)
+    steps = [way.after(first, Failure(F.OVERLOADED, should_retry=False), 0)]
+    while (step := way.after(steps[-1], Failure(F.RATE_LIMITED, retry_after_s=0.1), 0)) is not None:
+        steps.append(step)
+    assert (first.cause, {step.candidate.provider.name for step in steps}) == (Cause.FIRST, {"b"})
+    assert [step.cause for step in steps] == [Cause.FALLBACK, Cause.FALLBACK_RETRY, Cause.FALLBACK_RETRY]
+
+
 @pytest.mark.parametrize(
     ("caps", "costs", "asked"),
     [
