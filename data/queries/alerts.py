@@ -152,14 +152,20 @@ def by_ids(store: Store, alert_ids: Sequence[str]) -> pl.DataFrame:
     return store.frame(select(alerts).where(alerts.c.id.in_(alert_ids)))
 
 
-def active(store: Store) -> pl.DataFrame:
-    """Open incidents, newest first: the columns of `alerts`, and state, current_value, evaluated_at of the instance."""
+def active(store: Store, *, before: tuple[datetime, str] | None = None, limit: int | None = None) -> pl.DataFrame:
+    """Open incidents, newest first: the columns of `alerts`, and state, current_value, evaluated_at of the instance.
+
+    `before` are the opened_at and id of the last one already seen; without a limit all.
+    """
     i = alert_instances.c
     joined = alerts.outerjoin(alert_instances, (i.alert_id == alerts.c.id) & (i.rule_id == alerts.c.rule_id))
     question = select(alerts, i.state, i.value.label("current_value"), i.evaluated_at).select_from(joined)
-    return store.frame(
-        question.where(alerts.c.status.in_(OPEN)).order_by(alerts.c.opened_at.desc(), alerts.c.id.desc())
-    )
+    question = question.where(alerts.c.status.in_(OPEN)).order_by(alerts.c.opened_at.desc(), alerts.c.id.desc())
+    if before is not None:
+        at, seen = before
+        older = or_(alerts.c.opened_at < at, and_(alerts.c.opened_at == at, alerts.c.id < seen))
+        question = question.where(older)
+    return store.frame(question if limit is None else question.limit(limit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,22 @@ from aiohttp import web
 from data.queries.alerts import ACKNOWLEDGED, FIRING, RESOLVED, HistoryFilter
 from engine import incidents
 from engine.api import parameters
-from engine.api.reading import a_page, among, answer, bounds, listed, span
+from engine.api.paging import Place, a_page_by
+from engine.api.reading import a_page, among, answer, bounds, listed, moment, span
 from engine.api.routes import DESK, LISTING, Route
 from engine.rule import Severity
 from engine.statistics import statistics
 
 
 async def active(request: web.Request) -> web.Response:
-    """Open incidents."""
-    return answer({"items": await asyncio.to_thread(incidents.active, request.app[DESK].store), "next": None})
+    """Open incidents, newest first, a page at a time."""
+    store = request.app[DESK].store
+
+    def found(before: Place | None, limit: int) -> list[dict[str, Any]]:
+        seen = (moment(before[0], "cursor"), before[1]) if before else None
+        return incidents.active(store, before=seen, limit=limit)
+
+    return answer(await a_page_by(request, found, lambda row: (row["opened_at"].isoformat(), row["id"]), 2))
 
 
 async def history(request: web.Request) -> web.Response:
@@ -66,7 +73,14 @@ _HISTORY = (
     "cursor",
 )
 ROUTES = (
-    Route("GET", "/api/alerts/active", active, "Open incidents with their current values", result=LISTING),
+    Route(
+        "GET",
+        "/api/alerts/active",
+        active,
+        "Open incidents with their current values, newest first",
+        query=("limit", "cursor"),
+        result=LISTING,
+    ),
     Route("GET", "/api/alerts/history", history, "Incidents, newest first", query=_HISTORY, result=LISTING),
     Route("GET", "/api/alerts/history/{id}", one, "One incident with its transitions, notifications and comments"),
     Route("GET", "/api/alerts/stats", stats, "MTTA, MTTR, noisiest rules", query=("from", "to", "range")),
