@@ -112,3 +112,17 @@ def test_incidents_and_notices_of_before_get_what_was_added_since(database):
         found = cursor.execute("SELECT first_acknowledged_at = acknowledged_at FROM alerts").fetchall()
         assert found == [(True,)]
         assert cursor.execute("SELECT bundle, held FROM notifications").fetchall() == [("", "")]
+
+
+def test_a_database_from_before_days_were_kept_gets_their_tables(database):
+    migrate(database, NOW)
+    tables = ("alert_days", "alert_day_incidents", "alert_day_notices")
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0016_add_alert_days'")
+        for table in tables:
+            cursor.execute(f"DROP TABLE {table}")
+    assert migrate(database, NOW) == ["0016_add_alert_days"]
+    with database.reading() as cursor:
+        for table in tables:
+            names = [column.name for column in METADATA.tables[table].columns]
+            assert [column[0] for column in cursor.execute(f"SELECT * FROM {table}").description] == names
