@@ -113,6 +113,12 @@ def _add_alert_days(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute(str(CreateTable(table, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_job_alarms(cursor: duckdb.DuckDBPyConnection) -> None:
+    columns = ("failing_since TIMESTAMP", "in_a_row INTEGER DEFAULT 0", "told_at TIMESTAMP")
+    for column in (*columns, "alarmed BOOLEAN DEFAULT false"):
+        cursor.execute(f"ALTER TABLE jobs ADD COLUMN IF NOT EXISTS {column}")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -130,6 +136,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0014_add_handling", _add_handling),
     ("0015_add_first_acknowledged_at", _add_first_acknowledged_at),
     ("0016_add_alert_days", _add_alert_days),
+    ("0017_add_job_alarms", _add_job_alarms),
 )
 
 

@@ -126,3 +126,17 @@ def test_a_database_from_before_days_were_kept_gets_their_tables(database):
         for table in tables:
             names = [column.name for column in METADATA.tables[table].columns]
             assert [column[0] for column in cursor.execute(f"SELECT * FROM {table}").description] == names
+
+
+def test_a_job_of_before_alarms_alarms_nobody_yet(database):
+    migrate(database, NOW)
+    added = ("failing_since", "in_a_row", "told_at", "alarmed")
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0017_add_job_alarms'")
+        names = [column.name for column in METADATA.tables["jobs"].columns if column.name not in added]
+        for column in added:
+            cursor.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        cursor.execute(f"INSERT INTO jobs ({', '.join(names)}) VALUES ('retention', now(), 1, false, 'x', 2, 1)")
+    assert migrate(database, NOW) == ["0017_add_job_alarms"]
+    with database.reading() as cursor:
+        assert cursor.execute(f"SELECT {', '.join(added)} FROM jobs").fetchall() == [(None, 0, None, False)]
