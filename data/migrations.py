@@ -119,6 +119,10 @@ def _add_job_alarms(cursor: duckdb.DuckDBPyConnection) -> None:
         cursor.execute(f"ALTER TABLE jobs ADD COLUMN IF NOT EXISTS {column}")
 
 
+def _add_posted_at(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute("ALTER TABLE inbox ADD COLUMN IF NOT EXISTS posted_at TIMESTAMP")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -137,6 +141,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0015_add_first_acknowledged_at", _add_first_acknowledged_at),
     ("0016_add_alert_days", _add_alert_days),
     ("0017_add_job_alarms", _add_job_alarms),
+    ("0018_add_posted_at", _add_posted_at),
 )
 
 

@@ -140,3 +140,14 @@ def test_a_job_of_before_alarms_alarms_nobody_yet(database):
     assert migrate(database, NOW) == ["0017_add_job_alarms"]
     with database.reading() as cursor:
         assert cursor.execute(f"SELECT {', '.join(added)} FROM jobs").fetchall() == [(None, 0, None, False)]
+
+
+def test_messages_of_before_keep_without_when_they_were_written(database):
+    migrate(database, NOW)
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0018_add_posted_at'")
+        cursor.execute("ALTER TABLE inbox DROP COLUMN posted_at")
+        cursor.execute("INSERT INTO inbox VALUES ('1', now(), '', '', '', '', '', '', NULL)")
+    assert migrate(database, NOW) == ["0018_add_posted_at"]
+    with database.reading() as cursor:
+        assert cursor.execute("SELECT id, posted_at FROM inbox").fetchall() == [("1", None)]
