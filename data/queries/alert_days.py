@@ -99,8 +99,12 @@ def _kept(store: Store, table: Table, start: datetime, end: datetime) -> pl.Data
 def keeping(
     start: datetime, end: datetime, *, days: Sequence[Row], incidents: Sequence[Row], notices: Sequence[Row]
 ) -> list[Statement]:
-    """Keep the figures of the days that begin in [start, end) instead of what was kept of them."""
-    made: list[Statement] = []
+    """Keep the figures of the days that begin in [start, end) instead of what was kept of them.
+
+    Fails as a whole where one of them was closed meanwhile: its rows may have gone while they were counted.
+    """
+    d = alert_days.c
+    made = [Statement(delete(alert_days).where(d.day >= start, d.day < end, d.closed), expect=0)]
     for table, rows in ((alert_days, days), (alert_day_incidents, incidents), (alert_day_notices, notices)):
         made.append(Statement(delete(table).where(table.c.day >= start, table.c.day < end)))
         made += [bulk.inserting(table, rows)] if rows else []

@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 
 from data.config import Config, RetentionConfig
+from data.errors import ConflictError
+from data.queries import alert_days
 from data.queries import jobs as job_rows
 from data.queries.jobs import JobRow
 from data.store import Statement
@@ -17,6 +19,7 @@ from engine.housekeeping.dropping import dropping
 from engine.housekeeping.jobs import regular_jobs
 from engine.secrets import SecretBox
 from engine.statistics import Source, statistics
+from engine.tallies import counted
 from tests.engine.incident_rows import HOUR, incident, notice, past, put
 from tests.engine.test_api import api, ask
 from tests.engine.traffic import MINUTE, NOON, watch
@@ -158,6 +161,22 @@ def test_a_closed_day_stays_as_it_was(store, config):
     assert keep(store, NOON + HOUR, FOR_EVER) == 8
     (day,) = [day for day in days(store) if day["incidents"]]
     assert (day["incidents"], day["open"], day["closed"], day["counted_at"]) == (2, 1, True, NOON)
+
+
+def test_what_was_counted_before_a_day_was_closed_is_not_kept_after(store, monkeypatch):
+    put(store, incidents=[incident("a", TODAY, until=TODAY + HOUR)])
+    keep(store)
+
+    def closed_meanwhile(of, start, end):
+        found = counted(of, start, end)
+        store.transact([alert_days.closing(TODAY + DAY)])
+        return found
+
+    monkeypatch.setattr(kept_days, "counted", closed_meanwhile)
+    with pytest.raises(ConflictError):
+        keep(store, NOON + HOUR)
+    (day,) = days(store)
+    assert (day["incidents"], day["closed"], day["counted_at"]) == (1, True, NOON)
 
 
 def test_a_worker_that_was_down_for_months_makes_up_for_the_days(store, config):
