@@ -229,14 +229,16 @@ def test_kept_days_go_at_their_own_age_but_for_the_last_whose_rows_are_gone(stor
     assert [part["source"] for part in found.sources] == [Source.REMAINS, Source.DAYS, Source.ROWS]
 
 
-def test_a_flap_over_midnight_is_one_of_the_later_day(store):
-    ended = TODAY - 10 * MINUTE
-    put(store, incidents=[incident("a", TODAY - 3 * DAY, until=ended), incident("a", TODAY + 10 * MINUTE)])
-    keep(store)
-    assert [(day["day"], day["flaps"]) for day in days(store) if day["incidents"]] == [
-        (TODAY, 1),
-        (TODAY - 3 * DAY, 0),
-    ]
+def test_a_flap_over_midnight_is_one_of_the_later_day_also_where_counting_begins_there(store):
+    midnight = TODAY - 7 * DAY
+    before = incident("a", midnight - 3 * DAY, until=midnight - 10 * MINUTE)
+    put(store, incidents=[before, incident("a", midnight + 10 * MINUTE)])
+    for hours in (0, 1):
+        keep(store, NOON + hours * HOUR)
+        assert [(day["day"], day["flaps"]) for day in days(store) if day["incidents"]] == [
+            (midnight, 1),
+            (midnight - 3 * DAY, 0),
+        ]
 
 
 async def test_the_job_is_one_of_the_regular_ones(store, config):
