@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from data.protocol import Work
 from engine.desk import Desk
 from engine.errors import Refused
+from engine.housekeeping.housekeeper import Housekeeper
 from engine.housekeeping.job import Job, Run
 
 _EVERY = timedelta(seconds=30)
@@ -13,18 +14,24 @@ _EVERY = timedelta(seconds=30)
 
 def store_jobs(desk: Desk) -> Job:
     """The job."""
-    seen: dict[str, datetime] = {}
 
     async def run(_: datetime) -> str:
-        status = await asyncio.to_thread(desk.store.ping)
-        for work in status.work:
-            if work.started_at is not None and work.started_at != seen.get(work.name) and desk.housekeeper is not None:
-                seen[work.name] = work.started_at
-                await desk.housekeeper.note(_job(work), Run(work.started_at, work.duration_ms, work.ok, work.result))
+        status, keeper = await asyncio.to_thread(desk.store.ping), desk.housekeeper
+        if keeper is not None:
+            for work in status.work:
+                await _note(keeper, work)
         failing = [f"{work.name} failed: {work.result}" for work in status.work if not work.ok]
         return "; ".join(failing) or "all went well"
 
     return Job("store", "Look how the store's own jobs went", _EVERY, run)
+
+
+async def _note(keeper: Housekeeper, work: Work) -> None:
+    """Note its last run, if that is news."""
+    last = keeper.last(work.name)
+    if work.started_at is None or (last is not None and last.started_at == work.started_at):
+        return
+    await keeper.note(_job(work), Run(work.started_at, work.duration_ms, work.ok, work.result))
 
 
 def _job(work: Work) -> Job:

@@ -201,9 +201,10 @@ async def test_the_stores_own_jobs_are_told_of_too(store, config, running):
     desk.housekeeper = Housekeeper(store, [job], lambda: True)
     work = running.service.work
     assert await job.run(NOON) == "all went well"
-    for minute in (0, 0, 1, 2):
+    for minute, messages in ((0, 0), (0, 0), (1, 1), (2, 1)):
         work["compaction"] = replace_work(work, minute, ok=False)
         last = await job.run(NOON)
+        assert len(said(store)) == messages
     assert last == "compaction failed: too little free disk space"
     work["compaction"] = replace_work(work, 3, ok=True)
     await job.run(NOON)
