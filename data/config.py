@@ -196,6 +196,7 @@ class RetentionConfig:
     messages_days: Days = 0  # of the app's inbox
     audit_days: Days = 0
     events_days: Days = 0  # what providers told us: PagerDuty's webhooks
+    statistics_days: Days = 0  # each day's figures on incidents and deliveries
 
 
 @dataclass(frozen=True, slots=True)

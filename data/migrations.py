@@ -18,6 +18,9 @@ from data.protocol import naive_utc
 from data.schema import (
     METADATA,
     alert_comments,
+    alert_day_incidents,
+    alert_day_notices,
+    alert_days,
     api_keys,
     budgets,
     crosstalk_messages,
@@ -105,6 +108,21 @@ def _add_first_acknowledged_at(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute("UPDATE alerts SET first_acknowledged_at = acknowledged_at WHERE first_acknowledged_at IS NULL")
 
 
+def _add_alert_days(cursor: duckdb.DuckDBPyConnection) -> None:
+    for table in (alert_days, alert_day_incidents, alert_day_notices):
+        cursor.execute(str(CreateTable(table, if_not_exists=True).compile(dialect=DIALECT)))
+
+
+def _add_job_alarms(cursor: duckdb.DuckDBPyConnection) -> None:
+    columns = ("failing_since TIMESTAMP", "in_a_row INTEGER DEFAULT 0", "told_at TIMESTAMP")
+    for column in (*columns, "alarmed BOOLEAN DEFAULT false"):
+        cursor.execute(f"ALTER TABLE jobs ADD COLUMN IF NOT EXISTS {column}")
+
+
+def _add_posted_at(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute("ALTER TABLE inbox ADD COLUMN IF NOT EXISTS posted_at TIMESTAMP")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -121,6 +139,9 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0013_add_flapping", _add_flapping),
     ("0014_add_handling", _add_handling),
     ("0015_add_first_acknowledged_at", _add_first_acknowledged_at),
+    ("0016_add_alert_days", _add_alert_days),
+    ("0017_add_job_alarms", _add_job_alarms),
+    ("0018_add_posted_at", _add_posted_at),
 )
 
 

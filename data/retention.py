@@ -13,6 +13,9 @@ from data.queries.alerts import RESOLVED
 from data.queries.notifications import PENDING
 from data.schema import (
     alert_comments,
+    alert_day_incidents,
+    alert_day_notices,
+    alert_days,
     alert_events,
     alerts,
     audit_log,
@@ -54,6 +57,11 @@ def _open() -> Any:
     return select(alerts.c.id).where(alerts.c.status != RESOLVED)
 
 
+def _last_closed() -> Any:
+    """One row, or none: never a null, with which nothing would be `not_in`."""
+    return select(alert_days.c.day).where(alert_days.c.closed).order_by(alert_days.c.day.desc()).limit(1)
+
+
 #: By the setting's name; what hangs on other rows comes before them.
 PARTS: Mapping[str, tuple[Part, ...]] = {
     "requests": (Part(requests, requests.c.ended_at, large=True),),
@@ -92,6 +100,11 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
     "messages": (Part(inbox, inbox.c.at),),
     "audit": (Part(audit_log, audit_log.c.at),),
     "events": (Part(provider_events, provider_events.c.at),),
+    # the last day whose rows may be gone stays: it says from when on the rows are all there
+    "statistics": tuple(
+        Part(table, table.c.day, table.c.day.not_in(_last_closed()))
+        for table in (alert_day_incidents, alert_day_notices, alert_days)
+    ),
 }
 
 

@@ -69,6 +69,13 @@ def every(store: Store) -> list[Channel]:
     return sorted([*found, _channel(_built_in())], key=lambda channel: channel.name)
 
 
+def page(store: Store, *, after: str, limit: int) -> list[Channel]:
+    """Channels by name, those after this name ('': from the first), the built-in one in its place."""
+    found = [_channel(row) for row in rows.page(store, after=after, limit=limit)]
+    found += [_channel(_built_in())] if after < IN_APP_NAME else []
+    return sorted(found, key=lambda channel: channel.name)[:limit]
+
+
 def names(store: Store) -> list[str]:
     """What rules can call a channel: every name, the built-in one's included."""
     return sorted([IN_APP_NAME, *(row.name for row in rows.every(store))])

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from data.queries import inbox
@@ -15,6 +16,8 @@ from engine.notice import Notice
 
 #: A listener that does not read is dropped messages beyond this; it finds them in the inbox.
 _QUEUED = 100
+#: So many messages are known to have been told; those that the store is looked at for are the newest.
+_REMEMBERED = 10_000
 
 
 class Hub:
@@ -22,6 +25,8 @@ class Hub:
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[dict[str, Any]]] = set()
+        self._told: dict[str, None] = {}
+        self._read_at: datetime | None = None
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Queue[dict[str, Any]]]:
@@ -38,6 +43,22 @@ class Hub:
         for queue in self._listeners:
             with suppress(asyncio.QueueFull):
                 queue.put_nowait(message)
+
+    def is_news(self, message_id: str) -> bool:
+        """Whether nobody was told of this message yet; asked once, it is told."""
+        if message_id in self._told:
+            return False
+        self._told[message_id] = None
+        if len(self._told) > _REMEMBERED:
+            del self._told[next(iter(self._told))]
+        return True
+
+    def heard_read(self, at: datetime | None) -> bool:
+        """Note when a message was last read; whether that is later than what was known."""
+        if at is None or (self._read_at is not None and at <= self._read_at):
+            return False
+        self._read_at = at
+        return True
 
 
 def message(message_id: str, notice: Notice) -> InboxRow:
@@ -56,8 +77,9 @@ def message(message_id: str, notice: Notice) -> InboxRow:
 
 
 def shown(hub: Hub, row: InboxRow) -> None:
-    """Tell whoever listens of a new message."""
-    hub.publish({"type": "message", **asdict(row)})
+    """Tell whoever listens of a new message, once: it is heard of from who wrote it, and seen in the store."""
+    if hub.is_news(row.id):
+        hub.publish({"type": "message", **asdict(row)})
 
 
 class Wires:

@@ -233,9 +233,14 @@ def with_attempts(store: Store, told: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def active(store: Store) -> list[dict[str, Any]]:
-    """Open incidents, newest first, each with its instance's state and current value; `labels` is unpacked."""
-    return [_plain(row) for row in queries.active(store).iter_rows(named=True)]
+def active(
+    store: Store, *, before: tuple[datetime, str] | None = None, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Open incidents, newest first, each with its instance's state and current value; `labels` is unpacked.
+
+    `before` are the opened_at and id of the last one already seen; without a limit all.
+    """
+    return [_plain(row) for row in queries.active(store, before=before, limit=limit).iter_rows(named=True)]
 
 
 def history(store: Store, wanted: HistoryFilter, *, before: str = "", limit: int = 50) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ What an edit, a pause or a deletion means for open incidents is committed with i
 them is told that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,19 @@ from engine.rule_endings import watched
 from engine.sentence import sentence
 from engine.state import State, worst
 
-__all__ = ["Stored", "delete", "every", "expected", "get", "save", "stored", "toggle", "watched", "watched_by_id"]
+__all__ = [
+    "Stored",
+    "delete",
+    "every",
+    "expected",
+    "get",
+    "page",
+    "save",
+    "stored",
+    "toggle",
+    "watched",
+    "watched_by_id",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +69,16 @@ def every(store: Store) -> list[Stored]:
     return [replace(stored(row), **standing.get(row.id, {})) for row in rows.every(store)]
 
 
+def page(store: Store, *, after: tuple[str, str] | None, limit: int) -> list[Stored]:
+    """Rules by name as `every` has them, those after the rule of this name and id (None: from the first)."""
+    found = rows.page(store, after=after, limit=limit)
+    standing = _standing(store, [row.id for row in found])
+    return [replace(stored(row), **standing.get(row.id, {})) for row in found]
+
+
 def get(store: Store, rule_id: str) -> Stored:
     """One rule; raises NotFound."""
-    return replace(stored(_row(store, rule_id)), **_standing(store).get(rule_id, {}))
+    return replace(stored(_row(store, rule_id)), **_standing(store, [rule_id]).get(rule_id, {}))
 
 
 def watched_by_id(store: Store, rule_id: str) -> Watched:
@@ -160,10 +179,10 @@ def stored(row: RuleRow) -> Stored:
     )
 
 
-def _standing(store: Store) -> dict[str, dict[str, Any]]:
+def _standing(store: Store, rule_ids: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     states: dict[str, list[State]] = {}
-    for row in rows.standing(store).iter_rows(named=True):
+    for row in rows.standing(store, rule_ids).iter_rows(named=True):
         states.setdefault(row["rule_id"], []).extend([State(row["state"])] if row["state"] else [])
         found[row["rule_id"]] = {
             "health": row["health"] or "",

@@ -1,18 +1,37 @@
 """How well incidents are handled, in figures."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import polars as pl
 
-from data.queries import alerts
+from data.queries import alert_days
 from data.queries import rules as rule_rows
-from data.queries.notifications import BUNDLED, SILENT
+from data.queries.alert_days import DAY
 from data.store import Store
+from engine.tallies import Tallies, counted, figures, kept, split
 
-#: An incident of the same rule and group this soon after the last one ended counts as a flap.
-FLAP_WITHIN = timedelta(hours=1)
+
+class Source(StrEnum):
+    """What figures were counted from."""
+
+    #: the incidents and notifications themselves
+    ROWS = "rows"
+    #: each day's figures, kept from when its rows were still there
+    DAYS = "days"
+    #: the rows that are left of a time of which others were dropped and no figures are kept
+    REMAINS = "remains"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of time, half-open, and what its figures were counted from."""
+
+    start: datetime
+    end: datetime
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,61 +52,46 @@ class Statistics:
     never_fired: list[dict[str, str]]
     suppressed: list[dict[str, Any]]  # held back, by reason, whether or not it was told later
     deliveries: list[dict[str, Any]]
+    #: what is from what; kept days count whole, so that of a day that the range cuts through nothing is counted
+    sources: list[dict[str, Any]]
 
 
 def statistics(store: Store, start: datetime, end: datetime) -> Statistics:
     """Statistics of [start, end)."""
-    spans = alerts.spans(store, start, end).with_columns(
-        ack_s=(pl.col("first_acknowledged_at") - pl.col("opened_at")).dt.total_milliseconds() / 1000,
-        end_s=(pl.col("resolved_at") - pl.col("opened_at")).dt.total_milliseconds() / 1000,
-    )
-    counts = alerts.notification_counts(store, start, end)
-    quiet, carried = pl.col("status") == SILENT, pl.col("status") == BUNDLED
-    fired = set(spans["rule_id"].to_list())
+    parts = sources(alert_days.kept(store), start, end)
+    found = counted(store, start, start)
+    for part in parts:
+        found += (kept if part.source is Source.DAYS else counted)(store, part.start, part.end)
+    days = Tallies(found.incidents.with_columns(day=pl.col("day").dt.strftime("%Y-%m-%d")), found.notices)
+    fired = found.fired
     return Statistics(
         start=start,
         end=end,
-        incidents=spans.height,
-        open=spans.filter(pl.col("status") != "resolved").height,
-        mtta_s=_mean(spans, "ack_s"),
-        mttr_s=_mean(spans, "end_s"),
-        flaps=_flaps(spans),
-        flapping=int(spans["flapping"].sum()),
-        by_severity=_split(spans, ["severity"]),
-        by_rule=_split(spans, ["rule_id", "rule_name"]),
-        by_day=_split(spans.with_columns(day=pl.col("opened_at").dt.strftime("%Y-%m-%d")), ["day"], order="day"),
+        **figures(found),
+        by_day=split(days, "day", order="day"),
         never_fired=[{"rule_id": r.id, "rule_name": r.name} for r in rule_rows.every(store) if r.id not in fired],
-        suppressed=counts.filter(quiet | pl.col("late"))
-        .group_by("reason")
-        .agg(pl.col("n").sum())
-        .sort("reason")
-        .to_dicts(),
-        deliveries=counts.filter(~quiet & ~carried)
-        .group_by("channel", "status")
-        .agg(*_delivered())
-        .sort("channel", "status")
-        .to_dicts(),
+        sources=[{"from": part.start, "to": part.end, "source": part.source} for part in parts],
     )
 
 
-def _delivered() -> tuple[pl.Expr, pl.Expr]:
-    mean = (pl.col("seconds") * pl.col("n")).sum() / pl.col("n").sum()
-    return pl.col("n").sum(), mean.alias("seconds")
+def sources(known: alert_days.Kept, start: datetime, end: datetime) -> list[Part]:
+    """What [start, end) is counted from, the oldest first: from rows wherever all of them are there."""
+    if known.closed is None or known.first is None:
+        return [Part(start, end, Source.ROWS)]
+    whole = known.closed + DAY  # from here on no row has gone
+    first, last = max(_next_midnight(start), known.first), min(_midnight(end), whole)
+    found = [
+        Part(start, min(end, known.first), Source.REMAINS),
+        Part(first, last, Source.DAYS),
+        Part(max(start, whole), end, Source.ROWS),
+    ]
+    return [part for part in found if part.start < part.end]
 
 
-def _mean(spans: pl.DataFrame, column: str) -> float | None:
-    mean = spans[column].mean()
-    return float(mean) if isinstance(mean, int | float) else None
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _split(spans: pl.DataFrame, by: list[str], order: str = "") -> list[dict[str, Any]]:
-    """Incidents, mtta_s and mttr_s for each value; the most incidents first unless `order` names a column."""
-    split = spans.group_by(by).agg(incidents=pl.len(), mtta_s=pl.col("ack_s").mean(), mttr_s=pl.col("end_s").mean())
-    return (
-        split.sort(order) if order else split.sort("incidents", *by, descending=[True, *[False] * len(by)])
-    ).to_dicts()
-
-
-def _flaps(spans: pl.DataFrame) -> int:
-    ended = pl.col("resolved_at").shift(1).over("rule_id", "group_key", order_by="opened_at")
-    return spans.with_columns(ended=ended).filter(pl.col("opened_at") - pl.col("ended") < FLAP_WITHIN).height
+def _next_midnight(at: datetime) -> datetime:
+    """The first one at `at` or later."""
+    return at if at == _midnight(at) else _midnight(at) + DAY

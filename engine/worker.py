@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 
@@ -25,7 +26,7 @@ from engine.desk import Desk
 from engine.evaluator import Evaluator
 from engine.housekeeping.housekeeper import Housekeeper
 from engine.housekeeping.jobs import regular_jobs
-from engine.inbox import Wires
+from engine.inbox import Wires, shown
 from engine.post import limit_all
 from engine.provisioner import Provisioner
 from engine.secrets import SecretBox
@@ -99,7 +100,9 @@ async def _work(desk: Desk, store: Store, stopping: asyncio.Event) -> None:
     async with HttpSender() as http:
         sender = Sender(store, desk.box, Wires(store, http, desk.hub), woken=desk.outbox, public_url=desk.public_url)
         evaluator = Evaluator(desk)
-        desk.housekeeper = Housekeeper(store, regular_jobs(desk, http), lambda: desk.status.leading)
+        desk.housekeeper = Housekeeper(
+            store, regular_jobs(desk, http), lambda: desk.status.leading, told=partial(shown, desk.hub)
+        )
         evaluating = tasks.start(evaluator.run(), name="evaluate rules")
         tasks.start(desk.housekeeper.run(), name="regular jobs")
         provisioner = Provisioner(desk)

@@ -12,7 +12,7 @@ from sqlalchemy import Exists, Select, Table, and_, case, exists, func, or_, sel
 
 from data import bulk
 from data.queries import rates
-from data.queries.notifications import ASIDE, BUNDLED, SILENT, TEST
+from data.queries.notifications import ASIDE, BUNDLED, SILENT
 from data.schema import alert_comments, alert_events, alert_instances, alerts, notifications, rule_health, rules
 from data.store import Statement, Store
 
@@ -152,14 +152,20 @@ def by_ids(store: Store, alert_ids: Sequence[str]) -> pl.DataFrame:
     return store.frame(select(alerts).where(alerts.c.id.in_(alert_ids)))
 
 
-def active(store: Store) -> pl.DataFrame:
-    """Open incidents, newest first: the columns of `alerts`, and state, current_value, evaluated_at of the instance."""
+def active(store: Store, *, before: tuple[datetime, str] | None = None, limit: int | None = None) -> pl.DataFrame:
+    """Open incidents, newest first: the columns of `alerts`, and state, current_value, evaluated_at of the instance.
+
+    `before` are the opened_at and id of the last one already seen; without a limit all.
+    """
     i = alert_instances.c
     joined = alerts.outerjoin(alert_instances, (i.alert_id == alerts.c.id) & (i.rule_id == alerts.c.rule_id))
     question = select(alerts, i.state, i.value.label("current_value"), i.evaluated_at).select_from(joined)
-    return store.frame(
-        question.where(alerts.c.status.in_(OPEN)).order_by(alerts.c.opened_at.desc(), alerts.c.id.desc())
-    )
+    question = question.where(alerts.c.status.in_(OPEN)).order_by(alerts.c.opened_at.desc(), alerts.c.id.desc())
+    if before is not None:
+        at, seen = before
+        older = or_(alerts.c.opened_at < at, and_(alerts.c.opened_at == at, alerts.c.id < seen))
+        question = question.where(older)
+    return store.frame(question if limit is None else question.limit(limit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,39 +249,3 @@ def releasing(alert_id: str) -> Statement:
     values = {"status": FIRING, "acknowledged_at": None, "acknowledged_by": "", "acknowledged_until": None}
     taken = (alerts.c.id == alert_id) & (alerts.c.status == ACKNOWLEDGED)
     return Statement(update(alerts).where(taken).values(**values), expect=1)
-
-
-def spans(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
-    """Incidents opened in a time range, for statistics.
-
-    Columns: id, rule_id, rule_name, severity, group_key, status, opened_at, first_acknowledged_at, resolved_at,
-    flapping.
-    """
-    a = alerts.c
-    columns = (
-        a.id,
-        a.rule_id,
-        a.rule_name,
-        a.severity,
-        a.group_key,
-        a.status,
-        a.opened_at,
-        a.first_acknowledged_at,
-        a.resolved_at,
-        a.flapping,
-    )
-    return store.frame(select(*columns).where(a.opened_at >= start, a.opened_at < end).order_by(a.opened_at))
-
-
-def notification_counts(store: Store, start: datetime, end: datetime) -> pl.DataFrame:
-    """Notifications of a time range, tests left out: channel, status, reason, late, n, seconds (to its end).
-
-    `late`: it was held back for this reason and told later, with others.
-    """
-    n = notifications.c
-    late = and_(n.status == BUNDLED, n.held != "").label("late")
-    seconds = func.avg(func.date_diff("millisecond", n.created_at, n.finished_at) / 1000.0).label("seconds")
-    by = (n.channel, n.status, n.reason, "late")
-    question = select(n.channel, n.status, n.reason, late, func.count().label("n"), seconds)
-    question = question.where(n.created_at >= start, n.created_at < end, n.reason != TEST)
-    return store.frame(question.group_by(*by).order_by(*by))

@@ -30,6 +30,12 @@ def every(store: Store) -> list[ChannelRow]:
     return [ChannelRow(**row) for row in store.frame(select(channels).order_by(channels.c.name)).iter_rows(named=True)]
 
 
+def page(store: Store, *, after: str, limit: int) -> list[ChannelRow]:
+    """Channels by name, those after this name ('': from the first)."""
+    question = select(channels).where(channels.c.name > after).order_by(channels.c.name).limit(limit)
+    return [ChannelRow(**row) for row in store.frame(question).iter_rows(named=True)]
+
+
 def by_id(store: Store, channel_id: str) -> ChannelRow | None:
     """The channel of this id."""
     return _one(store, channels.c.id == channel_id)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 import polars as pl
-from sqlalchemy import exists, func, insert, literal, select, update
+from sqlalchemy import Select, exists, func, insert, literal, select, update
 
 from data.schema import inbox
 from data.store import Statement, Store
@@ -25,12 +26,23 @@ class InboxRow:
     read_at: datetime | None = None
 
 
+_COLUMNS: Final = tuple(InboxRow.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """When the last message was put into the inbox, by the store's clock, and when one was last read; None: never."""
+
+    posted_at: datetime | None
+    read_at: datetime | None
+
+
 def posting(row: InboxRow) -> Statement:
     """Put a message into the inbox; a second one with the same id changes nothing."""
-    columns = list(inbox.columns)
-    values = select(*(literal(getattr(row, column.name), column.type) for column in columns))
+    values = [literal(getattr(row, name), inbox.c[name].type) for name in _COLUMNS]
+    now = func.make_timestamp(func.epoch_us(func.now()))
     new = ~exists().where(inbox.c.id == row.id)
-    return Statement(insert(inbox).from_select([column.name for column in columns], values.where(new)))
+    return Statement(insert(inbox).from_select([*_COLUMNS, "posted_at"], select(*values, now).where(new)))
 
 
 def is_posted(store: Store, message_id: str) -> bool:
@@ -39,10 +51,27 @@ def is_posted(store: Store, message_id: str) -> bool:
 
 
 def messages(store: Store, *, unread_only: bool = False, before: str = "", limit: int = 50) -> pl.DataFrame:
-    """The inbox, newest first: the columns of `inbox`."""
-    question = select(inbox).order_by(inbox.c.id.desc()).limit(limit)
+    """The inbox, newest first: the fields of `InboxRow`."""
+    question = _messages().order_by(inbox.c.id.desc()).limit(limit)
     question = question.where(inbox.c.read_at.is_(None)) if unread_only else question
     return store.frame(question.where(inbox.c.id < before) if before else question)
+
+
+def _messages() -> Select[Any]:
+    return select(*(inbox.c[name] for name in _COLUMNS))
+
+
+def newest(store: Store) -> Newest:
+    """When the inbox was last written to."""
+    question = select(func.max(inbox.c.posted_at).label("posted_at"), func.max(inbox.c.read_at).label("read_at"))
+    return Newest(**store.frame(question).row(0, named=True))
+
+
+def posted(store: Store, after: datetime | None, until: datetime) -> list[InboxRow]:
+    """What was put into the inbox after a time (None: ever) and until another, by the store's clock, in that order."""
+    question = _messages().where(inbox.c.posted_at <= until).order_by(inbox.c.posted_at, inbox.c.id)
+    question = question if after is None else question.where(inbox.c.posted_at > after)
+    return [InboxRow(**row) for row in store.frame(question).iter_rows(named=True)]
 
 
 def unread(store: Store) -> int:

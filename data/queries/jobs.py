@@ -11,7 +11,7 @@ from data.store import Statement, Store
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One row of `jobs`: its last run, and how many there were and failed."""
+    """One row of `jobs`: its last run, how many there were and failed, and what people were told of that."""
 
     name: str
     started_at: datetime
@@ -20,12 +20,22 @@ class JobRow:
     result: str
     runs: int
     failures: int
+    failing_since: datetime | None = None
+    in_a_row: int = 0
+    told_at: datetime | None = None
+    alarmed: bool = False
 
 
 def every(store: Store) -> dict[str, JobRow]:
     """The jobs that have ever run, by name."""
     found = store.frame(select(jobs).order_by(jobs.c.name))
     return {row["name"]: JobRow(**row) for row in found.iter_rows(named=True)}
+
+
+def by_name(store: Store, name: str) -> JobRow | None:
+    """How a job last went, if it ever ran."""
+    rows = store.frame(select(jobs).where(jobs.c.name == name)).to_dicts()
+    return JobRow(**rows[0]) if rows else None
 
 
 def writing(row: JobRow) -> list[Statement]:

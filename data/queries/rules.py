@@ -1,12 +1,13 @@
 """Alert rules, their versions and their health."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 import polars as pl
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
 
 from data.schema import alert_instances, rule_health, rule_versions, rules
 from data.store import Statement, Store
@@ -33,6 +34,15 @@ def every(store: Store, *, enabled_only: bool = False) -> list[RuleRow]:
     return _rules(store, question.where(rules.c.enabled) if enabled_only else question)
 
 
+def page(store: Store, *, after: tuple[str, str] | None, limit: int) -> list[RuleRow]:
+    """Rules by name, those after the rule of this name and id (None: from the first)."""
+    question = select(rules).order_by(rules.c.name, rules.c.id).limit(limit)
+    if after is not None:
+        name, rule_id = after
+        question = question.where(or_(rules.c.name > name, and_(rules.c.name == name, rules.c.id > rule_id)))
+    return _rules(store, question)
+
+
 def by_id(store: Store, rule_id: str) -> RuleRow | None:
     """The rule of this id."""
     found = _rules(store, select(rules).where(rules.c.id == rule_id))
@@ -56,15 +66,16 @@ def version(store: Store, rule_id: str, number: int) -> str | None:
     return str(found.item(0, 0)) if found.height else None
 
 
-def standing(store: Store) -> pl.DataFrame:
-    """Every instance's state and every rule's health: rule_id, state, health, message, evaluated_at, duration_ms.
+def standing(store: Store, rule_ids: Collection[str] | None = None) -> pl.DataFrame:
+    """Instances' states and rules' health: rule_id, state, health, message, evaluated_at, duration_ms; None: of all.
 
     A rule without instances has one row whose `state` is null, one that was never evaluated nulls for its health.
     """
     joined = rules.outerjoin(rule_health, rules.c.id == rule_health.c.rule_id)
     joined = joined.outerjoin(alert_instances, rules.c.id == alert_instances.c.rule_id)
     health = (rule_health.c.health, rule_health.c.message, rule_health.c.evaluated_at, rule_health.c.duration_ms)
-    return store.frame(select(rules.c.id.label("rule_id"), alert_instances.c.state, *health).select_from(joined))
+    question = select(rules.c.id.label("rule_id"), alert_instances.c.state, *health).select_from(joined)
+    return store.frame(question if rule_ids is None else question.where(rules.c.id.in_(rule_ids)))
 
 
 def evaluated(store: Store) -> dict[str, datetime]:

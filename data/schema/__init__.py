@@ -33,6 +33,7 @@ from data.schema.ledger import (
     usage_hour,
     usage_minute,
 )
+from data.schema.statistics import alert_day_incidents, alert_day_notices, alert_days
 
 __all__ = [
     "METADATA",
@@ -40,6 +41,9 @@ __all__ = [
     "ROLLUP_DIMENSIONS",
     "ROLLUP_MEASURES",
     "alert_comments",
+    "alert_day_incidents",
+    "alert_day_notices",
+    "alert_days",
     "alert_events",
     "alert_instances",
     "alerts",

@@ -204,6 +204,8 @@ inbox = Table(
     Column("alert_id", String, nullable=False),
     Column("rule_id", String, nullable=False),
     Column("read_at", DateTime),
+    #: by the store's clock, when it was written: writes take turns, so that each is later than the one before
+    Column("posted_at", DateTime),
 )
 
 #: One row a send, recorded before it is tried; append-only but for its result.

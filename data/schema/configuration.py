@@ -1,6 +1,6 @@
 """Keys and budgets, who changed what, and who may act. Times are naive UTC."""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Integer, String, Table, false
 
 from data.schema.ledger import METADATA
 
@@ -60,4 +60,10 @@ jobs = Table(
     Column("result", String, nullable=False),
     Column("runs", BigInteger, nullable=False),
     Column("failures", BigInteger, nullable=False),
+    #: since when, and how often in a row, it fails; NULL and 0 while it works
+    Column("failing_since", DateTime),
+    Column("in_a_row", Integer, nullable=False, server_default="0"),
+    #: when people were last told that it fails, and whether they wait to hear that it works again
+    Column("told_at", DateTime),
+    Column("alarmed", Boolean, nullable=False, server_default=false()),
 )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from data.store import Store
 from engine import channel_store, sample, trial
 from engine.api import parameters
+from engine.api.paging import Place, a_page_by
 from engine.api.reading import actor, answer, body, expected_time, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
@@ -28,13 +29,15 @@ class TrialBody(BaseModel):
 
 
 async def listing(request: web.Request) -> web.Response:
-    """Every channel, secrets masked, with how it stands with its receiver."""
-    return answer({"items": await asyncio.to_thread(_all, request.app[DESK].store), "next": None})
+    """Channels by name, secrets masked, with how each stands with its receiver, a page at a time."""
+    store = request.app[DESK].store
 
+    def found(after: Place | None, limit: int) -> list[dict[str, Any]]:
+        name = after[0] if after else ""
+        known = standings(store, clock())
+        return [_shown(each, known[each.name]) for each in channel_store.page(store, after=name, limit=limit)]
 
-def _all(store: Store) -> list[dict[str, Any]]:
-    known = standings(store, clock())
-    return [_shown(channel, known[channel.name]) for channel in channel_store.every(store)]
+    return answer(await a_page_by(request, found, lambda channel: (channel["name"],), 1))
 
 
 async def kinds(_: web.Request) -> web.Response:
@@ -128,7 +131,14 @@ def _shown(channel: Channel, standing: Standing | None = None) -> dict[str, Any]
 
 _BASE = "/api/notifications/channels"
 ROUTES = (
-    Route("GET", _BASE, listing, "Every channel, secrets masked, with its breaker", result=LISTING),
+    Route(
+        "GET",
+        _BASE,
+        listing,
+        "Channels by name, secrets masked, with their breakers",
+        query=("limit", "cursor"),
+        result=LISTING,
+    ),
     Route("GET", "/api/notifications/kinds", kinds, "Kinds of channel and their forms", result=LISTING),
     Route("POST", _BASE, create, "Add a channel", ChannelDocument, good=201),
     Route("GET", _BASE + "/{id}", one, "One channel, secrets masked, with its breaker"),

@@ -6,17 +6,24 @@ from typing import Any
 from aiohttp import web
 
 from data.queries.alerts import ACKNOWLEDGED, FIRING, RESOLVED, HistoryFilter
-from engine import incidents
+from engine import incidents, kept_days
 from engine.api import parameters
-from engine.api.reading import a_page, among, answer, bounds, listed, span
+from engine.api.paging import Place, a_page_by
+from engine.api.reading import a_page, among, answer, bounds, listed, moment, span
 from engine.api.routes import DESK, LISTING, Route
 from engine.rule import Severity
 from engine.statistics import statistics
 
 
 async def active(request: web.Request) -> web.Response:
-    """Open incidents."""
-    return answer({"items": await asyncio.to_thread(incidents.active, request.app[DESK].store), "next": None})
+    """Open incidents, newest first, a page at a time."""
+    store = request.app[DESK].store
+
+    def found(before: Place | None, limit: int) -> list[dict[str, Any]]:
+        seen = (moment(before[0], "cursor"), before[1]) if before else None
+        return incidents.active(store, before=seen, limit=limit)
+
+    return answer(await a_page_by(request, found, lambda row: (row["opened_at"].isoformat(), row["id"]), 2))
 
 
 async def history(request: web.Request) -> web.Response:
@@ -38,6 +45,18 @@ async def stats(request: web.Request) -> web.Response:
     """MTTA, MTTR and what fires most, of the incidents opened in a range."""
     start, end = span(request, "30d")
     return answer(await asyncio.to_thread(statistics, request.app[DESK].store, start, end))
+
+
+async def stats_history(request: web.Request) -> web.Response:
+    """The figures of each day, newest first, a page at a time; also of days whose rows are gone."""
+    store, (start, end) = request.app[DESK].store, bounds(request)
+
+    def found(before: Place | None, limit: int) -> list[dict[str, Any]]:
+        seen = moment(before[0], "cursor") if before else None
+        until = min((at for at in (end, seen) if at is not None), default=None)
+        return kept_days.history(store, start, until, limit=limit)
+
+    return answer(await a_page_by(request, found, lambda row: (row["day"].isoformat(),), 1))
 
 
 def _filter(request: web.Request) -> HistoryFilter:
@@ -65,9 +84,25 @@ _HISTORY = (
     "limit",
     "cursor",
 )
+_SPAN = ("from", "to", "range")
 ROUTES = (
-    Route("GET", "/api/alerts/active", active, "Open incidents with their current values", result=LISTING),
+    Route(
+        "GET",
+        "/api/alerts/active",
+        active,
+        "Open incidents with their current values, newest first",
+        query=("limit", "cursor"),
+        result=LISTING,
+    ),
     Route("GET", "/api/alerts/history", history, "Incidents, newest first", query=_HISTORY, result=LISTING),
     Route("GET", "/api/alerts/history/{id}", one, "One incident with its transitions, notifications and comments"),
-    Route("GET", "/api/alerts/stats", stats, "MTTA, MTTR, noisiest rules", query=("from", "to", "range")),
+    Route("GET", "/api/alerts/stats", stats, "MTTA, MTTR, noisiest rules", query=_SPAN),
+    Route(
+        "GET",
+        "/api/alerts/stats/history",
+        stats_history,
+        "The figures of each day, newest first",
+        query=(*_SPAN, "limit", "cursor"),
+        result=LISTING,
+    ),
 )

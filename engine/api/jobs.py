@@ -59,6 +59,7 @@ def _shown(keeper: Housekeeper, job: Job) -> dict[str, Any]:
         "last": None if last is None else _last(last.started_at, last.duration_ms, ok=last.ok, result=last.result),
         "runs": last.runs if last else 0,
         "failures": last.failures if last else 0,
+        "failing_since": last.failing_since if last else None,
     }
 
 

@@ -13,7 +13,7 @@ from data.store import Store
 from engine import incidents
 from engine.api import parameters
 from engine.api.reading import a_page, actor, answer, listed, posted
-from engine.api.routes import DESK, LISTING, SOCKETS, Route
+from engine.api.routes import DESK, FOLLOWING, LISTING, SOCKETS, Route
 from engine.audit import clock
 from engine.replay import replay
 
@@ -61,22 +61,22 @@ async def messages(request: web.Request) -> web.Response:
 
 async def read(request: web.Request) -> web.Response:
     """Mark messages as read."""
-    desk, asked = request.app[DESK], await posted(request, ReadBody)
-    await asyncio.to_thread(desk.store.transact, [inbox.reading(asked.ids, clock())])
+    desk, asked, at = request.app[DESK], await posted(request, ReadBody), clock()
+    desk.hub.heard_read(at)
+    await asyncio.to_thread(desk.store.transact, [inbox.reading(asked.ids, at)])
     unread = await asyncio.to_thread(inbox.unread, desk.store)
     desk.hub.publish({"type": "unread", "unread": unread})
     return answer({"unread": unread})
 
 
 async def socket(request: web.Request) -> web.WebSocketResponse:
-    """First `{"type": "unread", "unread": n}`, then each message as it arrives."""
-    desk = request.app[DESK]
-    store = desk.store
+    """First `{"type": "unread", "unread": n}`, then each message as it arrives, whichever worker wrote it."""
+    store, tasks = request.app[DESK].store, request.app[SOCKETS]
     connection = web.WebSocketResponse(heartbeat=HEARTBEAT_S)
     await connection.prepare(request)
-    with desk.hub.listening() as queue:
+    async with request.app[FOLLOWING].listening(tasks) as queue:
         await connection.send_str(await _unread(store))
-        telling = request.app[SOCKETS].start(_tell(connection, queue), name="tell a listener")
+        telling = tasks.start(_tell(connection, queue), name="tell a listener")
         try:
             async for message in connection:
                 if message.type is WSMsgType.ERROR:

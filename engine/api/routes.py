@@ -12,10 +12,12 @@ from data.tasks import Tasks
 from engine.api.parameters import ANY_FILTER, Parameter
 from engine.api.problems import BadRequest
 from engine.desk import Desk
+from engine.inbox_following import Following
 
 DESK = web.AppKey("desk", Desk)
 #: what serves open WebSockets, ended with the server
 SOCKETS = web.AppKey("sockets", Tasks)
+FOLLOWING = web.AppKey("following", Following)
 
 #: The answer of a route that lists things.
 LISTING: Mapping[str, Any] = {
@@ -27,7 +29,7 @@ LISTING: Mapping[str, Any] = {
     },
 }
 
-__all__ = ["ANY_FILTER", "DESK", "LISTING", "SOCKETS", "Handler", "Route"]
+__all__ = ["ANY_FILTER", "DESK", "FOLLOWING", "LISTING", "SOCKETS", "Handler", "Route"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

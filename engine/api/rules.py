@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from data.store import Store
 from engine import rules, tick
 from engine.api import parameters
+from engine.api.paging import Place, a_page_by
 from engine.api.problems import BadRequest
 from engine.api.reading import actor, answer, body, expected_version, posted
 from engine.api.routes import DESK, LISTING, Route
@@ -35,12 +36,16 @@ class ToggleBody(BaseModel):
 
 
 async def listing(request: web.Request) -> web.Response:
-    """Every rule, by name; `faults` are of files that should provide rules."""
+    """Rules by name, a page at a time; `faults` are of files that should provide rules."""
     desk = request.app[DESK]
-    found = await asyncio.to_thread(rules.every, desk.store)
-    faults = desk.provisioning.faults
-    items = [_told(rule, faults) for rule in found]
-    return answer({"items": items, "next": None, "faults": faults})
+    store, faults = desk.store, desk.provisioning.faults
+
+    def found(after: Place | None, limit: int) -> list[Stored]:
+        name_and_id = (after[0], after[1]) if after else None
+        return [_told(rule, faults) for rule in rules.page(store, after=name_and_id, limit=limit)]
+
+    shown = await a_page_by(request, found, lambda rule: (rule.name, rule.id), 2)
+    return answer({**shown, "faults": faults})
 
 
 def _told(rule: Stored, faults: tuple[FileFault, ...]) -> Stored:
@@ -142,7 +147,14 @@ def _flag(envelope: dict[str, Any]) -> bool | None:
 
 _IF_MATCH = parameters.Parameter("If-Match", "The version that is meant; 409 when it has passed")
 ROUTES = (
-    Route("GET", "/api/alerts/rules", listing, "Every rule with its state, health and sentence", result=LISTING),
+    Route(
+        "GET",
+        "/api/alerts/rules",
+        listing,
+        "Rules by name, with their state, health and sentence",
+        query=("limit", "cursor"),
+        result=LISTING,
+    ),
     Route("POST", "/api/alerts/rules", create, "Add a rule: its document", Rule, good=201),
     Route("GET", "/api/alerts/rules/{id}", one, "One rule"),
     Route(

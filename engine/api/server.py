@@ -28,8 +28,9 @@ from engine.api import (
 from engine.api.guard import guard
 from engine.api.problems import problems
 from engine.api.reading import answer
-from engine.api.routes import DESK, SOCKETS, Route
+from engine.api.routes import DESK, FOLLOWING, SOCKETS, Route
 from engine.desk import Desk
+from engine.inbox_following import Following
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -65,6 +66,7 @@ def make_app(desk: Desk) -> web.Application:
     """The application; `desk` says where the store is once it has answered."""
     app = web.Application(middlewares=[guard, problems], client_max_size=MAX_BODY_BYTES)
     app[DESK], app[SOCKETS] = desk, Tasks()
+    app[FOLLOWING] = Following(desk.hub, lambda: desk.store)
     app.cleanup_ctx.append(_sockets)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.answer)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from data.budget_periods import from_us, to_us
 from data.budgets import Budget
 from data.config import RetentionConfig
+from data.queries import alert_days
 from data.queries import budgets as budget_rows
 from data.queries import rules as rule_rows
 from data.retention import Cut, count, cuts, drop
@@ -17,9 +18,12 @@ from engine.desk import Desk
 from engine.episode import memory
 from engine.errors import RuleError
 from engine.housekeeping.job import Job
+from engine.kept_days import bring_up_to_date
 from engine.rules import watched
 
 _EVERY = timedelta(days=1)
+#: The kinds that each day's figures are counted from.
+_COUNTED = ("incidents", "deliveries")
 
 
 def dropping(desk: Desk) -> Job:
@@ -66,6 +70,10 @@ def _remembered_by_rules(store: Store, at: datetime) -> Mapping[str, tuple[datet
 
 def _drop(store: Store, settings: RetentionConfig, at: datetime) -> str:
     wanted = cuts(settings, at, floors(store, at))
+    counted = [cut.before for cut in wanted if cut.kind in _COUNTED]
+    if counted:  # what goes now can never be counted again
+        bring_up_to_date(store, settings, at)
+        store.transact([alert_days.closing(max(counted))])
     return _told([(cut, drop(store, cut)) for cut in wanted], "dropped")
 
 

@@ -1,4 +1,4 @@
-"""Runs the regular jobs in the worker that leads, and keeps how each went."""
+"""Runs the regular jobs in the worker that leads, keeps how each went, and tells people when one fails."""
 
 import asyncio
 import logging
@@ -10,12 +10,16 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from data.errors import StoreError
+from data.queries import inbox
 from data.queries import jobs as job_rows
+from data.queries.inbox import InboxRow
 from data.queries.jobs import JobRow
 from data.store import Store
-from engine.audit import clock, entry
-from engine.errors import NotFound, Refused
+from engine.audit import clock, entry, new_id
+from engine.errors import NotFound, Refused, Unwell
+from engine.housekeeping import alarm
 from engine.housekeeping.job import Job, Run
+from engine.inbox import message
 
 #: What is overdue when the worker starts waits until it has settled down.
 _AT_START = timedelta(seconds=5)
@@ -29,13 +33,20 @@ class Housekeeper:
     """The jobs of one worker. For the event loop's thread only."""
 
     def __init__(
-        self, store: Store, jobs: Sequence[Job], leads: Callable[[], bool], *, now: Callable[[], datetime] = clock
+        self,
+        store: Store,
+        jobs: Sequence[Job],
+        leads: Callable[[], bool],
+        *,
+        now: Callable[[], datetime] = clock,
+        told: Callable[[InboxRow], None] = lambda _: None,
     ) -> None:
-        """`leads`: whether this worker is the one that acts."""
+        """`leads`: whether this worker is the one that acts; `told` hears of what people are told of jobs."""
         self.jobs = {job.name: job for job in jobs}
         self._store = store
         self._leads = leads
         self._now = now
+        self._told = told
         self._last: dict[str, JobRow] = {}
         self._written: dict[str, JobRow] = {}
         self._busy: set[str] = set()
@@ -86,6 +97,10 @@ class Housekeeper:
             raise Refused(f"the job {name} cannot tell what it would do")
         return await job.rehearse(self._now())
 
+    async def note(self, job: Job, run: Run) -> None:
+        """Keep how a job went that another program did, and tell people when it fails, as of this worker's own."""
+        await self._keep(job, run)
+
     def _named(self, name: str) -> Job:
         if name not in self.jobs:
             raise NotFound(f"there is no job {name}; there is {', '.join(self.jobs)}")
@@ -109,33 +124,55 @@ class Housekeeper:
 
     async def _do(self, job: Job, work: Callable[[datetime], Awaitable[str]]) -> Run:
         self._busy.add(job.name)
-        started, begun = self._now(), time.perf_counter()
+        try:
+            run = await self._tried(job, work)
+            await self._keep(job, run)
+        finally:
+            self._busy.discard(job.name)
+        return run
+
+    async def _tried(self, job: Job, work: Callable[[datetime], Awaitable[str]]) -> Run:
+        started, begun, elsewhere = self._now(), time.perf_counter(), False
         try:
             result, ok = await work(started), True
         except Exception as error:  # noqa: BLE001 - whatever it is, the next run tries again and people are told
-            result, ok = f"{type(error).__name__}: {error}", False
+            result, ok = alarm.without_secrets(f"{type(error).__name__}: {error}"), False
+            elsewhere = isinstance(error, Unwell)
             if (last := self._last.get(job.name)) is None or last.ok:
                 _log.warning("the job %s failed: %s", job.name, result)
-        finally:
-            self._busy.discard(job.name)
-        run = Run(started, (time.perf_counter() - begun) * 1000, ok, result[:_RESULT_CHARS])
-        await self._keep(job, run)
-        return run
+        return Run(started, (time.perf_counter() - begun) * 1000, ok, result[:_RESULT_CHARS], elsewhere)
 
     async def _keep(self, job: Job, run: Run) -> None:
-        before = self._last.get(job.name)
-        runs, failures = (before.runs, before.failures) if before else (0, 0)
-        row = JobRow(
-            job.name, run.started_at, run.duration_ms, run.ok, run.result, runs + 1, failures + (0 if run.ok else 1)
-        )
-        self._last[job.name] = row
-        written = self._written.get(job.name)
-        same = written is not None and (written.ok, written.result) == (row.ok, row.result)
-        if same and written is not None and job.every < _OFTEN and row.started_at - written.started_at < _OFTEN:
+        before = await self._before(job.name)
+        row, news = alarm.after(job, before, run)
+        self._last[job.name] = alarm.untold(row, before)
+        if news is None and not self._is_written(job, row):
             return
+        posted = None if news is None else message(new_id(), alarm.notice(job, before, row, news))
+        also = [] if posted is None else [inbox.posting(posted)]
         try:
-            await asyncio.to_thread(self._store.transact, job_rows.writing(row))
+            await asyncio.to_thread(self._store.transact, [*job_rows.writing(row), *also])
         except StoreError as error:
             _log.warning("how the job %s went could not be kept: %s", job.name, error)
-        else:
-            self._written[job.name] = row
+            return
+        self._last[job.name] = self._written[job.name] = row
+        if posted is not None:
+            self._told(posted)
+
+    async def _before(self, name: str) -> JobRow | None:
+        """How it last went, whichever worker did it: what one has told, another does not tell again."""
+        mine, written = self._last.get(name), self._written.get(name)
+        try:
+            kept = await asyncio.to_thread(job_rows.by_name, self._store, name)
+        except StoreError:
+            return mine
+        if kept is None or (written is not None and kept.started_at <= written.started_at):
+            return mine
+        return kept
+
+    def _is_written(self, job: Job, row: JobRow) -> bool:
+        """Whether it is written down how a job went: what runs often only now and then, unless it has changed."""
+        written = self._written.get(job.name)
+        if written is None or (written.ok, written.result) != (row.ok, row.result) or job.every >= _OFTEN:
+            return True
+        return row.started_at - written.started_at >= _OFTEN

@@ -21,9 +21,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a job went: `result` is its one line, or why it failed."""
+    """How a job went: `result` is its one line, or why it failed; `elsewhere`: for what is told by itself."""
 
     started_at: datetime
     duration_ms: float
     ok: bool
     result: str
+    elsewhere: bool = False

@@ -112,3 +112,42 @@ def test_incidents_and_notices_of_before_get_what_was_added_since(database):
         found = cursor.execute("SELECT first_acknowledged_at = acknowledged_at FROM alerts").fetchall()
         assert found == [(True,)]
         assert cursor.execute("SELECT bundle, held FROM notifications").fetchall() == [("", "")]
+
+
+def test_a_database_from_before_days_were_kept_gets_their_tables(database):
+    migrate(database, NOW)
+    tables = ("alert_days", "alert_day_incidents", "alert_day_notices")
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0016_add_alert_days'")
+        for table in tables:
+            cursor.execute(f"DROP TABLE {table}")
+    assert migrate(database, NOW) == ["0016_add_alert_days"]
+    with database.reading() as cursor:
+        for table in tables:
+            names = [column.name for column in METADATA.tables[table].columns]
+            assert [column[0] for column in cursor.execute(f"SELECT * FROM {table}").description] == names
+
+
+def test_a_job_of_before_alarms_alarms_nobody_yet(database):
+    migrate(database, NOW)
+    added = ("failing_since", "in_a_row", "told_at", "alarmed")
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0017_add_job_alarms'")
+        names = [column.name for column in METADATA.tables["jobs"].columns if column.name not in added]
+        for column in added:
+            cursor.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        cursor.execute(f"INSERT INTO jobs ({', '.join(names)}) VALUES ('retention', now(), 1, false, 'x', 2, 1)")
+    assert migrate(database, NOW) == ["0017_add_job_alarms"]
+    with database.reading() as cursor:
+        assert cursor.execute(f"SELECT {', '.join(added)} FROM jobs").fetchall() == [(None, 0, None, False)]
+
+
+def test_messages_of_before_keep_without_when_they_were_written(database):
+    migrate(database, NOW)
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0018_add_posted_at'")
+        cursor.execute("ALTER TABLE inbox DROP COLUMN posted_at")
+        cursor.execute("INSERT INTO inbox VALUES ('1', now(), '', '', '', '', '', '', NULL)")
+    assert migrate(database, NOW) == ["0018_add_posted_at"]
+    with database.reading() as cursor:
+        assert cursor.execute("SELECT id, posted_at FROM inbox").fetchall() == [("1", None)]
