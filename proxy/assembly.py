@@ -25,6 +25,7 @@ from proxy.attempts import Means
 from proxy.batches import Batches
 from proxy.books import Books
 from proxy.breaker import Breaker
+from proxy.budget.batch_holds import BatchHolds
 from proxy.budget.budgets import Budgets
 from proxy.budget.status import uses
 from proxy.budget.upkeep import Upkeep, now_us
@@ -110,15 +111,17 @@ def assembled(works: Works) -> Parts:
     def answered(start: RequestStart, headers: Mapping[str, str]) -> None:
         live.limits.seen(start.provider, start.credential or start.key, headers, time.time())
 
+    batches = BatchHolds(works.budgets)
+
     def write_result(record: LedgerRecord) -> None:
-        spool.end(record)
+        batches.settle(record, spool.end(record))
         closed(record)
 
     books = Books(spool, closed, answered)
     means = Means(
         client=works.client,
         books=books,
-        batches=Batches(works.seen_results, lambda: forwarder.standing.prices.price, write_result),
+        batches=Batches(works.seen_results, lambda: forwarder.standing.prices.price, write_result, batches.made_by),
         gate=works.gate,
         budgets=works.budgets,
         tasks=works.tasks,

@@ -6,7 +6,7 @@ from data.counters.file import CounterFile, Execute
 from data.counters.rows import Charge, Document, Known
 from data.counters.slices import charge
 
-_OF_BUDGETS = ("counters", "spent", "slices", "crossings")
+_OF_BUDGETS = ("counters", "spent", "slices", "holds", "crossings")
 
 
 def known(file: CounterFile) -> Known:
@@ -88,10 +88,12 @@ def prune(file: CounterFile, budget: int, before: int) -> None:
     with file.transaction() as execute:
         execute("DELETE FROM spent WHERE budget = ? AND bucket < ?", (budget, before))
         execute("DELETE FROM slices WHERE budget = ? AND nano = 0", (budget,))
+        execute("DELETE FROM holds WHERE budget = ? AND nano = 0", (budget,))
         execute(
             "DELETE FROM counters WHERE budget = ?1 "
             "AND NOT EXISTS (SELECT 1 FROM spent s WHERE s.budget = ?1 AND s.value = counters.value) "
-            "AND NOT EXISTS (SELECT 1 FROM slices l WHERE l.budget = ?1 AND l.value = counters.value)",
+            "AND NOT EXISTS (SELECT 1 FROM slices l WHERE l.budget = ?1 AND l.value = counters.value) "
+            "AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.budget = ?1 AND h.value = counters.value)",
             (budget,),
         )
         execute("DELETE FROM crossings WHERE budget = ? AND at < ?", (budget, before))

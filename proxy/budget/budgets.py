@@ -48,13 +48,13 @@ class Budgets:
 
     def __init__(self, keeper: Keeper, spool: Spool, settings: BudgetsConfig) -> None:
         self.settings = settings
-        self._counting = Counting(keeper, spool)
+        self.counting = Counting(keeper, spool)
 
     @classmethod
     def open(cls, keeper: Keeper, spool: Spool, settings: BudgetsConfig) -> Self:
         """Begin where the last proxy on this spool ended, however it did. Raises nothing: `trouble` tells."""
         budgets = cls(keeper, spool, settings)
-        budgets._counting.begin()
+        budgets.counting.begin()
         return budgets
 
     @property
@@ -65,23 +65,23 @@ class Budgets:
     @property
     def plans(self) -> Plans:
         """The budgets that are switched on."""
-        return self._counting.plans
+        return self.counting.plans
 
     @property
     def file(self) -> CounterFile | None:
         """The counters; None while they cannot be used."""
-        return self._counting.file
+        return self.counting.file
 
     @property
     def trouble(self) -> str:
         """Why some budget cannot be kept as it should; '' while all is well."""
-        if self._counting.trouble:
-            return self._counting.trouble
-        holdings = self._counting.holdings
+        if self.counting.trouble:
+            return self.counting.trouble
+        holdings = self.counting.holdings
         faults = holdings.faults if holdings is not None else ()
         unknown = [plan.budget.name for plan in self.plans.all if plan.number is None]
         if unknown:
-            why = self._counting.why_unknown
+            why = self.counting.why_unknown
             faults = (*faults, f"what was spent is not known of {', '.join(map(repr, unknown))} ({why})")
         return "; ".join(faults)
 
@@ -91,7 +91,7 @@ class Budgets:
         if not match.counters and not match.uncounted:
             return FREE
         now_us = int(now_s * 1e6)
-        unknown = self._unknown(match.uncounted, now_us) if match.uncounted else ()
+        unknown = self.unknown(match.uncounted, now_us) if match.uncounted else ()
         if isinstance(unknown, Refusal):
             return unknown
         if worst_nano is None:
@@ -102,26 +102,19 @@ class Budgets:
             return Reservation(match.counters, 0, unknown)
         return self._take(match, start, min(worst_nano, MOST_NANO), now_us, unknown)
 
-    def bars_batch(self, start: RequestStart) -> Refusal | None:
-        """Say why a new batch is not made: what it costs is told with its results, too late for a hard budget."""
-        if self.settings.batches == "allow":
-            return None
-        hard = self.plans.hard_for_batch(start)
-        return None if hard is None else refuse.batch(hard)
-
     def settle(self, reservation: Reservation, record: LedgerRecord, sequence: int) -> None:
         """Let go of what was held, and count what the call cost; right after the spool has given it `sequence`."""
-        if (holdings := self._counting.holdings) is not None:
+        if (holdings := self.counting.holdings) is not None:
             holdings.settle(reservation, record, sequence)
 
     def release(self, reservation: Reservation) -> None:
         """Let go of what was held for a call that was never sent."""
-        if (holdings := self._counting.holdings) is not None:
+        if (holdings := self.counting.holdings) is not None:
             holdings.release(reservation)
 
     def tick(self, now_us: int) -> None:
         """Move what has ended into the counters' file, and take in what has changed there. Raises nothing."""
-        counting = self._counting
+        counting = self.counting
         try:
             if counting.holdings is None or counting.file is None or counting.file.replaced:
                 counting.renew()
@@ -129,6 +122,7 @@ class Budgets:
             if counting.holdings.outdated():
                 counting.holdings.reload()
             self._fold(counting.holdings, counting.file, now_us)
+            counting.end_batches()
             counting.trouble = ""
         except CountersDamaged as error:
             counting.fails(error)
@@ -138,18 +132,18 @@ class Budgets:
 
     def forget(self, before_us: int) -> None:
         """Drop from memory what nobody has asked for since."""
-        if (holdings := self._counting.holdings) is not None:
+        if (holdings := self.counting.holdings) is not None:
             holdings.forget(before_us)
 
     def close(self, now_us: int) -> None:
         """Count all that has ended, and give back what is left."""
         self.tick(now_us)
-        self._counting.close(now_us)
+        self.counting.close(now_us)
 
     def _take(
         self, match: Match, start: RequestStart, worst: int, now_us: int, warnings: tuple[str, ...]
     ) -> Reservation | Refusal:
-        holdings = self._counting.holdings
+        holdings = self.counting.holdings
         if holdings is None:
             return Reservation((), 0, warnings)
         try:
@@ -157,10 +151,10 @@ class Budgets:
         except CountersOutdated:  # the newest are known now
             return self.reserve(start, worst, now_us / 1e6)
         except CountersError as error:
-            self._counting.fails(error)
+            self.counting.fails(error)
             return self._without_file(holdings, match, worst)
         if shortages:
-            return self._refused(shortages, now_us)
+            return self.refused(shortages, now_us)
         if match.soft:
             warnings += tuple(refuse.warning(counter) for counter in match.soft if counter.used_up)
         return Reservation(match.counters, worst, warnings)
@@ -168,20 +162,21 @@ class Budgets:
     def _without_file(self, holdings: Holdings, match: Match, worst: int) -> Reservation | Refusal:
         """There is no asking for room: refuse, or let through what will be counted when there is."""
         if match.hard is not None and self.settings.on_outage == "closed":
-            return refuse.unknown(match.hard, self._counting.trouble)
+            return refuse.unknown(match.hard, self.counting.trouble)
         holdings.take_anyway(match.counters, worst)
         plans = dict.fromkeys(counter.plan for counter in match.counters)
         return Reservation(match.counters, worst, tuple(refuse.unknown_warning(plan) for plan in plans))
 
-    def _unknown(self, plans: tuple[Plan, ...], now_us: int) -> Refusal | tuple[str, ...]:
+    def unknown(self, plans: tuple[Plan, ...], now_us: int) -> Refusal | tuple[str, ...]:
         """What becomes of a call under budgets of which nobody knows what was spent."""
         due = [plan for plan in plans if now_us - plan.learned_us >= _GRACE_US]
         hard = next((plan for plan in due if plan.hard), None)
         if hard is not None and self.settings.on_outage == "closed":
-            return refuse.unknown(hard, self._counting.why_unknown)
+            return refuse.unknown(hard, self.counting.why_unknown)
         return tuple(refuse.unknown_warning(plan) for plan in due)
 
-    def _refused(self, shortages: list[Shortage], now_us: int) -> Refusal:
+    def refused(self, shortages: list[Shortage], now_us: int) -> Refusal:
+        """Say why there is no room, by the tightest of the budgets."""
         tightest = refuse.tightest(shortages)
         return refuse.no_room(tightest, now_us, self._frees(tightest, now_us) if tightest.gone else now_us)
 
@@ -189,12 +184,12 @@ class Budgets:
         """When there is room again if nobody spends anything until then."""
         counter, schedule = shortage.counter, shortage.counter.plan.schedule
         buckets = list[tuple[int, int]]()
-        file = self._counting.file
+        file = self.counting.file
         if isinstance(schedule, Rolling) and file is not None:
             try:
                 buckets = reports.buckets(file, number_of(counter), counter.value, schedule.counts(now_us))
             except CountersError as error:
-                self._counting.fails(error)
+                self.counting.fails(error)
                 return NEVER
         return schedule.frees(now_us, buckets, shortage.need - shortage.left)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from data.budget_periods import NEVER
-from data.counters import books, slices
+from data.counters import books, holds, slices
 from data.counters.file import CounterFile
-from data.counters.rows import Move
+from data.counters.rows import BatchKey, Move
 from data.errors import CountersError
 from data.model import LedgerRecord
 from proxy.budget.charging import of_records
@@ -41,6 +41,7 @@ class Counting:
         self.holdings: Holdings | None = None
         self.trouble = ""
         self.keeper = keeper
+        self.over = set[BatchKey]()  # batches whose holds are to be let go of
         self._spool = spool
         self._uncounted = Plans(())
         self._keeps_spool = True
@@ -92,6 +93,12 @@ class Counting:
             except (CountersError, OSError) as error:
                 self.fails(error)
         self.let_go()
+
+    def end_batches(self) -> None:
+        """Let go of the holds of batches that are over. Raises CountersError, and then the rest waits."""
+        while self.over and self.file is not None:
+            holds.end(self.file, batch := next(iter(self.over)))
+            self.over.discard(batch)
 
     def fails(self, error: Exception) -> None:
         """Note why the file cannot be used."""

@@ -5,6 +5,7 @@ from typing import Final
 
 from data.model import Endpoint
 from proxy.usage import anthropic, embeddings, gemini, openai_batch, openai_chat, openai_responses, other
+from proxy.usage.batch_document import read_batch
 from proxy.usage.batch_results import BatchResult, ResultsParser, read_result
 from proxy.usage.errors import UNREADABLE_ANSWER, is_unexpected, read_error
 from proxy.usage.estimate import estimate_tokens, with_estimated_input
@@ -92,6 +93,8 @@ def parser_for(
         return BodyParser(read_error)
     if results is not None:
         return RESULTS[endpoint](results)
+    if endpoint is Endpoint.BATCHES:
+        return BodyParser(read_batch)
     if endpoint is Endpoint.OTHER and method in ASKING:
         return FreeParser()
     make = PARSERS.get((endpoint, stream))

@@ -38,7 +38,7 @@ def at(running, home, config):
     begin_counting(home, [])
     proxy = Proxy(home)
     proxy.keeper = Keeper(home, proxy.spool.spool_id, lambda: Connection.open(config))
-    proxy.budgets._counting.keeper = proxy.keeper
+    proxy.budgets.counting.keeper = proxy.keeper
     yield proxy
     proxy.close()
 
