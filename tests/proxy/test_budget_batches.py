@@ -12,6 +12,7 @@ from data.errors import CountersError
 from data.model import CostStatus, Endpoint
 from proxy.budget.batch_holds import BATCH_TAG, BatchHolds
 from proxy.budget.reservation import Refusal, Why
+from proxy.budget.upkeep import now_us
 from proxy.budget.worst_case import BatchWorst
 from proxy.hold import BatchHold
 from proxy.record import Cost
@@ -302,6 +303,21 @@ def test_by_whom_a_batch_was_made_is_known_until_it_is_over(home):
         assert batches.made_by(key._replace(provider="other")) is None
         list(read(at, batch, NOON, team="core", user="ann"))
         assert batches.made_by(key) is None
+
+
+def test_a_batch_that_nobody_reads_for_30_days_is_let_go_and_said_so(home, caplog):
+    begin_counting(home, [budget()])
+    with proxy(home) as at:
+        batches, day = BatchHolds(at.budgets), 24 * 3600 * SECOND
+        for number, days in enumerate((29, 31)):
+            start = started(endpoint=Endpoint.BATCHES, started_at=now_us() - days * day)
+            held = batches.reserve(start, BatchWorst({"claude-x": 300_000_000}), NOON / SECOND)
+            assert batches.hold(held, start, f"batch_{number}")
+        at.keeper.look_after()
+        at.budgets.tick(NOON + 2 * SECOND)
+        assert standing(at) == (0, 300_000_000, 300_000_000)
+        (said,) = [record for record in caplog.records if "nobody has read" in record.message]
+        assert said.batch == "batch_1"
 
 
 @pytest.mark.parametrize(("setting", "why"), [("hold", Why.BATCH), ("refuse", Why.BATCH), ("allow", None)])
