@@ -94,9 +94,10 @@ class BatchHold:
 
     def liability(self, start: RequestStart, told: Usage, _cost: Cost, *, billed: bool, at_us: int) -> Decimal | None:  # noqa: ARG002 - as every hold
         """Hold it for the batch from now on; where nobody knows which one was made, return it, to be counted."""
-        if not billed or not self.reservation.nano:
+        held, worst = self.reservation, self._worst
+        if not billed or not held.nano or worst is None:
             return None
-        if told.response_id and self._batches.hold(self.reservation, start, told.response_id):
+        if told.response_id and self._batches.hold(held, start, worst, told.response_id):
             self._held = False
             return None
         return start.reserved_usd

@@ -5,13 +5,15 @@ slice of the proxy that reads it: each in one transaction, so that nothing is he
 more than what is left, so a result that is drawn twice makes room for nothing that may still be spent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from data.counters.file import CounterFile
+from data.counters.file import CounterFile, Execute
 from data.counters.rows import Batch, BatchKey, Part
 from data.counters.slices import ADD_SLICE, counter_of
 
+#: What a batch may come to count in each counter of a budget, by its `account`.
+ShareOf = Callable[[str], Iterable[tuple[str, int]]]
 _ADD: Final = """
 INSERT INTO holds (budget, value, provider, batch, nano) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (budget, value, provider, batch) DO UPDATE SET nano = nano + excluded.nano"""
@@ -70,6 +72,13 @@ def end_older(file: CounterFile, before_us: int) -> list[BatchKey]:
             "AND b.batch = holds.batch)"
         )
     return [BatchKey(*row) for row in found]
+
+
+def begin_for(execute: Execute, budget: int, share_of: ShareOf) -> None:
+    """Hold for a budget that is new what batches may still cost that were made before, inside a transaction."""
+    for provider, batch, account in execute("SELECT provider, batch, account FROM batches").fetchall():
+        for value, nano in share_of(account):
+            execute(_ADD, (budget, counter_of(execute, budget, value), provider, batch, nano))
 
 
 def account_of(file: CounterFile, batch: BatchKey) -> str | None:

@@ -7,13 +7,11 @@ What a result costs goes from there to what is spent, so that both together are 
 to, however often a result is read and wherever a proxy dies; what no result needed is let go at the end.
 """
 
-import logging
 import time
 from collections import Counter as Sums
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from data.counters import holds
@@ -21,6 +19,7 @@ from data.counters.rows import Batch, BatchKey, Part
 from data.errors import CountersError, CountersOutdated
 from data.model import Endpoint, LedgerRecord, RequestStart
 from proxy.budget import refuse
+from proxy.budget.batch_account import BatchAccount
 from proxy.budget.budgets import Budgets
 from proxy.budget.charging import number_of
 from proxy.budget.holdings import Holdings
@@ -33,8 +32,6 @@ from proxy.budget.worst_case import BatchWorst
 
 #: The tag of a result's row that names its batch.
 BATCH_TAG: Final = "batch_id"
-_STARTS: Final = msgspec.json.Decoder(RequestStart)
-_log = logging.getLogger(__name__)
 
 
 class _Share(NamedTuple):
@@ -77,12 +74,13 @@ class BatchHolds:
             held = BatchReservation(warnings=held.warnings)
         return replace(held, warnings=(*unknown, *held.warnings))
 
-    def hold(self, held: BatchReservation, start: RequestStart, batch: str) -> bool:
+    def hold(self, held: BatchReservation, start: RequestStart, worst: BatchWorst, batch: str) -> bool:
         """Hold for the batch what was held for the call that made it, from now on whatever becomes of this proxy.
 
         False where that cannot be: then it is to be counted as spent.
         """
-        made = Batch(BatchKey(start.provider, batch), start.started_at, msgspec.json.encode(start).decode())
+        account = BatchAccount(start, worst.by_model)
+        made = Batch(BatchKey(start.provider, batch), start.started_at, account.encode())
         holdings = self._counting.holdings
         try:
             return holdings is not None and _turned_over(holdings, made, held.needs)
@@ -115,11 +113,12 @@ class BatchHolds:
         """Return the call that made a batch; None where nothing is held for it."""
         file = self._counting.file
         try:
-            account = None if file is None else holds.account_of(file, batch)
-            return None if account is None else _STARTS.decode(account)
-        except (CountersError, msgspec.MsgspecError):
-            _log.exception("on whose account a batch was made cannot be read")
+            text = None if file is None else holds.account_of(file, batch)
+        except CountersError as error:
+            self._counting.fails(error)
             return None
+        account = None if text is None else BatchAccount.decode(text)
+        return None if account is None else account.start
 
     def _barred(self, start: RequestStart, worst: BatchWorst | None) -> Refusal | None:
         settings = self._budgets.settings.batches

@@ -243,7 +243,7 @@ def test_a_batch_that_is_told_of_twice_is_held_once(home):
         batches, batch = BatchHolds(at.budgets), BatchWorst({"claude-x": 300_000_000})
         for _ in range(2):
             start = started(endpoint=Endpoint.BATCHES)
-            assert batches.hold(batches.reserve(start, batch, NOON / SECOND), start, "batch_1")
+            assert batches.hold(batches.reserve(start, batch, NOON / SECOND), start, batch, "batch_1")
         at.budgets.tick(NOON + 2 * SECOND)
         assert standing(at) == (0, 300_000_000, 300_000_000)
 
@@ -252,10 +252,11 @@ def test_a_change_of_the_budgets_while_a_batch_is_made_loses_nothing(home):
     begin_counting(home, [budget()])
     with proxy(home) as at:
         batches, start = BatchHolds(at.budgets), started(endpoint=Endpoint.BATCHES)
-        held = batches.reserve(start, BatchWorst({"claude-x": 300_000_000}), NOON / SECOND)
+        worst = BatchWorst({"claude-x": 300_000_000})
+        held = batches.reserve(start, worst, NOON / SECOND)
         with at.budgets.file.transaction() as execute:
             execute("UPDATE state SET generation = generation + 1")
-        assert batches.hold(held, start, "batch_1")
+        assert batches.hold(held, start, worst, "batch_1")
         at.budgets.tick(NOON + 2 * SECOND)
         assert standing(at) == (0, 300_000_000, 300_000_000)
         with at.budgets.file.transaction() as execute:
@@ -311,8 +312,8 @@ def test_a_batch_that_nobody_reads_for_30_days_is_let_go_and_said_so(home, caplo
         batches, day = BatchHolds(at.budgets), 24 * 3600 * SECOND
         for number, days in enumerate((29, 31)):
             start = started(endpoint=Endpoint.BATCHES, started_at=now_us() - days * day)
-            held = batches.reserve(start, BatchWorst({"claude-x": 300_000_000}), NOON / SECOND)
-            assert batches.hold(held, start, f"batch_{number}")
+            worst = BatchWorst({"claude-x": 300_000_000})
+            assert batches.hold(batches.reserve(start, worst, NOON / SECOND), start, worst, f"batch_{number}")
         at.keeper.look_after()
         at.budgets.tick(NOON + 2 * SECOND)
         assert standing(at) == (0, 300_000_000, 300_000_000)
@@ -334,8 +335,9 @@ def test_a_soft_budget_holds_batches_beyond_its_limit_and_says_when_it_is_used_u
         at.spend(DOLLAR)
         at.budgets.tick(NOON)
         batches, start = BatchHolds(at.budgets), started(endpoint=Endpoint.BATCHES)
-        held = batches.reserve(start, BatchWorst({"claude-x": 3 * DOLLAR}), NOON / SECOND)
+        worst = BatchWorst({"claude-x": 3 * DOLLAR})
+        held = batches.reserve(start, worst, NOON / SECOND)
         assert "'soft' is used up" in held.headers["x-claude-proxy-budget-warning"]
-        assert batches.hold(held, start, "batch_1")
+        assert batches.hold(held, start, worst, "batch_1")
         at.budgets.tick(NOON + 2 * SECOND)
         assert standing(at) == (DOLLAR, 3 * DOLLAR, 3 * DOLLAR)
