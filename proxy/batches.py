@@ -24,8 +24,8 @@ from proxy.usage.batch_results import SUCCEEDED
 #: The space of the ids below; any constant will do, as long as it stays.
 _SPACE: Final = uuid.UUID("6c1c3c2e-6d0e-5c8b-9a3f-0f4f6a2f7a10")
 _MAX_TAG: Final = 200
-#: Whose a call is.
-_ACCOUNT: Final = ("key", "user", "team", "project", "session", "agent", "tags")
+#: Whose a batch is, and the model where all of its calls ask the same.
+_ACCOUNT: Final = ("key", "user", "team", "project", "session", "agent", "tags", "model_requested")
 
 
 class Origin(msgspec.Struct, frozen=True):

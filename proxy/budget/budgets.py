@@ -7,6 +7,7 @@ are together never more than the limit. It holds
 - with several proxies, because each takes its slices from one file, in one transaction that sees what all have taken;
 - over a `kill -9`, because a slice stays taken until the records behind `folded` are counted from the spool, and the
   calls without an end at what was held for them (the start says it, written before the call leaves);
+- with batches, because what one may cost is held in that file from the moment it is made until its results are read;
 - while the store is away, because nothing of this asks it;
 
 as long as no call costs more than was held for it. One that does is counted in full, and a warning is logged.

@@ -270,6 +270,19 @@ async def test_results_count_for_whoever_made_the_batch(upstream, tmp_path: Path
     assert (row.project, row.tags) == ("web", {"run": "7", "batch_id": batch, "custom_id": "r0"})
 
 
+async def test_results_count_for_the_model_that_was_asked_whichever_answered(tmp_path: Path):
+    begin_counting(tmp_path, [budget("asked", scope={"kind": "model", "value": "claude-opus-4-0"})])
+    lines = answer(line("r0", 100), headers=LINES)  # by another one
+    async with provider(GOOD, lines) as (url, _), gateway(tmp_path, url) as proxy, client() as session:
+        sent = body(20_000, model="claude-opus-4-0")
+        assert (await session.post(proxy.url + BATCHES, data=sent)).status == 200
+        assert (await spent_and_held(proxy, "asked"))[1] > 0
+        await (await session.get(f"{proxy.url}{BATCHES}/b1/results")).read()
+        assert await spent_and_held(proxy, "asked") == (cost(100), 0)
+    rows = [(row.endpoint, row.model_requested, row.model) for row in proxy.records]
+    assert rows[1] == (Endpoint.BATCH_RESULT, "claude-opus-4-0", MODEL)
+
+
 async def test_a_large_batch_is_appraised_too(tmp_path: Path):
     begin_counting(tmp_path, [budget(amount_usd=1_000)])
     many = [1_000] * 5_000
