@@ -178,6 +178,8 @@ def test_a_batch_is_held_in_later_periods_too_and_counts_when_it_is_read(home):
         batch = batch_of({"claude-x": 600_000_000}, [100_000_000, 200_000_000])
         list(made(at, batch, Provider(), NOON))
         assert standing(at) == (0, 600_000_000, 600_000_000)
+        (counter,) = at.budgets.plans.all[0].counters.values()
+        assert counter.held == 0  # what it holds is no longer this proxy's
         refused = at.reserve(started(), 500_000_000, NOON + DAY)
         assert isinstance(refused, Refusal)
         assert (refused.why, refused.should_retry, refused.retry_after_s) == (Why.HELD, False, 60)
