@@ -165,10 +165,10 @@ class BudgetsConfig:
     on_outage: Literal["closed", "open"] = "closed"
     #: a model without a price under a hard budget: refuse it, or let it through and count nothing
     unpriced: Literal["refuse", "allow"] = "refuse"
-    #: a new batch under a hard budget, whoever's protocol it is: refuse it, for what it costs is known when its results
-    #: are fetched, or let it through where there is room for what it tells at the moment (one in a file tells nothing);
-    #: nothing stays held for it
-    batches: Literal["refuse", "allow"] = "refuse"
+    #: a new batch under a hard budget: hold what it may cost until its results are fetched, and refuse it where it does
+    #: not tell (its calls lie in a file); refuse every one; or let it through where there is room for what it tells at
+    #: the moment, and hold nothing
+    batches: Literal["hold", "refuse", "allow"] = "hold"
     #: output tokens of a call that does not limit them
     assumed_max_output_tokens: Annotated[int, Field(gt=0)] = 128_000
 

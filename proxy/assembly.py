@@ -26,6 +26,7 @@ from proxy.batch_files import BatchFiles
 from proxy.batches import Batches
 from proxy.books import Books
 from proxy.breaker import Breaker
+from proxy.budget.batch_holds import BatchHolds
 from proxy.budget.budgets import Budgets
 from proxy.budget.status import uses
 from proxy.budget.upkeep import Upkeep, now_us
@@ -111,15 +112,17 @@ def assembled(works: Works) -> Parts:
     def answered(start: RequestStart, headers: Mapping[str, str]) -> None:
         live.limits.seen(start.provider, start.credential or start.key, headers, time.time())
 
+    batches = BatchHolds(works.budgets)
+
     def write_result(record: LedgerRecord) -> None:
-        spool.end(record)
+        batches.settle(record, spool.end(record))
         closed(record)
 
     books = Books(spool, closed, answered)
     means = Means(
         client=works.client,
         books=books,
-        batches=Batches(works.seen_results, lambda: forwarder.standing.prices.price, write_result),
+        batches=Batches(works.seen_results, lambda: forwarder.standing.prices.price, write_result, batches.made_by),
         batch_files=BatchFiles(works.seen_results),
         gate=works.gate,
         budgets=works.budgets,

@@ -19,7 +19,6 @@ from proxy.batches import Batches, origin_of
 from proxy.books import Books
 from proxy.breaker import Breaker
 from proxy.budget.budgets import Budgets
-from proxy.budget.money import usd
 from proxy.budget.reservation import Refusal
 from proxy.call import Call
 from proxy.classify import classify
@@ -27,10 +26,11 @@ from proxy.errors import UnreadableBody, Untranslatable
 from proxy.exchange import Exchange, Outgoing
 from proxy.failure import Blame, Failure, FailureClass, failure_of_fault
 from proxy.held import Failed
+from proxy.hold import BatchHold, Hold
 from proxy.journey import Allows, Journey, Rotation, Step
 from proxy.no_room import NoRoom, Turned, no_room
 from proxy.provider_client import ProviderClient
-from proxy.purse import Hold, Purse
+from proxy.purse import Purse
 from proxy.refusals import refusal
 from proxy.routing import Plan
 from proxy.secrets import scrubbed, secrets_of
@@ -201,7 +201,7 @@ class Attempts:
             out = replace(out, aside=aside)
         hold = await self._hold(start, step) if means.budgets.active else None
         if hold is not None and hold.reservation.counters:
-            start = replace(start, reserved_usd=usd(hold.reservation.nano))
+            start = hold.noted(start)
             marks.update(hold.reservation.headers)
         try:
             means.books.ledger.start(start)
@@ -222,14 +222,14 @@ class Attempts:
         self._means.trouble = str(error)
         return busy(self._call, "The proxy cannot write its ledger now; ask again.", "ledger_full")
 
-    async def _hold(self, start: RequestStart, step: Step) -> Hold | None:
+    async def _hold(self, start: RequestStart, step: Step) -> Hold | BatchHold:
         """Hold the attempt's worst case in every budget. Raises `NoRoom`."""
         budgets, standing, candidate = self._means.budgets, self._standing, step.candidate
         if self._purse is None:
             self._purse = await Purse.of(self._call, budgets, standing.appraiser)
-        held: Hold | Refusal | None
+        held: Hold | BatchHold | Refusal
         if self._call.asked.makes_batch:
-            held = self._purse.room_for_batch(start, candidate, time())
+            held = await self._purse.hold_batch(start, candidate, time())
         else:
             held = self._purse.hold(start, candidate, standing.prices.price, time())
         if isinstance(held, Refusal):

@@ -10,7 +10,9 @@ from typing import Final
 
 import msgspec
 
+from data.counters.rows import BatchKey
 from data.model import Endpoint, LedgerRecord, Outcome, Protocol, RequestStart
+from proxy.budget.batch_holds import BATCH_TAG
 from proxy.endpoints import Asked
 from proxy.record import Ending, Pricer, ledger_record
 from proxy.request import clean
@@ -22,6 +24,8 @@ from proxy.usage.batch_results import SUCCEEDED
 #: The space of the ids below; any constant will do, as long as it stays.
 _SPACE: Final = uuid.UUID("6c1c3c2e-6d0e-5c8b-9a3f-0f4f6a2f7a10")
 _MAX_TAG: Final = 200
+#: Whose a batch is, and the model where all of its calls ask the same.
+_ACCOUNT: Final = ("key", "user", "team", "project", "session", "agent", "tags", "model_requested")
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -35,7 +39,7 @@ class Origin(msgspec.Struct, frozen=True):
 def origin_of(asked: Asked, provider: str) -> Origin | None:
     """Return where the results are from that may be in the answer; None where there are none."""
     if asked.batch:
-        return Origin(asked.batch, "batch_id", asked.batch)
+        return Origin(asked.batch, BATCH_TAG, asked.batch)
     if asked.file and asked.protocol is Protocol.OPENAI:
         return Origin(f"{provider}\n{asked.file}", "file_id", asked.file)
     return None
@@ -44,19 +48,28 @@ def origin_of(asked: Asked, provider: str) -> Origin | None:
 class Batches:
     """Writes results down, each once, however often it is fetched."""
 
-    def __init__(self, seen: SeenResults, price: Callable[[], Pricer], write: Callable[[LedgerRecord], object]) -> None:
+    def __init__(
+        self,
+        seen: SeenResults,
+        price: Callable[[], Pricer],
+        write: Callable[[LedgerRecord], object],
+        made_by: Callable[[BatchKey], RequestStart | None],
+    ) -> None:
         """`price` gives what prices a result when it comes.
 
-        `write` takes a row for the ledger and for everything that counts along.
+        `write` takes a row for the ledger and for everything that counts along; `made_by` gives the call that made a
+        batch, where budgets hold something for it.
         """
         self._seen = seen
         self._price = price
         self._write = write
+        self._made_by = made_by
 
     def reader(
         self, fetch: RequestStart, origin: Origin, secrets: tuple[str, ...] = ()
     ) -> Callable[[BatchResult], None]:
         """Return what takes the results of `origin` that `fetch` asks for."""
+        fetch = self._on_account(fetch, origin)
 
         def take(result: BatchResult) -> None:
             number = result_id(origin.key, result.custom_id)
@@ -70,6 +83,13 @@ class Batches:
             self._seen.add(number, now_us / 1e6)
 
         return take
+
+    def _on_account(self, fetch: RequestStart, origin: Origin) -> RequestStart:
+        """What budgets hold for a batch is held on the account of whoever made it, and its results count there."""
+        made = self._made_by(BatchKey(fetch.provider, origin.name)) if origin.tag == BATCH_TAG else None
+        if made is None:
+            return fetch
+        return msgspec.structs.replace(fetch, **{name: getattr(made, name) for name in _ACCOUNT})
 
 
 def result_id(key: str, custom_id: str) -> str:

@@ -1,46 +1,21 @@
-"""The budgets' part in one call: its worst case at each place, what is held for an attempt, what that one counts."""
+"""The budgets' part in one call: its worst case at each place, and what is held for an attempt."""
 
 import asyncio
-from decimal import Decimal
 from typing import Final
 
-from data.model import LedgerRecord, RequestStart
+from data.model import Endpoint, RequestStart
 from proxy.budget.appraisal import Appraiser
+from proxy.budget.batch_holds import BatchHolds
 from proxy.budget.budgets import Budgets
 from proxy.budget.demand import Demand, Limits, demand, demand_unread
-from proxy.budget.liability import liability
-from proxy.budget.reservation import Refusal, Reservation
-from proxy.budget.worst_case import Worst
+from proxy.budget.reservation import Refusal
+from proxy.budget.worst_case import BatchWorst, Worst
 from proxy.call import Call
-from proxy.record import Cost, Pricer
+from proxy.hold import BatchHold, BatchLook, Hold
+from proxy.record import Pricer
 from proxy.routing import Candidate
-from proxy.usage.usage import Usage
 
 _AT_ONCE_BYTES: Final = 256 * 1024
-
-
-class Hold:
-    """What is held for one attempt until its row is written."""
-
-    __slots__ = ("_budgets", "_price", "reservation", "worst")
-
-    def __init__(self, budgets: Budgets, reservation: Reservation, worst: Worst, price: Pricer) -> None:
-        self._budgets = budgets
-        self._price = price
-        self.reservation = reservation
-        self.worst = worst
-
-    def liability(self, start: RequestStart, told: Usage, cost: Cost, *, billed: bool, at_us: int) -> Decimal | None:
-        """Return what budgets count of it, US dollars, where that is not its cost."""
-        return liability(start, told, cost, self.worst, self._price, billed=billed, at_us=at_us)
-
-    def settle(self, record: LedgerRecord, sequence: int) -> None:
-        """Its row is written."""
-        self._budgets.settle(self.reservation, record, sequence)
-
-    def release(self) -> None:
-        """It was never sent, or its row could not be written."""
-        self._budgets.release(self.reservation)
 
 
 class Purse:
@@ -92,19 +67,20 @@ class Purse:
         """Hold the attempt's worst case in every budget that counts it, or say why there is no room."""
         worst = self.worst(candidate, now_s)
         held = self._budgets.reserve(start, worst.nano, now_s)
-        return held if isinstance(held, Refusal) else Hold(self._budgets, held, worst, price)
-
-    def room_for_batch(self, start: RequestStart, candidate: Candidate, now_s: float) -> Refusal | None:
-        """Say why a new batch is not made, whose results are charged when they are fetched: nothing stays held for it.
-
-        One that does not tell what it may cost passes where batches may pass at all.
-        """
-        if (barred := self._budgets.bars_batch(start)) is not None:
-            return barred
-        provider = candidate.provider
-        worst = self._appraiser.batch(self._call.body, provider=provider.name, protocol=provider.protocol, now_s=now_s)
-        held = self._budgets.reserve(start, 0 if worst is None else worst.nano, now_s)
         if isinstance(held, Refusal):
             return held
-        self._budgets.release(held)
-        return None
+        if self._call.endpoint is Endpoint.BATCHES:
+            return BatchLook(self._budgets, held, worst, price, self._call.asked.batch)
+        return Hold(self._budgets, held, worst, price)
+
+    async def hold_batch(self, start: RequestStart, candidate: Candidate, now_s: float) -> BatchHold | Refusal:
+        """The same for a call that makes a batch: what all of its calls may cost together."""
+        body, provider = self._call.body, candidate.provider
+
+        def appraised() -> BatchWorst | None:
+            return self._appraiser.batch(body, provider=provider.name, protocol=provider.protocol, now_s=now_s)
+
+        worst = await asyncio.to_thread(appraised) if len(body) > _AT_ONCE_BYTES else appraised()
+        batches = BatchHolds(self._budgets)
+        held = batches.reserve(start, worst, now_s)
+        return held if isinstance(held, Refusal) else BatchHold(batches, held, worst)

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from data.counters.file import CounterFile, Execute
+from data.counters.holds import ShareOf, begin_for
 from data.counters.rows import Charge, Document, Known
 from data.counters.slices import charge
 
-_OF_BUDGETS = ("counters", "spent", "slices", "crossings")
+_OF_BUDGETS = ("counters", "spent", "slices", "holds", "crossings")
 
 
 def known(file: CounterFile) -> Known:
@@ -64,10 +65,15 @@ def holders(file: CounterFile) -> set[str]:
 
 
 def install(
-    file: CounterFile, key: tuple[str, str], charges: Iterable[Charge], folded: Mapping[str, int]
+    file: CounterFile,
+    key: tuple[str, str],
+    charges: Iterable[Charge],
+    folded: Mapping[str, int],
+    share_of: ShareOf = lambda _account: (),
 ) -> int | None:
     """Begin to count a budget (id, shape), with what was spent up to `folded` of each spool; its number.
 
+    `share_of` says what it holds for each batch that is out.
     The charges' own numbers do not matter. None, and nothing is done, where a spool is folded further by now, or the
     budget is no more or counted already.
     """
@@ -79,6 +85,7 @@ def install(
         made = execute("INSERT INTO budgets (id, shape, counters) VALUES (?, ?, 0) RETURNING number", key)
         number = int(made.fetchone()[0])
         charge(execute, (each._replace(budget=number) for each in charges))
+        begin_for(execute, number, share_of)
         execute("UPDATE state SET generation = generation + 1")
     return number
 
@@ -88,10 +95,12 @@ def prune(file: CounterFile, budget: int, before: int) -> None:
     with file.transaction() as execute:
         execute("DELETE FROM spent WHERE budget = ? AND bucket < ?", (budget, before))
         execute("DELETE FROM slices WHERE budget = ? AND nano = 0", (budget,))
+        execute("DELETE FROM holds WHERE budget = ? AND nano = 0", (budget,))
         execute(
             "DELETE FROM counters WHERE budget = ?1 "
             "AND NOT EXISTS (SELECT 1 FROM spent s WHERE s.budget = ?1 AND s.value = counters.value) "
-            "AND NOT EXISTS (SELECT 1 FROM slices l WHERE l.budget = ?1 AND l.value = counters.value)",
+            "AND NOT EXISTS (SELECT 1 FROM slices l WHERE l.budget = ?1 AND l.value = counters.value) "
+            "AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.budget = ?1 AND h.value = counters.value)",
             (budget,),
         )
         execute("DELETE FROM crossings WHERE budget = ? AND at < ?", (budget, before))

@@ -28,6 +28,12 @@ CREATE TABLE IF NOT EXISTS spent (
 CREATE TABLE IF NOT EXISTS slices (
     budget INTEGER, value TEXT, spool TEXT, nano INTEGER NOT NULL,
     PRIMARY KEY (budget, value, spool)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (
+    provider TEXT, batch TEXT, made INTEGER NOT NULL, account TEXT NOT NULL,
+    PRIMARY KEY (provider, batch)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS holds (
+    budget INTEGER, value TEXT, provider TEXT, batch TEXT, nano INTEGER NOT NULL,
+    PRIMARY KEY (budget, value, provider, batch)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS folded (spool TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS crossings (
     budget INTEGER, value TEXT, name TEXT, at INTEGER NOT NULL, used INTEGER NOT NULL, amount INTEGER NOT NULL,

@@ -3,15 +3,16 @@
 from data.budget_periods import Span
 from data.counters.file import CounterFile
 from data.counters.rows import Crossing, Group
-from data.counters.slices import OTHERS, STANDING, is_full
+from data.counters.slices import OTHERS, is_full, standing
 
 
 def groups(file: CounterFile, budget: int, counts: Span, limit: int) -> list[Group]:
     """Counters in which something is spent or taken, the greatest first. Raises CountersError, as all here."""
     sql = """
-        SELECT value, sum(s) AS spent, sum(l) AS leased FROM (
-            SELECT value, nano AS s, 0 AS l FROM spent WHERE budget = ?1 AND bucket >= ?2 AND bucket < ?3
-            UNION ALL SELECT value, 0, nano FROM slices WHERE budget = ?1)
+        SELECT value, sum(s) AS spent, sum(l) AS leased, sum(b) AS batches FROM (
+            SELECT value, nano AS s, 0 AS l, 0 AS b FROM spent WHERE budget = ?1 AND bucket >= ?2 AND bucket < ?3
+            UNION ALL SELECT value, 0, nano, 0 FROM slices WHERE budget = ?1
+            UNION ALL SELECT value, 0, nano, nano FROM holds WHERE budget = ?1)
         GROUP BY value HAVING sum(s) <> 0 OR sum(l) <> 0 ORDER BY sum(s) DESC, sum(l) DESC, value LIMIT ?4"""
     with file.transaction() as execute:
         return [Group(*row) for row in execute(sql, (budget, counts.start_us, counts.end_us, limit)).fetchall()]
@@ -22,8 +23,7 @@ def group(file: CounterFile, budget: int, value: str, counts: Span) -> Group:
     with file.transaction() as execute:
         found = execute("SELECT 1 FROM counters WHERE budget = ? AND value = ?", (budget, value)).fetchone()
         counter = value if found or not is_full(execute, budget) else OTHERS
-        standing = execute(STANDING, (budget, counter, counts.start_us, counts.end_us)).fetchone()
-        return Group(counter, *standing)
+        return Group(counter, *standing(execute, budget, counter, counts))
 
 
 def buckets(file: CounterFile, budget: int, value: str, counts: Span) -> list[tuple[int, int]]:

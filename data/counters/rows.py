@@ -30,12 +30,21 @@ class Want(NamedTuple):
     hard: bool
 
 
+class Standing(NamedTuple):
+    """A counter: what is spent, what all proxies have taken and batches hold, and what batches hold of that."""
+
+    spent: int
+    leased: int
+    batches: int
+
+
 class Given(NamedTuple):
-    """A counter after a lease: what the proxy has free in it, what is spent, and what all proxies have taken."""
+    """A counter after a lease: what the proxy has free in it, and as `Standing`."""
 
     free: int
     spent: int
     leased: int
+    batches: int
     fits: bool
 
 
@@ -66,6 +75,29 @@ class Charge(NamedTuple):
     nano: int
 
 
+class BatchKey(NamedTuple):
+    """A batch, as its provider names it."""
+
+    provider: str
+    batch: str
+
+
+class Batch(NamedTuple):
+    """A batch that something is held for; `account` says for whoever counts it on whose account it was made."""
+
+    key: BatchKey
+    made_us: int
+    account: str
+
+
+class Part(NamedTuple):
+    """Money in one counter, which is found from the value."""
+
+    budget: int
+    value: str
+    nano: int
+
+
 class Crossing(NamedTuple):
     """A threshold that was reached: its name, when, what was used and the amount then."""
 
@@ -83,6 +115,7 @@ class Group(NamedTuple):
     value: str
     spent: int
     leased: int
+    batches: int = 0  # what is held for batches, of what is leased
 
 
 @dataclass(frozen=True, slots=True)

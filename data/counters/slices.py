@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from data.budget_periods import Span
 from data.counters.file import CounterFile, Execute
-from data.counters.rows import Charge, Fold, Given, Move, Want
+from data.counters.rows import Charge, Fold, Given, Move, Standing, Want
 from data.errors import CountersConflict
 
 #: The counter of all values that come after a budget has its greatest number of counters.
@@ -15,13 +16,17 @@ SHARE: Final = 4
 #: Where nothing is left of a soft budget, slices are this part of its amount.
 _SOFT_SHARE: Final = 16
 
+#: A counter's (spent, leased, of which for batches), as `Standing`.
 STANDING: Final = """
-SELECT (SELECT coalesce(sum(nano), 0) FROM spent WHERE budget = ?1 AND value = ?2 AND bucket >= ?3 AND bucket < ?4),
-       (SELECT coalesce(sum(nano), 0) FROM slices WHERE budget = ?1 AND value = ?2)"""
+SELECT spent, sliced + batches, batches FROM (SELECT
+    (SELECT coalesce(sum(nano), 0) FROM spent
+        WHERE budget = ?1 AND value = ?2 AND bucket >= ?3 AND bucket < ?4) AS spent,
+    (SELECT coalesce(sum(nano), 0) FROM slices WHERE budget = ?1 AND value = ?2) AS sliced,
+    (SELECT coalesce(sum(nano), 0) FROM holds WHERE budget = ?1 AND value = ?2) AS batches)"""
 _ADD_SPENT: Final = """
 INSERT INTO spent (budget, value, bucket, nano) VALUES (?, ?, ?, ?)
 ON CONFLICT (budget, value, bucket) DO UPDATE SET nano = nano + excluded.nano"""
-_ADD_SLICE: Final = """
+ADD_SLICE: Final = """
 INSERT INTO slices (budget, value, spool, nano) VALUES (?, ?, ?, ?)
 ON CONFLICT (budget, value, spool) DO UPDATE SET nano = nano + excluded.nano"""
 
@@ -41,8 +46,8 @@ def lease(file: CounterFile, spool: str, wants: Sequence[Want], generation: int)
     return taken
 
 
-def fold(file: CounterFile, move: Move, folds: Sequence[Fold], generation: int) -> list[tuple[int, int]]:
-    """Move what a spool's records cost into `spent`; each counter's (spent, leased) then.
+def fold(file: CounterFile, move: Move, folds: Sequence[Fold], generation: int) -> list[Standing]:
+    """Move what a spool's records cost into `spent`; how each counter stands then.
 
     Raises CountersOutdated, CountersError, and CountersConflict where the spool is not folded up to `move.before`.
     """
@@ -53,10 +58,7 @@ def fold(file: CounterFile, move: Move, folds: Sequence[Fold], generation: int) 
             for bucket, nano in fold.charges:
                 execute(_ADD_SPENT, (fold.budget, value, bucket, nano))
             _change_slice(execute, move.spool, fold.budget, value, fold.change)
-        return [
-            execute(STANDING, (fold.budget, value, fold.counts.start_us, fold.counts.end_us)).fetchone()
-            for fold, value in zip(folds, values, strict=True)
-        ]
+        return [standing(execute, fold.budget, value, fold.counts) for fold, value in zip(folds, values, strict=True)]
 
 
 def settle(file: CounterFile, move: Move, charges: Iterable[Charge], keep: Iterable[Charge], generation: int) -> None:
@@ -73,7 +75,7 @@ def settle(file: CounterFile, move: Move, charges: Iterable[Charge], keep: Itera
         for value, each in charged:
             execute(_ADD_SPENT, (each.budget, value, each.bucket, each.nano))
         for value, each in kept:
-            execute(_ADD_SLICE, (each.budget, value, move.spool, each.nano))
+            execute(ADD_SLICE, (each.budget, value, move.spool, each.nano))
 
 
 def give_up(file: CounterFile, spool: str, bucket_of: Callable[[int], int | None]) -> None:
@@ -111,6 +113,11 @@ def counter_of(execute: Execute, budget: int, value: str) -> str:
     return counter
 
 
+def standing(execute: Execute, budget: int, value: str, counts: Span) -> Standing:
+    """How a counter stands, inside a transaction."""
+    return Standing(*execute(STANDING, (budget, value, counts.start_us, counts.end_us)).fetchone())
+
+
 def is_full(execute: Execute, budget: int) -> bool:
     """Whether new values share a counter."""
     if execute("SELECT 1 FROM counters WHERE budget = ? AND value = ?", (budget, OTHERS)).fetchone():
@@ -120,8 +127,8 @@ def is_full(execute: Execute, budget: int) -> bool:
 
 
 def _looked_at(execute: Execute, want: Want, value: str) -> Given:
-    spent, leased = execute(STANDING, (want.budget, value, want.counts.start_us, want.counts.end_us)).fetchone()
-    return Given(want.back, spent, leased, not want.hard or _room(want, spent, leased) >= want.need)
+    spent, leased, batches = standing(execute, want.budget, value, want.counts)
+    return Given(want.back, spent, leased, batches, not want.hard or _room(want, spent, leased) >= want.need)
 
 
 def _room(want: Want, spent: int, leased: int) -> int:
@@ -143,7 +150,7 @@ def _chunk(want: Want, room: int) -> int:
 
 def _change_slice(execute: Execute, spool: str, budget: int, value: str, change: int) -> None:
     if change:
-        execute(_ADD_SLICE, (budget, value, spool, change))
+        execute(ADD_SLICE, (budget, value, spool, change))
 
 
 def _move(execute: Execute, move: Move) -> None:

@@ -10,7 +10,8 @@ from data.ceilings import Ceiling
 from data.model import Endpoint
 from data.pricing import PriceBook
 from proxy.budget.demand import Demand, Limits, demand
-from proxy.budget.worst_case import Worst, worst_case
+from proxy.budget.worst_case import BatchWorst, Worst, worst_case
+from proxy.request import clean
 
 _MAX_MODEL: Final = 200
 _DAY_S: Final = 86_400
@@ -35,7 +36,6 @@ class _Batch(msgspec.Struct):
 
 _BATCH: Final = msgspec.json.Decoder(_Batch)
 _CALL: Final = msgspec.json.Decoder(_Call)
-_UNKNOWN: Final = Worst(None, 0, None)
 
 
 class Appraiser:
@@ -69,20 +69,19 @@ class Appraiser:
             inference_geo=inference_geo,
         )
 
-    def batch(self, body: bytes, *, provider: str, protocol: str, now_s: float) -> Worst | None:
+    def batch(self, body: bytes, *, provider: str, protocol: str, now_s: float) -> BatchWorst | None:
         """Return the most that all calls of a new batch may cost together; None where it does not tell.
 
-        A batch is charged call by call when its results are fetched. This is for asking whether there is room for it
-        when it is made: nothing stays held.
+        A batch is charged call by call when its results are fetched.
         """
         try:
             batch = _BATCH.decode(body)
             items = [(item.params, _CALL.decode(item.params)) for item in batch.requests]
         except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
             return None
-        if batch.input_file_id:
+        if batch.input_file_id or not items:
             return None
-        total = 0
+        sums = dict[str, int | None]()
         for params, call in items:
             limits = Limits(
                 max_tokens=max(call.max_tokens, 0),
@@ -91,8 +90,8 @@ class Appraiser:
                 inference_geo=call.inference_geo or "",
             )
             asked = demand(bytes(params), Endpoint.MESSAGES, limits)
-            worst = self.worst(asked, provider=provider, protocol=protocol, model=call.model[:_MAX_MODEL], now_s=now_s)
-            if worst.nano is None:
-                return _UNKNOWN
-            total += worst.nano
-        return Worst(total)
+            model = clean(call.model, _MAX_MODEL)
+            worst = self.worst(asked, provider=provider, protocol=protocol, model=model, now_s=now_s)
+            before = sums.get(model, 0)
+            sums[model] = None if before is None or worst.nano is None else before + worst.nano
+        return BatchWorst(sums)

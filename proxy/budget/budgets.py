@@ -7,6 +7,7 @@ are together never more than the limit. It holds
 - with several proxies, because each takes its slices from one file, in one transaction that sees what all have taken;
 - over a `kill -9`, because a slice stays taken until the records behind `folded` are counted from the spool, and the
   calls without an end at what was held for them (the start says it, written before the call leaves);
+- with batches, because what one may cost is held in that file from the moment it is made until its results are read;
 - while the store is away, because nothing of this asks it;
 
 as long as no call costs more than was held for it. One that does is counted in full, and a warning is logged.
@@ -16,20 +17,20 @@ budgets both together take 4 µs (7 on a machine that is busy with other work), 
 """
 
 import logging
-from collections.abc import Callable
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from data import budget_outlook as outlook
 from data.budget_periods import NEVER, Rolling
 from data.config import BudgetsConfig
-from data.counters import books, reports, slices
+from data.counters import reports
 from data.counters.file import CounterFile
-from data.counters.rows import Crossing, Move
+from data.counters.rows import Crossing
 from data.errors import CountersDamaged, CountersError, CountersOutdated
 from data.model import LedgerRecord, RequestStart
 from proxy.budget import refuse
-from proxy.budget.charging import number_of, of_records
-from proxy.budget.holdings import Holdings, Records
+from proxy.budget.charging import number_of
+from proxy.budget.counting import Counting, Spool
+from proxy.budget.holdings import Holdings
 from proxy.budget.keeper import Keeper
 from proxy.budget.money import MOST_NANO, shown
 from proxy.budget.plan import Counter, Plan
@@ -39,17 +40,8 @@ from proxy.budget.reservation import FREE, Refusal, Reservation
 
 #: A budget that was only just made is let be for so long, until it is counted.
 _GRACE_US: Final = 10_000_000
-_BATCH: Final = 1000
 _MAX_FOLDS: Final = 50
 _log = logging.getLogger(__name__)
-
-
-class Spool(Records, Protocol):
-    """The part of `proxy.spool.Spool` that budgets use."""
-
-    def keep_behind(self, floor: Callable[[], int]) -> None:
-        """Keep the records behind `floor()`."""
-        ...
 
 
 class Budgets:
@@ -57,20 +49,13 @@ class Budgets:
 
     def __init__(self, keeper: Keeper, spool: Spool, settings: BudgetsConfig) -> None:
         self.settings = settings
-        self.file_trouble = ""
-        self._keeper = keeper
-        self._spool = spool
-        self._file: CounterFile | None = None
-        self._holdings: Holdings | None = None
-        self._uncounted = Plans(())
-        self._keeps_spool = True
+        self.counting = Counting(keeper, spool)
 
     @classmethod
     def open(cls, keeper: Keeper, spool: Spool, settings: BudgetsConfig) -> Self:
         """Begin where the last proxy on this spool ended, however it did. Raises nothing: `trouble` tells."""
         budgets = cls(keeper, spool, settings)
-        spool.keep_behind(budgets._floor)
-        budgets._begin()
+        budgets.counting.begin()
         return budgets
 
     @property
@@ -81,22 +66,23 @@ class Budgets:
     @property
     def plans(self) -> Plans:
         """The budgets that are switched on."""
-        return self._uncounted if self._holdings is None else self._holdings.plans
+        return self.counting.plans
 
     @property
     def file(self) -> CounterFile | None:
         """The counters; None while they cannot be used."""
-        return self._file
+        return self.counting.file
 
     @property
     def trouble(self) -> str:
         """Why some budget cannot be kept as it should; '' while all is well."""
-        if self.file_trouble:
-            return self.file_trouble
-        faults = self._holdings.faults if self._holdings is not None else ()
+        if self.counting.trouble:
+            return self.counting.trouble
+        holdings = self.counting.holdings
+        faults = holdings.faults if holdings is not None else ()
         unknown = [plan.budget.name for plan in self.plans.all if plan.number is None]
         if unknown:
-            why = self._keeper.store_trouble or "the ledger is being read"
+            why = self.counting.why_unknown
             faults = (*faults, f"what was spent is not known of {', '.join(map(repr, unknown))} ({why})")
         return "; ".join(faults)
 
@@ -106,7 +92,7 @@ class Budgets:
         if not match.counters and not match.uncounted:
             return FREE
         now_us = int(now_s * 1e6)
-        unknown = self._unknown(match.uncounted, now_us) if match.uncounted else ()
+        unknown = self.unknown(match.uncounted, now_us) if match.uncounted else ()
         if isinstance(unknown, Refusal):
             return unknown
         if worst_nano is None:
@@ -117,70 +103,59 @@ class Budgets:
             return Reservation(match.counters, 0, unknown)
         return self._take(match, start, min(worst_nano, MOST_NANO), now_us, unknown)
 
-    def bars_batch(self, start: RequestStart) -> Refusal | None:
-        """Say why a new batch is not made: what it costs is told with its results, too late for a hard budget."""
-        if self.settings.batches == "allow":
-            return None
-        hard = self.plans.hard_for_batch(start)
-        return None if hard is None else refuse.batch(hard)
-
     def settle(self, reservation: Reservation, record: LedgerRecord, sequence: int) -> None:
         """Let go of what was held, and count what the call cost; right after the spool has given it `sequence`."""
-        if self._holdings is not None:
-            self._holdings.settle(reservation, record, sequence)
+        if (holdings := self.counting.holdings) is not None:
+            holdings.settle(reservation, record, sequence)
 
     def release(self, reservation: Reservation) -> None:
         """Let go of what was held for a call that was never sent."""
-        if self._holdings is not None:
-            self._holdings.release(reservation)
+        if (holdings := self.counting.holdings) is not None:
+            holdings.release(reservation)
 
     def tick(self, now_us: int) -> None:
         """Move what has ended into the counters' file, and take in what has changed there. Raises nothing."""
+        counting = self.counting
         try:
-            if self._holdings is None or self._file is None or self._file.replaced:
-                self._renew()
+            if counting.holdings is None or counting.file is None or counting.file.replaced:
+                counting.renew()
                 return
-            if self._holdings.outdated():
-                self._holdings.reload()
-            self._fold(self._holdings, self._file, now_us)
-            self.file_trouble = ""
+            if counting.holdings.outdated():
+                counting.holdings.reload()
+            self._fold(counting.holdings, counting.file, now_us)
+            counting.end_batches()
+            counting.trouble = ""
         except CountersDamaged as error:
-            self._fails(error)
-            self._renew()
+            counting.fails(error)
+            counting.renew()
         except CountersError as error:
-            self._fails(error)
+            counting.fails(error)
 
     def forget(self, before_us: int) -> None:
         """Drop from memory what nobody has asked for since."""
-        if self._holdings is not None:
-            self._holdings.forget(before_us)
+        if (holdings := self.counting.holdings) is not None:
+            holdings.forget(before_us)
 
     def close(self, now_us: int) -> None:
         """Count all that has ended, and give back what is left."""
         self.tick(now_us)
-        if self._holdings is not None and self._file is not None:
-            try:
-                self._holdings.give_all_back(now_us)
-                self._file.sync()
-                self._keeper.durable = self._holdings.folded
-            except (CountersError, OSError) as error:
-                self._fails(error)
-        self._let_go()
+        self.counting.close(now_us)
 
     def _take(
         self, match: Match, start: RequestStart, worst: int, now_us: int, warnings: tuple[str, ...]
     ) -> Reservation | Refusal:
-        if self._holdings is None:
+        holdings = self.counting.holdings
+        if holdings is None:
             return Reservation((), 0, warnings)
         try:
-            shortages = self._holdings.take(match.counters, worst, now_us)
+            shortages = holdings.take(match.counters, worst, now_us)
         except CountersOutdated:  # the newest are known now
             return self.reserve(start, worst, now_us / 1e6)
         except CountersError as error:
-            self._fails(error)
-            return self._without_file(self._holdings, match, worst)
+            self.counting.fails(error)
+            return self._without_file(holdings, match, worst)
         if shortages:
-            return self._refused(shortages, now_us)
+            return self.refused(shortages, now_us)
         if match.soft:
             warnings += tuple(refuse.warning(counter) for counter in match.soft if counter.used_up)
         return Reservation(match.counters, worst, warnings)
@@ -188,20 +163,21 @@ class Budgets:
     def _without_file(self, holdings: Holdings, match: Match, worst: int) -> Reservation | Refusal:
         """There is no asking for room: refuse, or let through what will be counted when there is."""
         if match.hard is not None and self.settings.on_outage == "closed":
-            return refuse.unknown(match.hard, self.file_trouble)
+            return refuse.unknown(match.hard, self.counting.trouble)
         holdings.take_anyway(match.counters, worst)
         plans = dict.fromkeys(counter.plan for counter in match.counters)
         return Reservation(match.counters, worst, tuple(refuse.unknown_warning(plan) for plan in plans))
 
-    def _unknown(self, plans: tuple[Plan, ...], now_us: int) -> Refusal | tuple[str, ...]:
+    def unknown(self, plans: tuple[Plan, ...], now_us: int) -> Refusal | tuple[str, ...]:
         """What becomes of a call under budgets of which nobody knows what was spent."""
         due = [plan for plan in plans if now_us - plan.learned_us >= _GRACE_US]
         hard = next((plan for plan in due if plan.hard), None)
         if hard is not None and self.settings.on_outage == "closed":
-            return refuse.unknown(hard, self.file_trouble or self._keeper.store_trouble or "the ledger is being read")
+            return refuse.unknown(hard, self.counting.why_unknown)
         return tuple(refuse.unknown_warning(plan) for plan in due)
 
-    def _refused(self, shortages: list[Shortage], now_us: int) -> Refusal:
+    def refused(self, shortages: list[Shortage], now_us: int) -> Refusal:
+        """Say why there is no room, by the tightest of the budgets."""
         tightest = refuse.tightest(shortages)
         others = [shortage for shortage in shortages if shortage is not tightest]
         frees_us = self._frees(tightest, now_us) if tightest.gone else now_us
@@ -211,11 +187,12 @@ class Budgets:
         """When there is room again if nobody spends anything until then."""
         counter, schedule = shortage.counter, shortage.counter.plan.schedule
         buckets = list[tuple[int, int]]()
-        if isinstance(schedule, Rolling) and self._file is not None:
+        file = self.counting.file
+        if isinstance(schedule, Rolling) and file is not None:
             try:
-                buckets = reports.buckets(self._file, number_of(counter), counter.value, schedule.counts(now_us))
+                buckets = reports.buckets(file, number_of(counter), counter.value, schedule.counts(now_us))
             except CountersError as error:
-                self._fails(error)
+                self.counting.fails(error)
                 return NEVER
         return schedule.frees(now_us, buckets, shortage.need - shortage.left)
 
@@ -251,53 +228,3 @@ class Budgets:
                     said,
                     extra={"budget": plan.budget.name, "value": counter.value, "threshold": name},
                 )
-
-    def _begin(self) -> None:
-        try:
-            file = self._keeper.open_file()
-            try:
-                self._holdings = _recovered(file, self._spool)
-            except BaseException:
-                file.close()
-                raise
-            self._file, self.file_trouble, self._keeps_spool = file, "", True
-        except (CountersError, OSError) as error:
-            self._fails(error)
-            self._uncounted = Plans(self._keeper.local().plans)
-            self._keeps_spool = bool(self._uncounted.all)
-
-    def _renew(self) -> None:
-        """Begin anew with the file that is there now. What calls in flight hold is held in none of it."""
-        self._let_go()
-        self._begin()
-
-    def _let_go(self) -> None:
-        file, self._file, self._holdings = self._file, None, None
-        if file is not None:
-            file.close()
-
-    def _fails(self, error: Exception) -> None:
-        if not self.file_trouble:
-            _log.error("the budgets' counters cannot be used: %s", error)
-        self.file_trouble = str(error)
-
-    def _floor(self) -> int:
-        """Up to which record the spool need not be kept for the counters' sake. Any thread may ask."""
-        return self._keeper.durable if self._keeps_spool else NEVER
-
-
-def _recovered(file: CounterFile, spool: Spool) -> Holdings:
-    """Count what the last proxy on this spool has left, and free its slices."""
-    folded = books.register(file, spool.spool_id, spool.written)
-    holdings = Holdings(file, spool, folded)
-    records, reached = list[LedgerRecord](), folded
-    while True:
-        first, more = spool.read(reached, _BATCH)
-        if not more:
-            break
-        records += more
-        reached = first + len(more) - 1
-    charges = of_records(holdings.plans, records)
-    slices.settle(file, Move(spool.spool_id, folded, reached), charges, (), holdings.generation)
-    holdings.folded = reached
-    return holdings

@@ -64,7 +64,7 @@ class Holdings:
         self.folded = folded
         self.more = False  # whether the last fold left some for another one
         self.changed: dict[Counter, None] = {}  # counters that folds have changed; whoever looks at them empties it
-        self._file = file
+        self.file = file
         self._spool = spool
         self.generation = 0
         self._compiled = Compiled()
@@ -75,7 +75,7 @@ class Holdings:
 
     def reload(self) -> None:
         """Take in the newest documents. What is held of a budget whose counters are the same ones stays."""
-        known = books.known(self._file)
+        known = books.known(self.file)
         self._compiled = compiled(known, self._compiled)
         self.generation = known.generation
         self.plans = Plans(self._compiled.plans)
@@ -85,9 +85,14 @@ class Holdings:
         self.changed = {counter: None for counter in self.changed if counter.plan in kept}
         self._ended = [self._counted_anew(ended) for ended in self._ended]
 
+    @property
+    def spool_id(self) -> str:
+        """Whose slices these are."""
+        return self._spool.spool_id
+
     def outdated(self) -> bool:
         """Whether there are newer documents than these."""
-        return self._file.generation() != self.generation
+        return self.file.generation() != self.generation
 
     def take(self, counters: tuple[Counter, ...], worst: int, now_us: int) -> list[Shortage]:
         """Hold `worst` in every counter, or in none: then the counters without room are told.
@@ -131,6 +136,12 @@ class Holdings:
             self._overshot(record, nano, held)
         self._ended.append(_Ended(sequence, record.ended_at, nano, charged, record))
 
+    def charge(self, record: LedgerRecord, sequence: int) -> None:
+        """Count what was not held for as a call in flight."""
+        nano, charged = counted(record), self.plans.asked(record)
+        self._charge(charged, nano)
+        self._ended.append(_Ended(sequence, record.ended_at, nano, charged, record))
+
     def release(self, reservation: Reservation) -> None:
         """Let go of what was held for a call that was never sent, or is counted otherwise."""
         for counter in reservation.counters:
@@ -156,13 +167,13 @@ class Holdings:
         if not changed and last == self.folded:
             return
         folds = [_fold(counter, charges.get(counter, {}), backs.get(counter, 0), now_us) for counter in changed]
-        move = Move(self._spool.spool_id, self.folded, last)
-        standings = slices.fold(self._file, move, folds, self.generation)
+        move = Move(self.spool_id, self.folded, last)
+        standings = slices.fold(self.file, move, folds, self.generation)
         self._moved(last)
-        for counter, fold, (spent, leased) in zip(changed, folds, standings, strict=True):
+        for counter, fold, standing in zip(changed, folds, standings, strict=True):
             counter.settled -= sum(nano for _, nano in fold.charges)
             counter.free -= backs.get(counter, 0)
-            counter.spent, counter.leased = spent, leased
+            counter.spent, counter.leased = standing.spent, standing.leased
         self._holding = {counter for counter in self._holding if not counter.empty}
         self.changed.update(dict.fromkeys(charges))
 
@@ -189,7 +200,7 @@ class Holdings:
         terms = [counter.plan.terms(now_us) for counter in lacking]
         wants = [_want(counter, worst, limit, now_us) for counter, (limit, _) in zip(lacking, terms, strict=True)]
         try:
-            given = slices.lease(self._file, self._spool.spool_id, wants, self.generation)
+            given = slices.lease(self.file, self.spool_id, wants, self.generation)
         except CountersOutdated:
             self.reload()
             raise
@@ -198,7 +209,7 @@ class Holdings:
             counter.limit, counter.until_us = limit, until
             counter.free, counter.spent, counter.leased = got.free, got.spent, got.leased
             if not got.fits:
-                shortages.append(Shortage(counter, got.spent, got.leased, counter.settled, worst))
+                shortages.append(Shortage(counter, got.spent, got.leased, counter.settled, worst, got.batches))
         self._holding.update(lacking)
         return shortages
 

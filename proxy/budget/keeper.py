@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from data.budget_periods import SECOND_US, Rolling
-from data.counters import books
+from data.counters import books, holds
 from data.counters.file import CounterFile
 from data.counters.rows import Known
 from data.errors import StoreError
@@ -23,6 +23,8 @@ from proxy.budget.siblings import Siblings
 _SWEEP_S: Final = 5.0
 _PRUNE_S: Final = 60.0
 _CLOSE_S: Final = 2.0
+#: Anthropic keeps a batch's results for 29 days.
+_BATCHES_US: Final = 30 * 24 * 3600 * SECOND_US
 _log = logging.getLogger(__name__)
 
 
@@ -142,6 +144,8 @@ class Keeper:
 
     def _prune(self, file: CounterFile) -> None:
         now_us = time.time_ns() // 1000
+        for batch in holds.end_older(file, now_us - _BATCHES_US):
+            _log.warning("nothing is held any more for a batch whose results nobody has read", extra=batch._asdict())
         for plan in compiled(books.known(file), Compiled()).plans:
             if plan.number is not None:
                 books.prune(file, plan.number, kept_from(plan, now_us))

@@ -5,7 +5,7 @@ beyond it is added, up to where each is folded at that moment; what the store ha
 folded yet is taken away, for the fold will bring it. So every record counts exactly once, though calls go on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from data.counters import books
 from data.counters.file import CounterFile
 from data.queries import budgets as queries
 from data.queries.budgets import Reader, Spent
+from proxy.budget.batch_account import BatchAccount
 from proxy.budget.charging import History
 from proxy.budget.plan import Plan
 from proxy.budget.spool_records import SpoolFolder, folders
@@ -37,9 +38,16 @@ def count_from_ledger(file: CounterFile, plan: Plan, store: Reader, spools: Path
         for name, folder in found.items():
             _take_in(history, folder, reached.get(name), folded[name], ledger)
             reached[name] = folded[name]
-        if books.install(file, (plan.id, plan.budget.shape), history.all(), folded) is not None:
+        key = (plan.id, plan.budget.shape)
+        if books.install(file, key, history.all(), folded, lambda account: _shares(plan, account)) is not None:
             return True
     return False
+
+
+def _shares(plan: Plan, account: str) -> Iterable[tuple[str, int]]:
+    """What the budget holds for a batch that was made before; what was read of it already is not taken off."""
+    made = BatchAccount.decode(account)
+    return () if made is None else made.shares(plan.budget.scope)
 
 
 def _register(file: CounterFile, spools: Mapping[str, SpoolFolder]) -> None:

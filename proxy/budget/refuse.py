@@ -15,18 +15,26 @@ from proxy.budget.reservation import Refusal, Why
 #: What a client is told that need only wait for calls in flight, or for the store.
 _SOON_S: Final = 1
 _LATER_S: Final = 5
+#: The same for results of batches, which come within a day.
+_RESULTS_S: Final = 60
+_AT_ONCE: Final = "Ask again in a moment."
+_ONCE_READ: Final = "There is room again when the batches' results have been fetched."
 #: A header of the client's time may be kept in 32 bits.
 _MOST_S: Final = 2**31 - 1
 
 
 class Shortage(NamedTuple):
-    """A counter without room for a call. `settled`: what this proxy knows to be spent besides `spent`."""
+    """A counter without room for a call. `settled`: what this proxy knows to be spent besides `spent`.
+
+    `batches`: what is held for batches, of what is `leased`.
+    """
 
     counter: Counter
     spent: int
     leased: int
     settled: int
     need: int
+    batches: int = 0
 
     @property
     def left(self) -> int:
@@ -37,6 +45,11 @@ class Shortage(NamedTuple):
     def gone(self) -> bool:
         """Whether there will be no room however the calls in flight end."""
         return self.left < self.need
+
+    @property
+    def awaits_results(self) -> bool:
+        """Whether there will be no room before results of batches are read, however the calls in flight end."""
+        return not self.gone and self.left - self.batches < self.need
 
 
 def tightest(shortages: Sequence[Shortage]) -> Shortage:
@@ -50,13 +63,14 @@ def no_room(shortage: Shortage, now_us: int, frees_us: int, others: Sequence[Sho
     `others`: what else has no room for the call, though only the one `shortage` is named.
     """
     counter, gone = shortage.counter, shortage.gone
-    held = max(shortage.leased - shortage.settled, 0)
+    held = max(shortage.leased - shortage.batches - shortage.settled, 0)
     said = [
         f"{shown(shortage.spent + shortage.settled)} of {shown(counter.limit)} spent",
         *([f"{shown(held)} held by calls in flight"] if held else []),
+        *([f"{shown(shortage.batches)} held by batches"] if shortage.batches else []),
         f"this call may cost up to {shown(shortage.need)}",
     ]
-    then = _then(counter.plan.budget, frees_us) if gone else "Ask again in a moment."
+    then = _then(counter.plan.budget, frees_us) if gone else _ONCE_READ if shortage.awaits_results else _AT_ONCE
     if shortage.need > counter.limit:
         then = f"No call of this size fits; a lower limit of output tokens makes it smaller. {then}".strip()
     return Refusal(
@@ -64,8 +78,8 @@ def no_room(shortage: Shortage, now_us: int, frees_us: int, others: Sequence[Sho
         budget=counter.plan.budget.name,
         message=f"The budget {named(counter)} has no room for this call: {', '.join(said)}. {then}".strip(),
         status=429,
-        retry_after_s=_until(frees_us, now_us) if gone else _SOON_S,
-        should_retry=not gone,
+        retry_after_s=_until(frees_us, now_us) if gone else _RESULTS_S if shortage.awaits_results else _SOON_S,
+        should_retry=not (gone or shortage.awaits_results),
         scopes=tuple(each.counter.plan.budget.scope.kind for each in (shortage, *others)),
     )
 

@@ -61,5 +61,27 @@ class Refusal(msgspec.Struct, frozen=True):
         return {} if self.should_retry else {"x-should-retry": "false"}
 
 
+class BatchReservation(msgspec.Struct, frozen=True):
+    """Room for a batch while the call that makes it is in flight: what is held in each counter, in nanodollars."""
+
+    needs: Mapping[Counter, int] = {}
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def counters(self) -> tuple[Counter, ...]:
+        """In which something is held."""
+        return tuple(self.needs)
+
+    @property
+    def nano(self) -> int:
+        """What is held where most is: all that the batch may cost, but for budgets of one model."""
+        return max(self.needs.values(), default=0)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the answer says about the budgets."""
+        return Reservation(warnings=self.warnings).headers
+
+
 #: For a call that no budget counts.
 FREE: Final = Reservation()

@@ -109,6 +109,7 @@ def _group(file: CounterFile, plan: Plan, number: int, group: Group, now_us: int
         "value": group.value,
         "spent_usd": _money(group.spent),
         "held_usd": _money(held),
+        "held_by_batches_usd": _money(group.batches),
         "remaining_usd": _money(remaining),
         "over_usd": _money(max(group.spent - cap, 0)),
         "used_percent": round(100 * group.spent / cap, 3) if cap else (100.0 if group.spent else 0.0),

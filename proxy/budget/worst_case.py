@@ -6,7 +6,7 @@ that was asked, a tier or a region that an account has set without the call's sa
 than is allowed for here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -30,6 +30,18 @@ class Worst(msgspec.Struct, frozen=True):
     output_tokens: int = 0
     hidden_tokens: int | None = 0
     tool_units: int = 0
+
+
+class BatchWorst(msgspec.Struct, frozen=True):
+    """The most that a batch's calls may cost together, by the model that they ask; None where no price is known."""
+
+    by_model: Mapping[str, int | None] = {}
+
+    @property
+    def nano(self) -> int | None:
+        """Of all models; None where it is not known of one."""
+        known = [nano for nano in self.by_model.values() if nano is not None]
+        return sum(known) if len(known) == len(self.by_model) else None
 
 
 def worst_case(demand: Demand, rates: Sequence[Ceiling], window: int | None, assumed_output: int) -> Worst:

@@ -1,15 +1,17 @@
 """Parsers of providers' answers, one file a protocol."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from data.model import Endpoint
 from proxy.usage import anthropic, embeddings, gemini, openai_batch, openai_chat, openai_responses, other
+from proxy.usage.batch_document import read_batch
 from proxy.usage.batch_results import BatchResult, ResultsParser, read_result
 from proxy.usage.errors import UNREADABLE_ANSWER, is_unexpected, read_error
 from proxy.usage.estimate import estimate_tokens, with_estimated_input
 from proxy.usage.json_array import JsonArray
-from proxy.usage.stream import AsideParser, BodyParser, FreeParser, SniffingParser, StreamParser, UntoldParser, skimming
+from proxy.usage.stream import BodyParser, FreeParser, SniffingParser, StreamParser, UntoldParser, skimming
 from proxy.usage.usage import Billing, Share, Usage, UsageParser
 
 __all__ = [
@@ -85,7 +87,7 @@ def parser_for(
     `stream`: the answer is an event stream by its Content-Type, whatever was asked for. From `status` 400
     on the answer is an error, which bills nothing; endpoints that bill nothing give zero tokens. `tier` is what
     the answer's headers say of it, '' for nothing; `results` takes those of a batch, where it has
-    some; `aside` takes the whole of an answer that bills nothing.
+    some; `aside` takes the whole of an answer that tells of batches.
     """
     if is_unexpected(status):
         return FreeParser()
@@ -93,8 +95,8 @@ def parser_for(
         return BodyParser(read_error)
     if results is not None:
         return RESULTS[endpoint](results)
-    if aside is not None:
-        return AsideParser(aside)
+    if endpoint is Endpoint.BATCHES:
+        return BodyParser(partial(read_batch, aside=aside))
     if endpoint is Endpoint.OTHER and method in ASKING:
         return FreeParser()
     make = PARSERS.get((endpoint, stream))

@@ -180,29 +180,6 @@ class FreeParser:
         return Usage(complete=True, billing=Billing.FREE)
 
 
-class AsideParser(FreeParser):
-    """Reads nothing for the ledger, and gives the whole body to `take`, unless it is too long."""
-
-    def __init__(self, take: Callable[[bytes], object]) -> None:
-        super().__init__()
-        self._body = BodyParser(self._given)
-        self._take = take
-
-    def feed(self, data: bytes) -> None:
-        """Take more of the body."""
-        super().feed(data)
-        self._body.feed(data)
-
-    def finish(self) -> Usage:
-        """Zero tokens, exactly, whatever the body says."""
-        self._body.finish()
-        return super().finish()
-
-    def _given(self, body: bytes) -> Usage:
-        self._take(body)
-        return super().finish()
-
-
 def _safely(read: Callable[[], Usage]) -> Usage:
     try:
         return read()

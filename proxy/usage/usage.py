@@ -48,6 +48,7 @@ class Usage(msgspec.Struct, frozen=True):
     error_class: str = ""
     error_message: str = ""  # at most 500 characters
     others: tuple[Share, ...] = ()
+    nothing_due: bool = False  # what is told of a batch: that nothing of it is still to be charged
 
     @property
     def all_tokens(self) -> Tokens:

@@ -93,7 +93,7 @@ def test_what_is_spent_before_the_window_does_not_count(file):
 def test_a_fold_happens_once(file):
     number, generation = counted(file)
     fold = [Fold(number, "v", 0, ((0, 5),), ALL)]
-    assert slices.fold(file, Move("s", 0, 3), fold, generation) == [(5, 0)]
+    assert slices.fold(file, Move("s", 0, 3), fold, generation) == [(5, 0, 0)]
     with pytest.raises(CountersConflict):
         slices.fold(file, Move("s", 0, 3), fold, generation)
     assert reports.groups(file, number, ALL, 10)[0].spent == 5
@@ -144,8 +144,8 @@ def test_too_many_values_share_a_counter_until_it_is_empty(file, monkeypatch):
         slices.fold(file, Move("s", sequence, sequence + 1), [fold], generation)
     found = {group.value: group.spent for group in reports.groups(file, number, ALL, 10)}
     assert found == {"a": 1, "b": 1, slices.OTHERS: 2}
-    assert reports.group(file, number, "d", ALL) == (slices.OTHERS, 2, 0)
-    assert reports.group(file, number, "a", ALL) == ("a", 1, 0)
+    assert reports.group(file, number, "d", ALL) == (slices.OTHERS, 2, 0, 0)
+    assert reports.group(file, number, "a", ALL) == ("a", 1, 0, 0)
     books.prune(file, number, 1)
     slices.lease(file, "s", [want(number, 1, value="d")], generation)
     assert [group.value for group in reports.groups(file, number, ALL, 10)] == ["d"]
@@ -163,7 +163,7 @@ def test_what_a_lost_spools_proxy_had_taken_counts_as_spent(file):
     number, generation = counted(file)
     slices.lease(file, "s", [want(number, 300)], generation)
     slices.give_up(file, "s", {number: 7}.get)
-    assert reports.groups(file, number, ALL, 10) == [("v", 300, 0)]
+    assert reports.groups(file, number, ALL, 10) == [("v", 300, 0, 0)]
 
 
 def test_after_a_power_cut_a_spool_that_lost_its_end_is_folded_to_where_it_ends(file):

@@ -320,15 +320,24 @@ def new_batch(model: str = "claude-opus-4-5", max_tokens: int = 9) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("path", "body"),
-    [("/v1/messages/batches", new_batch()), ("/v1/messages/batches", b"{"), ("/v1/batches", IN_A_FILE)],
+    ("path", "body", "setting"),
+    [
+        ("/v1/messages/batches", new_batch(), "refuse"),
+        ("/v1/messages/batches", b"{", "hold"),
+        ("/v1/messages/batches", b'{"requests":[]}', "hold"),
+        ("/v1/messages/batches", gzip.compress(new_batch()), "hold"),
+        ("/v1/batches", IN_A_FILE, "hold"),
+    ],
+    ids=["refused by setting", "no JSON", "empty", "compressed", "in a file"],
 )
 @pytest.mark.parametrize("scope", [{}, OF_OPUS], ids=["of all", "of a model"])
-async def test_a_batch_is_not_made_under_a_hard_budget(tmp_path: Path, path: str, body: bytes, scope: dict[str, str]):
+async def test_a_batch_that_cannot_be_held_is_not_made_under_a_hard_budget(
+    tmp_path: Path, path: str, body: bytes, setting: str, scope: dict[str, str]
+):
     begin_counting(tmp_path, [budget("strict", scope=scope)])
     async with (
         provider(answer(b"{}")) as (url, seen),
-        gateway(tmp_path, url, budgets=BudgetsConfig(unpriced="allow")) as proxy,
+        gateway(tmp_path, url, budgets=BudgetsConfig(unpriced="allow", batches=setting)) as proxy,
         client() as session,
     ):
         refused = await session.post(proxy.url + path, data=body)

@@ -12,13 +12,17 @@ from data.budget_scope import values, who_asked
 from data.budgets import Budget
 from data.connection import Connection
 from data.counters import books, reports
-from data.model import LedgerRecord
+from data.counters.rows import BatchKey
+from data.model import Endpoint, LedgerRecord
 from data.records import record_table
+from proxy.budget.batch_holds import BATCH_TAG, BatchHolds
 from proxy.budget.documents import learn
 from proxy.budget.keeper import Keeper
 from proxy.budget.money import counted
 from proxy.budget.plan import Plan
 from proxy.budget.rebuild import count_from_ledger
+from proxy.budget.upkeep import now_us
+from proxy.budget.worst_case import BatchWorst
 from tests.proxy.budget_worlds import ALL, NOON, SECOND, Proxy, begin_counting, budget, documents, usd
 from tests.proxy.spool_samples import ended, started, until
 
@@ -38,7 +42,7 @@ def at(running, home, config):
     begin_counting(home, [])
     proxy = Proxy(home)
     proxy.keeper = Keeper(home, proxy.spool.spool_id, lambda: Connection.open(config))
-    proxy.budgets._keeper = proxy.keeper
+    proxy.budgets.counting.keeper = proxy.keeper
     yield proxy
     proxy.close()
 
@@ -160,6 +164,50 @@ def test_a_budget_made_while_calls_go_on_misses_none_and_counts_none_twice(at, c
         plan.budget.name: reports.group(at.budgets.file, plan.number, "", ALL).spent for plan in at.budgets.plans.all
     }
     assert spent == {"first": total, "second": total}
+
+
+def test_a_budget_made_while_a_batch_is_out_holds_what_it_may_cost_and_lets_go_of_it_with_the_others(at, connection):
+    budget_changes.create(connection, budget("all", amount_usd=9), by="ann", now=NOW)
+    at.keeper.look_after()
+    at.budgets.tick(NOON)
+    batches, start = BatchHolds(at.budgets), started(endpoint=Endpoint.BATCHES, team="core", started_at=now_us())
+    worst = BatchWorst({"claude-x": 300, "claude-y": 70, "mystery": None})
+    held = batches.reserve(start, BatchWorst({"claude-x": 370}), NOON / SECOND)
+    assert batches.hold(held, start, worst, "batch_1")
+    scopes = {
+        "core": {"kind": "team", "value": "core"},
+        "web": {"kind": "team", "value": "web"},
+        "models": {"kind": "model", "value": "*"},
+    }
+    for name, scope in scopes.items():
+        budget_changes.create(connection, budget(name, scope=scope), by="ann", now=NOW)
+    at.keeper.look_after()
+    at.budgets.tick(NOON + 2 * SECOND)
+
+    def held_by_batches():
+        numbers = {plan.budget.name: plan.number for plan in at.budgets.plans.all}
+        found = {name: reports.groups(at.budgets.file, number, ALL, 9) for name, number in numbers.items()}
+        return {(name, group.value): group.batches for name, groups in found.items() for group in groups}
+
+    assert held_by_batches() == {
+        ("all", ""): 370,
+        ("core", "core"): 370,
+        ("models", "claude-x"): 300,
+        ("models", "claude-y"): 70,
+    }
+    record = ended(
+        endpoint=Endpoint.BATCH_RESULT, team="core", model="claude-x", cost_usd=usd(100), ended_at=NOON,
+        tags={BATCH_TAG: "batch_1"},
+    )  # fmt: skip
+    batches.settle(record, at.spool.end(record))
+    assert held_by_batches() == {
+        ("all", ""): 270,
+        ("core", "core"): 270,
+        ("models", "claude-x"): 200,
+        ("models", "claude-y"): 70,
+    }
+    batches.end(BatchKey("anthropic", "batch_1"))
+    assert set(held_by_batches().values()) == {0}
 
 
 def test_documents_outlive_the_store_and_the_counters(at, connection, running, home):

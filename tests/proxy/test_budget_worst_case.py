@@ -308,10 +308,37 @@ def test_a_batch_is_all_of_its_calls_at_half_price():
     found = APPRAISER.batch(body, provider="anthropic", protocol="anthropic", now_s=AT.timestamp())
     one = size(calls[0]["params"]) + FRAME
     assert found.nano == 3 * (one * 1500 + 1000 * 7500)
+    assert found.by_model == {"claude-sonnet-4-5": found.nano}
+
+
+def test_a_batchs_worst_case_is_told_by_model():
+    asked = [("claude-sonnet-4-5", 1000), ("claude-opus-4-5", 10), ("claude-sonnet-4-5", 2000), ("mystery", 9)]
+    calls = [
+        {"custom_id": str(n), "params": {**chat(TEXT), "model": m, "max_tokens": t}} for n, (m, t) in enumerate(asked)
+    ]
+    body = json.dumps({"requests": calls}).encode()
+    found = APPRAISER.batch(body, provider="anthropic", protocol="anthropic", now_s=AT.timestamp())
+    read = [size(call["params"]) + FRAME for call in calls]
+    assert found.by_model == {
+        # $3 and $15 a million, halved; $5 and $25
+        "claude-sonnet-4-5": (read[0] + read[2]) * 1500 + 3000 * 7500,
+        "claude-opus-4-5": read[1] * 2500 + 10 * 12_500,
+        "mystery": None,
+    }
+    assert found.nano is None
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b'{"requests": 1}', b'{"requests": [{"params": 1}]}', b'{"input_file_id": "file-1"}']
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"requests": 1}',
+        b'{"requests": [{"params": 1}]}',
+        b'{"requests": []}',
+        b"{}",
+        b'{"input_file_id": "file-1"}',
+    ],
 )
 def test_a_batch_that_cannot_be_read_does_not_tell_what_it_may_cost(body):
     assert APPRAISER.batch(body, provider="anthropic", protocol="anthropic", now_s=AT.timestamp()) is None

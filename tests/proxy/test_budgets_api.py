@@ -51,7 +51,7 @@ class Api:
 async def serving(home, connect):
     proxy = Proxy(home)
     proxy.keeper = Keeper(home, proxy.spool.spool_id, connect)
-    proxy.budgets._keeper = proxy.keeper
+    proxy.budgets.counting.keeper = proxy.keeper
     store = LazyStore(connect)
     upkeep = Upkeep(proxy.budgets, proxy.keeper)
     app = web.Application()
