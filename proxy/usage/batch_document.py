@@ -6,7 +6,6 @@ from typing import Any, Final
 from proxy.usage import fields
 from proxy.usage.usage import Billing, Usage
 
-_DELETED: Final = "message_batch_deleted"
 #: How OpenAI calls a batch that has ended.
 _ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 
@@ -23,7 +22,7 @@ def read_batch(body: bytes, aside: Callable[[bytes], object] | None = None) -> U
         complete=True,
         billing=Billing.FREE,
         response_id=fields.text(told.get("id")),
-        nothing_due=told.get("type") == _DELETED or _ended_in_vain(told),
+        nothing_due=_ended_in_vain(told),
     )
 
 

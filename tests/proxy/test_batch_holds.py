@@ -195,7 +195,7 @@ ENDED = b'{"id":"b1","type":"message_batch","processing_status":"ended","request
         ("GET", "b1", ENDED.replace(b"ended", b"in_progress") % (COUNTS % 0), False),
         ("GET", "b1", ENDED.replace(b"b1", b"b2") % (COUNTS % 0), False),
         ("POST", "b1/cancel", b'{"id":"b1","type":"message_batch","processing_status":"canceling"}', False),
-        ("DELETE", "b1", b'{"id":"b1","type":"message_batch_deleted"}', True),
+        ("DELETE", "b1", b'{"id":"b1","type":"message_batch_deleted"}', False),
         ("GET", "", b'{"data":[%s],"has_more":false}' % (ENDED % (COUNTS % 0)), False),
         ("GET", "b1/results", b'{"custom_id":"r0","result":{"type":"expired"}}\n', True),
         ("GET", "b1/results", b'{"custom_id":"r0"}\n', False),
@@ -223,7 +223,7 @@ async def test_what_is_held_is_let_go_once_nothing_can_be_charged(
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Internal Server Error", "206 Partial Content"])
 async def test_an_answer_that_is_no_batch_lets_nothing_go(tmp_path: Path, status: str):
     begin_counting(tmp_path, [budget()])
-    body_ = b'{"id":"b1","type":"message_batch_deleted"}'
+    body_ = ENDED % (COUNTS % 0)
     async with (
         provider(GOOD, answer(body_, status=status)) as (url, _),
         gateway(tmp_path, url) as proxy,
