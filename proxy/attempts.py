@@ -21,13 +21,12 @@ from proxy.breaker import Breaker
 from proxy.budget.budgets import Budgets
 from proxy.budget.reservation import Refusal
 from proxy.call import Call
-from proxy.classify import classify
 from proxy.errors import UnreadableBody, Untranslatable
 from proxy.exchange import Exchange, Outgoing
-from proxy.failure import Blame, Failure, FailureClass, failure_of_fault
 from proxy.held import Failed
 from proxy.hold import BatchHold, Hold
 from proxy.journey import Allows, Journey, Rotation, Step
+from proxy.judge import Judge
 from proxy.no_room import NoRoom, Turned, no_room
 from proxy.provider_client import ProviderClient
 from proxy.purse import Purse
@@ -39,8 +38,6 @@ from proxy.served_by import served_by
 from proxy.standing import Standing
 
 _RETRY_AFTER_S = 5
-#: How long a credential is left alone that is not accepted, or whose quota is gone.
-_REFUSED_S = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -86,6 +83,7 @@ class Attempts:
         self._last: Failed | None = None
         self._unsent: web.Response | None = None  # why a place, the first such one, cannot be sent the call
         self._turned = Turned()
+        self._judge = Judge(means.breaker, self._clock)
         self._purse: Purse | None = None
         self._journey = Journey(
             plan,
@@ -141,7 +139,7 @@ class Attempts:
     def _after(self, step: Step, failed: Failed) -> Step | None:
         if self._gone:
             return None
-        failure = self._failure(step, failed)
+        failure = self._judge.failed(step, failed)
         return None if self._call.spent else self._journey.after(step, failure, self._clock())
 
     async def _attempt(self, step: Step) -> web.StreamResponse | Failed | None:
@@ -179,7 +177,7 @@ class Attempts:
         finally:
             self.used_tokens += account.tokens
         if not isinstance(ended, Failed):
-            self._report(step, account)
+            self._judge.answered(step, account)
         return ended
 
     async def _begun(self, step: Step) -> tuple[Account, Outgoing]:
@@ -254,36 +252,6 @@ class Attempts:
         """Give an answer of the proxy itself what every answer says of the key's limits."""
         answer.headers.update(self._quotas())
         return answer
-
-    def _failure(self, step: Step, failed: Failed) -> Failure:
-        """Say what the failure was, and let the breaker know."""
-        if failed.status:
-            failure = classify(failed.status, failed.headers, failed.body, now=time())
-        else:
-            failure = failure_of_fault(failed.error_class)
-        self._judge(step, failure)
-        return failure
-
-    def _report(self, step: Step, account: Account) -> None:
-        """Let the breaker know of an attempt whose answer went to the client, whatever it was."""
-        if (fault := account.fault) is None:
-            self._means.breaker.succeeded(step.place, self._clock())
-        elif fault.blames_provider:
-            known = account.status >= 400
-            self._judge(step, classify(account.status, {}, now=0) if known else failure_of_fault(fault.error_class))
-
-    def _judge(self, step: Step, failure: Failure) -> None:
-        breaker, now = self._means.breaker, self._clock()
-        match failure.handling.blame:
-            case Blame.CREDENTIAL if failure.kind is FailureClass.AUTH and step.credential < 0:
-                pass  # the caller's own, which says nothing of the place
-            case Blame.CREDENTIAL:
-                usual = 0.0 if failure.kind is FailureClass.RATE_LIMITED else _REFUSED_S
-                breaker.rest(step.place, now + (usual if failure.retry_after_s is None else failure.retry_after_s))
-            case Blame.PROVIDER:
-                breaker.failed(step.place, now)
-            case Blame.NONE:
-                breaker.succeeded(step.place, now)
 
 
 def _allows(call: Call, plan: Plan, admitted: Admitted) -> Allows | None:

@@ -13,14 +13,15 @@ from multidict import CIMultiDict
 from data.model import Endpoint
 from proxy.account import Account
 from proxy.decoding import is_plain
-from proxy.echoes import KeyFilter, hides, masked_error, masked_headers, masked_text, without_key
+from proxy.echoes import KeyFilter, hides, masked_headers, masked_text
+from proxy.error_shown import ErrorShown
 from proxy.errors import ClientGone, UnexpectedStatus
 from proxy.faults import Phase
 from proxy.headers import response_headers
 from proxy.held import MAX_HELD_BYTES, Failed, error_event, plain_body
 from proxy.progress import Progress
 from proxy.provider_client import Answer, ProviderClient
-from proxy.refusals import error_body, refusal
+from proxy.refusals import refusal
 from proxy.reply import Reply
 from proxy.rewriting import Filter, Rewriting
 from proxy.streamed_body import StreamedBody, StreamedPayload
@@ -66,6 +67,7 @@ class Exchange:
         self._out = out
         self._reply = Reply(request, closing, keep_going=drains)
         self._progress = Progress(account, self._reply, out.limits, out.method)
+        self._error = ErrorShown(self._reply, account.start.protocol, out.rewriting, out.key)
         self._filter: Filter | None = None
         self._keeping = False  # the answer is an error that the client may never see
 
@@ -185,7 +187,7 @@ class Exchange:
         coding = upstream.headers.get("Content-Encoding", "")
         whole = b"".join(parts)
         plain = error_event(whole, coding) if first else plain_body(whole, coding)
-        answer = await self._reply.finish(self._as_the_client_reads(whole, plain, coding))
+        answer = await self._reply.finish(self._error.shown(whole, plain, coding))
         return Failed(answer, upstream.status, upstream.headers, plain) if self._out.may_fail else answer
 
     async def _pass_on_masked(self, upstream: Answer, begun: bytes) -> web.StreamResponse:
@@ -194,33 +196,13 @@ class Exchange:
         if hidden and not is_plain(coding):
             self._upload_succeeded()
             self._account.close()
-            return await self._reply.finish(self._not_shown(coding))
+            return await self._reply.finish(self._error.not_shown(coding))
         if hidden:
             self._filter = KeyFilter(self._out.key, self._filter)
             self._reply.rewritten()
             begun = self._filter.feed(begun)
         await self._reply.write(begun)
         return await self._relay(upstream.content, at_once=False)
-
-    def _not_shown(self, coding: str) -> bytes:
-        """Return an error in place of one that may hold the provider's key where nobody can tell."""
-        status = self._reply.intended if self._reply.intended >= 400 else 502
-        self._reply.retitle(status)
-        message = f"The provider's error is not shown: it cannot be read here (Content-Encoding {coding[:40]!r})."
-        return error_body(self._account.start.protocol, status, message, "error_not_shown")
-
-    def _as_the_client_reads(self, body: bytes, plain: bytes, coding: str) -> bytes:
-        rewriting, key = self._out.rewriting, self._out.key
-        if rewriting is None or not rewriting.translates:
-            if (masked := masked_error(body, coding, key)) is None:
-                return self._not_shown(coding)
-            if masked is not body:
-                self._reply.rewritten()
-            return masked
-        # an error inside a good answer has no status of its own
-        status, translated = rewriting.error(max(self._reply.intended, 400), without_key(plain, key))
-        self._reply.retitle(status)
-        return translated
 
     async def _relay(self, body: aiohttp.StreamReader, *, at_once: bool) -> web.StreamResponse:
         """Pass pieces on as they come; the account is closed before the last one leaves, and written down after it."""
