@@ -196,6 +196,7 @@ class RetentionConfig:
     messages_days: Days = 0  # of the app's inbox
     audit_days: Days = 0
     events_days: Days = 0  # what providers told us: PagerDuty's webhooks
+    limits_days: Days = 0  # what answers of providers said of their limits
 
 
 @dataclass(frozen=True, slots=True)

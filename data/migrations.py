@@ -25,6 +25,7 @@ from data.schema import (
     derived_ids,
     jobs,
     provider_events,
+    provider_limits,
     rate_buckets,
     schema_migrations,
     unmerged,
@@ -105,6 +106,10 @@ def _add_first_acknowledged_at(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute("UPDATE alerts SET first_acknowledged_at = acknowledged_at WHERE first_acknowledged_at IS NULL")
 
 
+def _add_provider_limits(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(provider_limits, if_not_exists=True).compile(dialect=DIALECT)))
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -121,6 +126,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0013_add_flapping", _add_flapping),
     ("0014_add_handling", _add_handling),
     ("0015_add_first_acknowledged_at", _add_first_acknowledged_at),
+    ("0016_add_provider_limits", _add_provider_limits),
 )
 
 

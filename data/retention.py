@@ -22,6 +22,7 @@ from data.schema import (
     latency_minute,
     notifications,
     provider_events,
+    provider_limits,
     requests,
     rule_versions,
     rules,
@@ -92,6 +93,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
     "messages": (Part(inbox, inbox.c.at),),
     "audit": (Part(audit_log, audit_log.c.at),),
     "events": (Part(provider_events, provider_events.c.at),),
+    "limits": (Part(provider_limits, provider_limits.c.at, large=True),),
 }
 
 

@@ -99,6 +99,18 @@ def distinct(windows: Windows, cells: Ints, values: Ints) -> Ints:
     return counted
 
 
+def maxima(values: Floats, holds: Held) -> Floats:
+    """The largest of `values` (one a cell) in each window; NaN where it holds none."""
+    found = np.full(len(holds.first), np.nan)
+    length, width, largest = holds.last - holds.first, 1, values
+    while len(largest):
+        # two stretches of this width, which may overlap, cover the window
+        which = np.flatnonzero((length >= width) & (length < 2 * width))
+        found[which] = np.maximum(largest[holds.first[which]], largest[holds.last[which] - width])
+        largest, width = np.maximum(largest[:-width], largest[width:]), 2 * width
+    return found
+
+
 def runs(holds: Held) -> tuple[Held, Ints]:
     """The different windows in a row, and for each window which of them it is."""
     new = np.ones(len(holds.last), dtype=bool)

@@ -33,6 +33,7 @@ from data.schema.ledger import (
     usage_hour,
     usage_minute,
 )
+from data.schema.limits import provider_limits
 
 __all__ = [
     "METADATA",
@@ -59,6 +60,7 @@ __all__ = [
     "leases",
     "notifications",
     "provider_events",
+    "provider_limits",
     "rate_buckets",
     "requests",
     "rule_health",
