@@ -38,7 +38,7 @@ class Sending:
         public_url: str = "",
     ) -> None:
         self._store, self._wire, self._now = store, wire, now
-        self._timeout_s, self._public_url = timeout_s, public_url
+        self._timeout_s, self.public_url = timeout_s, public_url
 
     async def send(
         self, claim: Claim, ready: Callable[[str], Ready], instead: DeliveryError | None = None
@@ -75,7 +75,7 @@ class Sending:
         delivery = Delivery(row.id, claim.attempt.started_at, claim.attempt.attempt, earlier)
         try:
             async with asyncio.timeout(self._timeout_s):
-                said = notice.linked(notice.decode(row.notice), self._public_url)
+                said = notice.linked(notice.decode(row.notice), self.public_url)
                 if channel.config.message:
                     said = await asyncio.to_thread(worded, channel.config, said)
                 receipt = await channel.kind.notify(channel.config, said, delivery, self._wire)
