@@ -19,6 +19,8 @@ Column = npt.NDArray[Any]
 _MICRO, _FINE = 1e3, 1e12
 #: With more places than this many times the cells and moments, these are looked for instead of counted.
 _SPARSE = 4
+#: So few windows are looked at one by one.
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,9 @@ def distinct(windows: Windows, cells: Ints, values: Ints) -> Ints:
 
 def maxima(values: Floats, holds: Held) -> Floats:
     """The largest of `values` (one a cell) in each window; NaN where it holds none."""
+    if len(holds.first) <= _FEW:
+        spans = zip(holds.first.tolist(), holds.last.tolist(), strict=True)
+        return np.array([values[first:last].max() if last > first else np.nan for first, last in spans])
     found = np.full(len(holds.first), np.nan)
     length, width, largest = holds.last - holds.first, 1, values
     while len(largest):

@@ -45,15 +45,22 @@ class Reloading:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self.parts: Callable[[Config, Config], None] | None = None  # told of the old one and the new one
+        self._begun = desk.config
+        self._parts: Callable[[Config, Config], None] | None = None
+
+    def tell(self, parts: Callable[[Config, Config], None]) -> None:
+        """Tell `parts` of the old and the new one from now on, and of what has changed until now."""
+        self._parts = parts
+        if self._desk.config != self._begun:
+            parts(self._begun, self._desk.config)
 
     def follow(self, config: Config) -> None:
         """Go on with another configuration."""
         old = self._desk.config
         new, kept = followed(old, config)
         self._desk.config = new
-        if self.parts is not None:
-            self.parts(old, new)
+        if self._parts is not None:
+            self._parts(old, new)
         note = f"; these take a new start: {', '.join(kept)}" if kept else ""
         _log.warning("the configuration was read again%s", note)
 

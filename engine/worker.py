@@ -109,7 +109,7 @@ async def _work(desk: Desk, store: Store, stopping: asyncio.Event, reloading: Re
         sender = Sender(store, desk.box, Wires(store, http, desk.hub), woken=desk.outbox, public_url=desk.public_url)
         evaluator = Evaluator(desk)
         desk.housekeeper = Housekeeper(store, regular_jobs(desk, http), lambda: desk.status.leading)
-        reloading.parts = Parts(desk, tasks, http, sender, desk.housekeeper).follow
+        reloading.tell(Parts(desk, tasks, http, sender, desk.housekeeper).follow)
         evaluating = tasks.start(evaluator.run(), name="evaluate rules")
         tasks.start(desk.housekeeper.run(), name="regular jobs")
         provisioner = Provisioner(desk)

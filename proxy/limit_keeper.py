@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from typing import Protocol as Shape
 
-from data.errors import StoreError
 from data.protocol import Change
 from data.queries.limits import keeping
 from proxy.limit_history import rows
@@ -63,7 +62,7 @@ class LimitKeeper:
             change = keeping(rows(self._proxy, readings))
             try:
                 await asyncio.to_thread(lambda: self._store().transact([change], deadline_s=DEADLINE_S))
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - whatever is wrong, the next readings must not be lost for it
                 self._failed(f"{type(error).__name__}: {error}")
                 return
             self._trouble = ""

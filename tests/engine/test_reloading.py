@@ -18,6 +18,8 @@ import pytest
 
 from data.config import Config, RetentionConfig, StoreConfig, UiConfig, WorkerConfig
 from data.queries import leases
+from data.serving import RunningStore
+from data.store import connect
 from engine import channel_store, rules
 from engine.bucket import Limit
 from engine.evaluator import LEASE
@@ -54,13 +56,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(home: Path, text: str = "") -> AsyncIterator[Running]:
+async def running(home: Path, *, healthy: bool = True) -> AsyncIterator[Running]:
     port, config = free_port(), home / "settings.toml"
     environ = {**os.environ, "CLAUDE_PROXY_HOME": str(home), "CLAUDE_PROXY_CONFIG": str(config)}
-    config.write_text(f"[worker]\nport = {port}\n{text}")
+    config.write_text(f"[worker]\nport = {port}\n")
     process = await asyncio.to_thread(subprocess.Popen, [sys.executable, "-m", "engine"], cwd=ROOT, env=environ)
     try:
-        await until(lambda: health(port)["status"] == "ok")
+        await until(lambda: health(port)["status"] in (["ok"] if healthy else ["ok", "degraded"]))
         yield Running(process, port, config, home / "logs" / "worker.log")
         assert process.poll() is None
         process.terminate()
@@ -119,6 +121,20 @@ async def test_faults_change_nothing_and_what_takes_a_new_start_is_said(store, h
         assert line.endswith("these take a new start: worker.port, worker.secret_key")
         await until(lambda: terms(store, NOON).buckets[ALL].limit.burst == 9)
         assert health(worker.port)["status"] == "ok"
+
+
+async def test_what_changed_before_the_store_answered_is_followed_when_it_does(config, home):
+    async with running(home, healthy=False) as worker:
+        worker.configure("notices_burst = 11\n")
+        await worker.reload("read again")
+        store_program = RunningStore(config)
+        store = connect(config)
+        try:
+            await until(lambda: health(worker.port)["status"] == "ok")
+            await until(lambda: terms(store, NOON).buckets[ALL].limit.burst == 11)
+        finally:
+            store.close()
+            store_program.stop()
 
 
 async def test_another_folder_of_rules_and_a_heartbeat_are_followed(store, home, tmp_path):
