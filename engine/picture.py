@@ -6,6 +6,7 @@ It comes from the ledger by the questions that the simulator asks. One that cann
 import asyncio
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -38,7 +39,8 @@ _PERIODS: Final = {Period.TODAY: 2, Period.THIS_WEEK: 14, Period.THIS_MONTH: 62}
 _MOST_POINTS: Final = 120
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 _US: Final = timedelta(microseconds=1)
-_threads = OwnThreads(each=4)
+#: The store may hang; drawing cannot, and in ever new threads it would take new memory each time.
+_threads, _drawing = OwnThreads(each=4), ThreadPoolExecutor(1, "drawing")
 _log = logging.getLogger(__name__)
 
 
@@ -59,14 +61,18 @@ async def picture(store: Store, notice: Notice, patience_s: float = PATIENCE_S) 
     """The notice's picture; None where there is none, or it cannot be made in time."""
     try:
         async with asyncio.timeout(patience_s):
-            return await _threads.run("", lambda: made(store, notice))
+            chart = await _threads.run("", lambda: charted(store, notice))
+            if chart is None:
+                return None
+            drawn = await asyncio.get_running_loop().run_in_executor(_drawing, png, chart)
+            return Picture(drawn, words(chart))
     except Exception as error:  # noqa: BLE001 - whatever it is, the mail must go
         _log.warning("a mail goes without its picture: %s: %s", type(error).__name__, error)
         return None
 
 
-def made(store: Store, notice: Notice) -> Picture | None:
-    """The notice's picture; None for a rule that is gone. Raises what the store raises, and RuleError."""
+def charted(store: Store, notice: Notice) -> Chart | None:
+    """What is drawn; None for a rule that is gone. Raises what the store raises, and RuleError."""
     row = rule_rows.by_id(store, notice.rule_id)
     if row is None:
         return None
@@ -80,30 +86,24 @@ def made(store: Store, notice: Notice) -> Picture | None:
     if notice.value is not None and told.metric == notice.metric:
         points.append((notice.at, notice.value))
     threshold = told.value if notice.threshold is None or told.metric != notice.metric else notice.threshold
-    return _drawn(told, notice, points, threshold)
-
-
-def _drawn(
-    told: Condition, notice: Notice, points: list[tuple[datetime, float | None]], threshold: float
-) -> Picture | None:
-    if len(points) < 2:
-        return None
-    title, held = _title(told), limit(told, threshold)
-    chart = Chart(
-        title=title,
-        limit=held,
+    return Chart(
+        title=_title(told),
+        limit=limit(told, threshold),
         unit=notice.unit,
         points=points,
         threshold=threshold,
         fires_since=notice.opened_at or notice.at,
         colour=colour(notice),
     )
-    first, last = points[0][0], points[-1]
-    alt = (
-        f"{title}, {first:%Y-%m-%d %H:%M} to {last[0]:%Y-%m-%d %H:%M} UTC: "
-        f"{quantity(last[1], notice.unit)} at the end, threshold {held}"
+
+
+def words(chart: Chart) -> str:
+    """What it shows."""
+    (first, _), (last, value) = chart.points[0], chart.points[-1]
+    return (
+        f"{chart.title}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC: "
+        f"{quantity(value, chart.unit)} at the end, threshold {chart.limit}"
     )
-    return Picture(png(chart), alt)
 
 
 def _title(told: Condition) -> str:

@@ -25,15 +25,6 @@ from tests.engine.traffic import MINUTE, NOON, SECOND, rows, spend, watch
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def charts(monkeypatch: pytest.MonkeyPatch) -> list[Chart]:
-    """What is drawn."""
-    found: list[Chart] = []
-    png = picture.png
-    monkeypatch.setattr(picture, "png", lambda chart: found.append(chart) or png(chart))
-    return found
-
-
 def notice_of(rule: Watched, **changes: object):
     told = {"rule_id": rule.id, "at": NOON, "opened_at": NOON - 5 * MINUTE, "value": 3.0, "threshold": 2.0}
     return msgspec.structs.replace(FIRING, **{**told, "labels": {}, **changes})
@@ -43,19 +34,17 @@ def known(chart: Chart) -> list[tuple[datetime, float | None]]:
     return [(at, value) for at, value in chart.points if value]
 
 
-def test_it_shows_the_rules_scope_and_this_group_alone_up_to_the_instant(store, charts):
+def test_it_shows_the_rules_scope_and_this_group_alone_up_to_the_instant(store):
     spend(store, NOON - 20 * MINUTE, "2", model="opus")
     spend(store, NOON - 20 * MINUTE, "5", model="haiku")
     spend(store, NOON - 20 * MINUTE, "9", model="opus", key="other")
     rule = watch(store, group_by=["model"], where={"key": ["k"]})
-    made = picture.made(store, notice_of(rule, at=NOON + 17 * SECOND, labels={"model": "opus"}, value=1.5))
-    (chart,) = charts
-    assert made.png.startswith(b"\x89PNG")
+    chart = picture.charted(store, notice_of(rule, at=NOON + 17 * SECOND, labels={"model": "opus"}, value=1.5))
     assert (chart.points[0][0], chart.points[-1][0]) == (NOON - HOUR, NOON + 17 * SECOND)
     assert known(chart) == [*((NOON - n * MINUTE, 2.0) for n in (19, 18, 17, 16, 15)), (NOON + 17 * SECOND, 1.5)]
     assert (chart.title, chart.limit, chart.threshold) == ("Cost over the last 5 minutes", "above $2", 2.0)
     assert chart.fires_since == NOON - 5 * MINUTE
-    assert made.alt == (
+    assert picture.words(chart) == (
         "Cost over the last 5 minutes, 2026-03-01 11:00 to 2026-03-01 12:00 UTC: $1.50 at the end, threshold above $2"
     )
 
@@ -66,29 +55,27 @@ def test_it_shows_the_rules_scope_and_this_group_alone_up_to_the_instant(store, 
 )
 def test_it_goes_back_twelve_windows_and_an_hour_at_least(store, charts, window, length):
     rule = watch(store, when={"metric": "cost", "window": window, "op": ">", "value": 1})
-    picture.made(store, notice_of(rule))
-    (chart,) = charts
+    chart = picture.charted(store, notice_of(rule))
     assert abs((chart.points[-1][0] - chart.points[0][0]) / length - 1) < 0.05
     assert 50 <= len(chart.points) <= 130
 
 
-def test_a_change_is_shown_as_the_rule_sees_it(store, charts):
+def test_a_change_is_shown_as_the_rule_sees_it(store):
     for minutes, usd in ((14, "2"), (9, "3"), (4, "6")):
         spend(store, NOON - minutes * MINUTE, usd)
     compare = {"metric": "cost", "window": "5m", "compare": {"to": "previous"}, "op": ">", "value": 50}
     rule = watch(store, when={"all": [compare, {"metric": "requests", "window": "5m", "op": ">", "value": 0}]})
-    picture.made(store, notice_of(rule, unit="percent", value=100.0, threshold=50.0))
-    (chart,) = charts
+    chart = picture.charted(store, notice_of(rule, unit="percent", value=100.0, threshold=50.0))
     assert dict(chart.points)[NOON - 5 * MINUTE] == 50
     assert (chart.title, chart.limit) == ("Change in cost over the last 5 minutes", "above +50 %")
 
 
-def test_a_notice_of_many_groups_shows_the_worst_of_them(store, charts):
+def test_a_notice_of_many_groups_shows_the_worst_of_them(store):
     spend(store, NOON - 20 * MINUTE, "2", model="opus")
     rule = watch(store, group_by=["model"])
     member = Member(alert_id="a", labels={"model": "opus"})
-    picture.made(store, notice_of(rule, groups=(member,), group_count=3))
-    assert {value for _, value in known(charts[0])[:-1]} == {2.0}
+    chart = picture.charted(store, notice_of(rule, groups=(member,), group_count=3))
+    assert {value for _, value in known(chart)[:-1]} == {2.0}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +101,7 @@ async def test_a_rule_that_is_gone_and_a_store_that_is_slow_or_away_leave_the_ma
     notice = notice_of(watch(store))
     hanging = asyncio.Event()
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(picture, "made", lambda *_: asyncio.run_coroutine_threadsafe(hanging.wait(), loop).result())
+    monkeypatch.setattr(picture, "charted", lambda *_: asyncio.run_coroutine_threadsafe(hanging.wait(), loop).result())
     assert await picture.picture(store, notice, patience_s=0.05) is None
     hanging.set()
     monkeypatch.undo()
@@ -168,7 +155,7 @@ async def test_a_picture_that_cannot_be_made_costs_no_mail(store, home, serve, m
     def fails(*_: object) -> None:
         raise RuntimeError("no paint")
 
-    monkeypatch.setattr(picture, "made", fails)
+    monkeypatch.setattr(picture, "charted", fails)
     mailbox = Mailbox()
     async with told(store, home, serve(mailbox), notice_of(watch(store))):
         (mail,) = mailbox.mails
