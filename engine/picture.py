@@ -72,20 +72,22 @@ async def picture(store: Store, notice: Notice, patience_s: float = PATIENCE_S) 
 
 
 def charted(store: Store, notice: Notice) -> Chart | None:
-    """What is drawn; None for a rule that is gone. Raises what the store raises, and RuleError."""
+    """What is drawn; None for a rule that is gone or looks at something else now.
+
+    Raises what the store raises, and RuleError.
+    """
     row = rule_rows.by_id(store, notice.rule_id)
-    if row is None:
+    rule = rules.watched(row).rule if row is not None else None
+    if rule is None or (told := _told(rule, notice)) is None:
         return None
-    rule = rules.watched(row).rule
-    told = _told(rule, notice)
     labels = notice.labels or (notice.groups[0].labels if notice.groups else {})
     alone = _alone(rule, told, labels)
     grid = _grid(told.window, notice.at)
     values = _values(alone.conditions[0], load(alone, stored(store), grid))
     points = [(grid.at(tick), value) for tick, value in enumerate(values)]
-    if notice.value is not None and told.metric == notice.metric:
+    if notice.value is not None:
         points.append((notice.at, notice.value))
-    threshold = told.value if notice.threshold is None or told.metric != notice.metric else notice.threshold
+    threshold = told.value if notice.threshold is None else notice.threshold
     return Chart(
         title=_title(told),
         limit=limit(told, threshold),
@@ -112,9 +114,11 @@ def _title(told: Condition) -> str:
     return f"{text[0].upper()}{text[1:]}" if told.compare is None else f"Change in {text}"
 
 
-def _told(rule: Rule, notice: Notice) -> Condition:
-    """The condition that the notice tells of, else the rule's first one."""
-    return next((c for c in rule.conditions if c.metric == notice.metric), rule.conditions[0])
+def _told(rule: Rule, notice: Notice) -> Condition | None:
+    """The condition that the notice tells of."""
+    same = [c for c in rule.conditions if c.metric == notice.metric]
+    held = (c for c in same if notice.threshold in {c.value, c.recovery, c.warn, c.warn_recovery})
+    return next(held, same[0] if same else None)
 
 
 def _alone(rule: Rule, told: Condition, labels: Mapping[str, str]) -> Rule:

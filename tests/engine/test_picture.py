@@ -53,7 +53,7 @@ def test_it_shows_the_rules_scope_and_this_group_alone_up_to_the_instant(store):
     ("window", "length"),
     [("1m", HOUR), ("10m", 2 * HOUR), ("1d", timedelta(days=12)), ("30d", timedelta(days=360))],
 )
-def test_it_goes_back_twelve_windows_and_an_hour_at_least(store, charts, window, length):
+def test_it_goes_back_twelve_windows_and_an_hour_at_least(store, window, length):
     rule = watch(store, when={"metric": "cost", "window": window, "op": ">", "value": 1})
     chart = picture.charted(store, notice_of(rule))
     assert abs((chart.points[-1][0] - chart.points[0][0]) / length - 1) < 0.05
@@ -68,6 +68,14 @@ def test_a_change_is_shown_as_the_rule_sees_it(store):
     chart = picture.charted(store, notice_of(rule, unit="percent", value=100.0, threshold=50.0))
     assert dict(chart.points)[NOON - 5 * MINUTE] == 50
     assert (chart.title, chart.limit) == ("Change in cost over the last 5 minutes", "above +50 %")
+
+
+def test_of_two_conditions_on_a_metric_the_one_that_is_told_of_is_shown(store):
+    told = [{"metric": "cost", "window": window, "op": ">", "value": usd} for window, usd in (("5m", 2), ("1h", 7))]
+    rule = watch(store, when={"any": told})
+    assert picture.charted(store, notice_of(rule, threshold=7.0)).title == "Cost over the last hour"
+    assert picture.charted(store, notice_of(rule)).title == "Cost over the last 5 minutes"
+    assert picture.charted(store, notice_of(rule, metric="requests")) is None
 
 
 def test_a_notice_of_many_groups_shows_the_worst_of_them(store):
