@@ -144,6 +144,15 @@ while True:
 """
 
 
+@pytest.fixture
+def hangups():
+    """SIGHUP ends a program that does not say otherwise, however these tests were started."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 async def test_a_reload_reaches_the_programs_that_can_and_ends_none(supervise, said, tmp_path):
     programs = [program(name, HEARS.format(name=name), reloads=name != "deaf") for name in ("one", "two", "deaf")]
     supervisor = supervise(*programs)
@@ -158,6 +167,7 @@ async def test_a_reload_reaches_the_programs_that_can_and_ends_none(supervise, s
     supervisor.reload()
     await until(lambda: told("one", "heard") and told("two", "heard"))
     assert len(pids(supervisor)) == 3
+    assert not [line for line in said if "ended" in line]
     assert not told("deaf", "heard")
     await supervisor.stop()
     await run

@@ -115,7 +115,7 @@ def test_every_instant_of_a_series_is_the_answer_then(store, by, start, step):
             reading(
                 NOON + n * 97 * SECOND,
                 n * 37 % 101,
-                reset=(n % 7) * MINUTE,
+                reset=(n % 7) * 4 * MINUTE,
                 limit=("tokens", "5h")[n % 2],
                 provider=("openai", "anthropic")[n % 3 == 0],
             )

@@ -11,7 +11,7 @@ from data.connection import Connection
 from data.errors import StoreUnavailable
 from data.query import answer as answered
 from data.question import Question
-from tests.proxy.gateway import answer, client, gateway, provider
+from tests.proxy.gateway import answer, client, gateway, provider, until
 from tests.proxy.samples import MESSAGE, MESSAGES
 
 SECRET = "sk-ant-api03-not-to-be-seen-anywhere-0123456789"
@@ -48,6 +48,7 @@ async def test_what_an_answer_says_is_asked_for_as_a_metric_and_tells_no_secret(
     ):
         await call(proxy.url, c)
         await until_kept(store, 75)
+        await until(lambda: not proxy.proxy.live.limits.history.waiting(1))
     now = datetime.now(UTC)
     question = Question(("provider_limit_used",), now - timedelta(minutes=5), now, by=("provider", "limit"))
     assert answered(store, question).rows() == [("anthropic", "tokens", 75)]
