@@ -21,7 +21,7 @@ def programs(config: Config, *, ui: bool = True, socket_fd: int | None = None) -
     core = (
         Program("store", module("data"), f"unix:{config.socket}"),
         *proxy_programs(config, socket_fd),
-        Program("worker", module("engine"), url(config.worker.host, config.worker.port)),
+        Program("worker", module("engine"), url(config.worker.host, config.worker.port), reloads=True),
     )
     return (*core, ui_program(config)) if ui else core
 

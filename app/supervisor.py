@@ -77,7 +77,7 @@ class Supervisor:
         self._stopping.set()
 
     def reload(self) -> None:
-        """Tell the proxies to read their configuration again. Safe in a signal handler."""
+        """Tell the programs that can to read their configuration again. Safe in a signal handler."""
         for program in self._programs:
             process = self._running.get(program.name)
             if program.reloads and process is not None and process.returncode is None:
@@ -95,7 +95,7 @@ class Supervisor:
             env=dict(self._environment),
             start_new_session=True,
             pass_fds=program.sockets,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=None if sys.platform == "win32" else _in_child,
         )
         self._running[program.name] = process
         ready = asyncio.Event()
@@ -202,5 +202,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _in_child() -> None:
+    # until it says what SIGHUP means to it, that is nothing: it reads its configuration anyway
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -197,6 +197,7 @@ class RetentionConfig:
     audit_days: Days = 0
     events_days: Days = 0  # what providers told us: PagerDuty's webhooks
     statistics_days: Days = 0  # each day's figures on incidents and deliveries
+    limits_days: Days = 0  # what answers of providers said of their limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,14 @@ DIMENSIONS: tuple[Dimension, ...] = (
 #: What metrics of budgets are split by, and nothing else is: `NAME`, or `NAME/VALUE` where each value has its own.
 BUDGET = Dimension("budget", "Budget")
 
-_DIMENSIONS = {d.name: d for d in (*DIMENSIONS, BUDGET)}
+#: What besides the provider metrics of providers' limits are split by, and nothing else is: whom a limit is for (the
+#: provider's credential by its name, else the caller's key as the ledger has it), and which one it is.
+CREDENTIAL, LIMIT = Dimension("credential", "Credential"), Dimension("limit", "Limit")
+
+#: Every dimension that only some metrics have.
+OWN_DIMENSIONS: tuple[Dimension, ...] = (BUDGET, CREDENTIAL, LIMIT)
+
+_DIMENSIONS = {d.name: d for d in (*DIMENSIONS, *OWN_DIMENSIONS)}
 TAG_PREFIX = "tag:"
 
 

@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data import budget_metrics, sliding
+from data import sliding
 from data.buckets import UTC_TIME
 from data.cells import Found, Group
 from data.errors import QueryRejected
 from data.measuring import WAYS, Way
-from data.metrics import Metric, metric
+from data.metrics import Kind, Metric, metric
+from data.own_sources import OWN_SOURCES
 from data.periods import Grain, bucket_starts
 from data.pieces import Scope
-from data.question import Question, budgetary, check
+from data.question import Question, check, own_kind
 from data.reads import Reader
 from data.sliding import Windows
 
@@ -98,8 +99,8 @@ def lines(store: Reader, asked: Sequence[Asked]) -> list[list[Line]]:
         windows = _windows(one)
         question = _question(one, windows)
         check(question)
-        if budgetary(question) and len(windows):
-            found[number] = _of_budgets(store, one, windows)
+        if (kind := own_kind(question)) and len(windows):
+            found[number] = _of_own_source(store, kind, one, windows)
         elif len(windows):
             sliding_one = _Sliding(number, metric(one.metric), windows, _scope(question, windows))
             shared.setdefault(sliding_one.read_with, []).append(sliding_one)
@@ -255,8 +256,8 @@ def _instants(times: sliding.Ints) -> pl.Series:
     return pl.Series("time", times).cast(UTC_TIME)
 
 
-def _of_budgets(store: Reader, asked: Asked, windows: Windows) -> list[Line]:
-    found = budget_metrics.series(store, asked.metric, windows, asked.by, asked.where)
+def _of_own_source(store: Reader, kind: Kind, asked: Asked, windows: Windows) -> list[Line]:
+    found = OWN_SOURCES[kind].series(store, asked.metric, windows, asked.by, asked.where)
     ticks = np.searchsorted(windows.ends, found["time"].dt.epoch("us").to_numpy())
     placed = found.with_columns(pl.Series("tick", ticks))
     parts = placed.partition_by(asked.by, as_dict=True, include_key=False) if asked.by else {(): placed}

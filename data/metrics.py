@@ -8,11 +8,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from data.dimensions import DIMENSIONS, Dimension, dimension
+from data.dimensions import BUDGET, CREDENTIAL, DIMENSIONS, LIMIT, Dimension, dimension
 from data.errors import UnknownMetric
 from data.names import unknown
 
-__all__ = ["BUDGET_METRICS", "DIMENSIONS", "METRICS", "Dimension", "Kind", "Metric", "dimension", "metric"]
+__all__ = [
+    "BUDGET_METRICS",
+    "DIMENSIONS",
+    "LIMIT_METRICS",
+    "METRICS",
+    "RULE_METRICS",
+    "Dimension",
+    "Kind",
+    "Metric",
+    "dimension",
+    "metric",
+]
 
 
 class Kind(StrEnum):
@@ -25,11 +36,15 @@ class Kind(StrEnum):
     DISTINCT = "distinct"  # how many different values the dimension `of` has, unknown ('') left out
     AGE = "age"  # seconds from the last request to the end of the time asked about
     BUDGET = "budget"  # what budgets make of the spending they count (`data.budget_metrics`)
+    LIMIT = "limit"  # what providers said of their own limits (`data.limit_metrics`)
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number about a set of requests. `of` and `per` name measures of `data.schema.ROLLUP_MEASURES`."""
+    """One number about a set of requests. `of` and `per` name measures of `data.schema.ROLLUP_MEASURES`.
+
+    One about something else has dimensions of its own, and is split and filtered by nothing but these.
+    """
 
     name: str
     label: str
@@ -41,6 +56,7 @@ class Metric:
     per: tuple[str, ...] = ()
     scale: float = 1.0
     percent: int = 0
+    dimensions: tuple[str, ...] = ()
 
     @property
     def empty(self) -> int | None:
@@ -260,7 +276,7 @@ METRICS: tuple[Metric, ...] = (
 
 
 def _of_budget(name: str, label: str, unit: str, definition: str) -> Metric:
-    return Metric(name, label, unit, definition, "lower", Kind.BUDGET, ())
+    return Metric(name, label, unit, definition, "lower", Kind.BUDGET, (), dimensions=(BUDGET.name,))
 
 
 #: Metrics of budgets, for rules: their time is the budget's own, and they are split by nothing but the budget.
@@ -280,7 +296,23 @@ BUDGET_METRICS: tuple[Metric, ...] = (
     ),
 )
 
-_METRICS = {m.name: m for m in (*METRICS, *BUDGET_METRICS)}
+#: Metrics of providers' limits, as the headers of answers tell them: a reading counts until the limit's reset.
+LIMIT_METRICS: tuple[Metric, ...] = (
+    Metric(
+        "provider_limit_used",
+        "Provider limit used",
+        "percent",
+        "The most used at any time asked about of a provider's limit, as its answers say; of several the fullest.",
+        "lower",
+        Kind.LIMIT,
+        (),
+        dimensions=("provider", CREDENTIAL.name, LIMIT.name),
+    ),
+)
+
+#: Every metric that a rule can watch.
+RULE_METRICS: tuple[Metric, ...] = (*METRICS, *BUDGET_METRICS, *LIMIT_METRICS)
+_METRICS = {m.name: m for m in RULE_METRICS}
 
 
 def metric(name: str) -> Metric:

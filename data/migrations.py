@@ -28,6 +28,7 @@ from data.schema import (
     derived_ids,
     jobs,
     provider_events,
+    provider_limits,
     rate_buckets,
     schema_migrations,
     unmerged,
@@ -123,6 +124,10 @@ def _add_posted_at(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute("ALTER TABLE inbox ADD COLUMN IF NOT EXISTS posted_at TIMESTAMP")
 
 
+def _add_provider_limits(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute(str(CreateTable(provider_limits, if_not_exists=True).compile(dialect=DIALECT)))
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -142,6 +147,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0016_add_alert_days", _add_alert_days),
     ("0017_add_job_alarms", _add_job_alarms),
     ("0018_add_posted_at", _add_posted_at),
+    ("0019_add_provider_limits", _add_provider_limits),
 )
 
 

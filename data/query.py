@@ -13,12 +13,12 @@ from functools import reduce
 
 import polars as pl
 
-from data import budget_metrics
+from data import own_sources
 from data.buckets import UTC_TIME
 from data.finish import COST
 from data.metrics import Metric, metric
 from data.periods import Grain, bucket_starts
-from data.question import Question, budgetary, check, sentence
+from data.question import Question, check, own_kind, sentence
 from data.reads import Reader, ask, families, keys_of
 from data.shared import PLACE, Reading, Source, reading, shape, shareable, sources
 
@@ -33,8 +33,8 @@ def answer(store: Reader, question: Question) -> pl.DataFrame:
     Raises UnknownMetric for unknown names, QueryRejected for what cannot be answered, and the store's errors.
     """
     check(question)
-    if budgetary(question):
-        return budget_metrics.answer(store, question)
+    if own_kind(question):
+        return own_sources.answers(store, [question])[0]
     if question.limit is not None and question.by and not _in_one_read(question):
         return _answer_of_leaders(store, question)
     return _assembled(question, [ask(store, family, question, own) for family, own in families(_needed(question))])
@@ -61,21 +61,20 @@ def _answers(store: Reader, questions: Sequence[Question]) -> list[pl.DataFrame]
     for key, question in merged.items():
         if key not in together:
             together[key] = _answer_from(read, store, question)
-    of_budgets = iter(budget_metrics.answers(store, [q for q in questions if budgetary(q)]))
+    own = iter(own_sources.answers(store, [q for q in questions if own_kind(q)]))
     made: dict[Hashable, pl.DataFrame] = {}
     for key, question in zip(keys, questions, strict=True):
         if key is not None and (key, question.metrics) not in made:
             made[key, question.metrics] = _chosen(together[key], [*keys_of(question), *question.metrics])
     return [
-        next(of_budgets) if key is None else made[key, question.metrics]
-        for key, question in zip(keys, questions, strict=True)
+        next(own) if key is None else made[key, question.metrics] for key, question in zip(keys, questions, strict=True)
     ]
 
 
 def _key(question: Question) -> Hashable | None:
-    """`_requests_of` a question that is in order; None for one about budgets."""
+    """`_requests_of` a question that is in order; None for one that is not about requests."""
     check(question)
-    return None if budgetary(question) else _requests_of(question)
+    return None if own_kind(question) else _requests_of(question)
 
 
 def _with_metrics(question: Question, more: Sequence[str]) -> Question:

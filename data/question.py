@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from data.dimensions import BUDGET
+from data.dimensions import OWN_DIMENSIONS
 from data.errors import QueryRejected, UnknownMetric
 from data.metrics import Kind, Metric, dimension, metric
 from data.names import unknown
@@ -59,7 +59,7 @@ def check(question: Question) -> None:
         metric(name)
     for name in question.dimensions:
         dimension(name)
-    _check_budgets(question)
+    _check_own(question)
     for name, wanted in question.where.items():
         if isinstance(wanted, str):
             raise QueryRejected(f"where {name} needs several values in a tuple, not the text {wanted!r}")
@@ -75,21 +75,34 @@ def check(question: Question) -> None:
         raise QueryRejected(f"the limit must be at least 1, not {question.limit}")
 
 
-def budgetary(question: Question) -> bool:
-    """Whether it asks about budgets."""
-    return any(m.kind is Kind.BUDGET for m in question.measured)
+def own_kind(question: Question) -> Kind | None:
+    """The kind of the metrics asked for where they are not about requests; None where they are."""
+    return next((m.kind for m in question.measured if m.dimensions), None)
 
 
-def _check_budgets(question: Question) -> None:
-    """Budgets have their own time and know of nothing else."""
-    if not budgetary(question):
-        if BUDGET.name in question.dimensions:
-            raise QueryRejected("the dimension budget goes with metrics of budgets only, like budget_used")
+def _check_own(question: Question) -> None:
+    """What is not about requests has dimensions of its own, and budgets their own time; no other metric knows them."""
+    kind = own_kind(question)
+    if kind is None:
+        for name in sorted(question.dimensions & {d.name for d in OWN_DIMENSIONS}):
+            raise QueryRejected(f"the dimension {name} goes with metrics of {_SUBJECTS[name]} only")
         return
-    if not all(m.kind is Kind.BUDGET for m in question.measured):
-        raise QueryRejected("metrics of budgets cannot be asked for beside others")
-    if question.dimensions - {BUDGET.name} or question.grain or question.limit is not None or question.order_by:
-        raise QueryRejected(f"{question.metrics[0]} can be split and filtered by budget, and by nothing else")
+    first = question.measured[0]
+    if any(m.kind is not kind for m in question.measured):
+        raise QueryRejected(f"metrics of {kind}s cannot be asked for beside others")
+    if question.dimensions - set(first.dimensions) or question.limit is not None or question.order_by:
+        raise QueryRejected(f"{first.name} can be split and filtered by {own_words(first)}, and by nothing else")
+    if question.grain is not None and kind is Kind.BUDGET:
+        raise QueryRejected(f"{first.name} has its budget's own time, and no grain")
+
+
+#: What the metrics are about that alone have a dimension.
+_SUBJECTS = {"budget": "budgets", "credential": "providers' limits", "limit": "providers' limits"}
+
+
+def own_words(of: Metric) -> str:
+    """What a metric that is not about requests can be split and filtered by, in words."""
+    return _listed(of.dimensions, "and")
 
 
 def _check_grain(name: str) -> None:

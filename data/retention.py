@@ -25,6 +25,7 @@ from data.schema import (
     latency_minute,
     notifications,
     provider_events,
+    provider_limits,
     requests,
     rule_versions,
     rules,
@@ -105,6 +106,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
         Part(table, table.c.day, table.c.day.not_in(_last_closed()))
         for table in (alert_day_incidents, alert_day_notices, alert_days)
     ),
+    "limits": (Part(provider_limits, provider_limits.c.at, large=True),),
 }
 
 

@@ -19,6 +19,8 @@ Column = npt.NDArray[Any]
 _MICRO, _FINE = 1e3, 1e12
 #: With more places than this many times the cells and moments, these are looked for instead of counted.
 _SPARSE = 4
+#: So few windows are looked at one by one.
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,21 @@ def distinct(windows: Windows, cells: Ints, values: Ints) -> Ints:
     change = np.bincount(since, minlength=len(windows) + 1) - np.bincount(until, minlength=len(windows) + 1)
     counted: Ints = np.cumsum(change)[: len(windows)]
     return counted
+
+
+def maxima(values: Floats, holds: Held) -> Floats:
+    """The largest of `values` (one a cell) in each window; NaN where it holds none."""
+    if len(holds.first) <= _FEW:
+        spans = zip(holds.first.tolist(), holds.last.tolist(), strict=True)
+        return np.array([values[first:last].max() if last > first else np.nan for first, last in spans])
+    found = np.full(len(holds.first), np.nan)
+    length, width, largest = holds.last - holds.first, 1, values
+    while len(largest):
+        # two stretches of this width, which may overlap, cover the window
+        which = np.flatnonzero((length >= width) & (length < 2 * width))
+        found[which] = np.maximum(largest[holds.first[which]], largest[holds.last[which] - width])
+        largest, width = np.maximum(largest[:-width], largest[width:]), 2 * width
+    return found
 
 
 def runs(holds: Held) -> tuple[Held, Ints]:

@@ -1,5 +1,7 @@
 """`python -m engine [--home DIR]`: run the worker in the foreground.
 
+SIGHUP makes it read its configuration again; with faults in it the old one stays.
+
 Exit status: 0 after SIGTERM or SIGINT, 2 for a bad configuration, 1 when the API's address is taken.
 """
 
@@ -9,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -21,6 +24,7 @@ from data.settings import load
 from engine.worker import run
 
 FAILED, BAD_CONFIGURATION = 1, 2
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +34,7 @@ def main(arguments: list[str]) -> int:
     try:
         config = _config(arguments)
         _log_to(config.home / "logs" / "worker.log")
-        asyncio.run(_main(config))
+        asyncio.run(_main(config, lambda: _config(arguments)))
     except ConfigError as error:
         return _failed(str(error), BAD_CONFIGURATION)
     except OSError as error:
@@ -57,7 +61,7 @@ def _log_to(path: Path) -> None:
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 
-async def _main(config: Config) -> None:
+async def _main(config: Config, again: Callable[[], Config]) -> None:
     loop = asyncio.get_running_loop()
     # names are looked up in these threads too: a slow one must not keep the store's callers waiting
     loop.set_default_executor(ThreadPoolExecutor(32, thread_name_prefix="worker"))
@@ -65,7 +69,20 @@ async def _main(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     ready.add_done_callback(_say)
-    await run(config, stopping, ready)
+
+    def reloads(follow: Callable[[Config], None]) -> None:
+        loop.add_signal_handler(signal.SIGHUP, _reload, again, follow)
+
+    await run(config, stopping, ready, reloads)
+
+
+def _reload(again: Callable[[], Config], follow: Callable[[Config], None]) -> None:
+    try:
+        config = again()
+    except ConfigError as error:
+        _log.error("the configuration has faults and stays as it was: %s", error)
+        return
+    follow(config)
 
 
 def _say(ready: "asyncio.Future[str]") -> None:

@@ -75,6 +75,15 @@ class Sender:
         self._away = False
         self.counts: Counter[str] = Counter()
 
+    @property
+    def public_url(self) -> str:
+        """Where links lead in notices that were made without knowing the app's address."""
+        return self._sending.public_url
+
+    @public_url.setter
+    def public_url(self, url: str) -> None:
+        self._sending.public_url = url
+
     def wake(self) -> None:
         """There is something new in the outbox."""
         self._woken.set()

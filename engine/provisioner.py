@@ -33,7 +33,7 @@ def signature(folder: Path) -> Signature:
 
 
 class Provisioner:
-    """Watches one folder."""
+    """Watches the folder that the configuration names."""
 
     def __init__(self, desk: Desk, *, now: Callable[[], datetime] = clock) -> None:
         self._desk, self._now = desk, now
@@ -60,6 +60,8 @@ class Provisioner:
         if not self._desk.status.leading:
             self._applied = None
             return
+        if self._folder != self._desk.config.rules_folder:
+            self._folder, self._applied = self._desk.config.rules_folder, None
         found = await asyncio.to_thread(signature, self._folder)
         self._looks += 1
         again = bool(self._desk.provisioning.faults) and self._looks >= AGAIN

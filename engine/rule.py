@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 
-from data.dimensions import BUDGET
-from data.metrics import Kind, metric
+from data.dimensions import OWN_DIMENSIONS
+from data.metrics import metric
+from data.question import own_words
 from engine.active import Active, Zone
 from engine.condition import (
     AllOf,
@@ -249,7 +250,7 @@ def _contradictions(rule: Rule) -> Iterator[Fault]:
     if not rule.notify:
         others = [field for field in ("warn_notify", "fallback") if getattr(rule, field)]
         yield from (Fault(field, "has no effect without notify") for field in others)
-    yield from _budget_faults(rule)
+    yield from _dimension_faults(rule)
     yield from escalation_faults(rule.escalate, rule.notify)
     yield from _level_faults(rule)
     for path, condition in rule.placed:
@@ -265,12 +266,15 @@ def _level_faults(rule: Rule) -> Iterator[Fault]:
         yield Fault("warn_severity", f"must not be worse than severity, which is {rule.severity}")
 
 
-def _budget_faults(rule: Rule) -> Iterator[Fault]:
-    """Metrics of budgets know of budgets and of nothing else; no other metric knows of them."""
+def _dimension_faults(rule: Rule) -> Iterator[Fault]:
+    """Metrics of budgets and of providers' limits know of these and of nothing else; no other metric does."""
+    own = {dimension.name for dimension in OWN_DIMENSIONS}
     for path, condition in rule.placed:
-        of_budget = metric(condition.metric).kind is Kind.BUDGET
+        measured = metric(condition.metric)
         for name in (*scope(rule, condition), *rule.group_by):
-            if of_budget and name != BUDGET.name:
-                yield Fault(path, f"{condition.metric} can be split and filtered by budget, not by {name}")
-            elif name == BUDGET.name and not of_budget:
-                yield Fault(path, f"{condition.metric} is not a metric of budgets, so budget has no meaning for it")
+            if measured.dimensions and name not in measured.dimensions:
+                yield Fault(
+                    path, f"{condition.metric} can be split and filtered by {own_words(measured)}, not by {name}"
+                )
+            elif name in own and not measured.dimensions:
+                yield Fault(path, f"{condition.metric} is about requests, so {name} has no meaning for it")

@@ -17,6 +17,7 @@ from engine.channels import Delivery, Receipt, Wire
 from engine.channels.channel import ANSWER_CHARS, worded
 from engine.claims import Claim
 from engine.errors import DeliveryError
+from engine.picture import picture, wanted
 from engine.ready import Ready
 from engine.secrets import redacted
 
@@ -38,7 +39,7 @@ class Sending:
         public_url: str = "",
     ) -> None:
         self._store, self._wire, self._now = store, wire, now
-        self._timeout_s, self._public_url = timeout_s, public_url
+        self._timeout_s, self.public_url = timeout_s, public_url
 
     async def send(
         self, claim: Claim, ready: Callable[[str], Ready], instead: DeliveryError | None = None
@@ -74,8 +75,10 @@ class Sending:
             return Receipt(), DeliveryError(f"the store is away: {error}")
         delivery = Delivery(row.id, claim.attempt.started_at, claim.attempt.attempt, earlier)
         try:
+            said = notice.linked(notice.decode(row.notice), self.public_url)
+            if channel.kind.shows_pictures and wanted(said) and (shown := await picture(self._store, said)):
+                delivery = replace(delivery, picture=shown.png, alt=shown.alt)
             async with asyncio.timeout(self._timeout_s):
-                said = notice.linked(notice.decode(row.notice), self._public_url)
                 if channel.config.message:
                     said = await asyncio.to_thread(worded, channel.config, said)
                 receipt = await channel.kind.notify(channel.config, said, delivery, self._wire)

@@ -1,12 +1,13 @@
 """The worker program: evaluates rules, sends what they have to say, and answers the API.
 
 It serves its API from the first moment, waits for the store as long as it takes, then starts the sender and the
-evaluator; at the end it stops evaluating, lets sends finish, and closes the API last.
+evaluator; at the end it stops evaluating, lets sends finish, and closes the API last. Another configuration is followed
+while it works (`engine.reloading`).
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -19,7 +20,6 @@ from data.store import Store, connect
 from data.tasks import Tasks
 from engine.api.server import make_app
 from engine.audit import clock
-from engine.bucket import Limit
 from engine.channels.http import HttpSender
 from engine.delivery import Sender
 from engine.desk import Desk
@@ -29,25 +29,34 @@ from engine.housekeeping.jobs import regular_jobs
 from engine.inbox import Wires, shown
 from engine.post import limit_all
 from engine.provisioner import Provisioner
+from engine.reloading import Parts, Reloading, overall
 from engine.secrets import SecretBox
 
 RETRY_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-async def run(config: Config, stopping: asyncio.Event, ready: asyncio.Future[str]) -> None:
+async def run(
+    config: Config,
+    stopping: asyncio.Event,
+    ready: asyncio.Future[str],
+    reloads: Callable[[Callable[[Config], None]], object] = lambda _: None,
+) -> None:
     """Work until `stopping` is set; `ready` gets the API's address once it listens.
 
-    Raises OSError if it cannot, and ConfigError for a key that is none.
+    `reloads` is given what to call with another configuration. Raises OSError if the API cannot listen, and ConfigError
+    for a key that is none.
     """
     desk = Desk(config, SecretBox(config.home, config.worker.secret_key))
+    reloading = Reloading(desk)
+    reloads(reloading.follow)
     async with serving(desk) as address:
         ready.set_result(address)
-        desk.connected = await _store(config, stopping)
+        desk.connected = await _store(desk, stopping)
         if desk.connected is None:
             return
         try:
-            await _work(desk, desk.connected, stopping)
+            await _work(desk, desk.connected, stopping, reloading)
         finally:
             desk.connected.close()
 
@@ -66,12 +75,12 @@ async def serving(desk: Desk) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def _store(config: Config, stopping: asyncio.Event) -> Store | None:
+async def _store(desk: Desk, stopping: asyncio.Event) -> Store | None:
     """The store, as soon as it answers; None when told to stop before."""
     said = ""
     while not stopping.is_set():
         try:
-            return await asyncio.to_thread(_connected, config)
+            return await asyncio.to_thread(_connected, desk.config)
         except (StoreError, OSError) as error:
             if str(error) != said:
                 said = str(error)
@@ -88,14 +97,14 @@ def _connected(config: Config) -> Store:
     """The store, told what the configuration says that all programs are to keep to."""
     store = connect(config)
     try:
-        limit_all(store, Limit(config.worker.notices_per_minute, config.worker.notices_burst), clock())
+        limit_all(store, overall(config), clock())
     except StoreError:
         store.close()
         raise
     return store
 
 
-async def _work(desk: Desk, store: Store, stopping: asyncio.Event) -> None:
+async def _work(desk: Desk, store: Store, stopping: asyncio.Event, reloading: Reloading) -> None:
     tasks = Tasks()
     async with HttpSender() as http:
         sender = Sender(store, desk.box, Wires(store, http, desk.hub), woken=desk.outbox, public_url=desk.public_url)
@@ -103,6 +112,7 @@ async def _work(desk: Desk, store: Store, stopping: asyncio.Event) -> None:
         desk.housekeeper = Housekeeper(
             store, regular_jobs(desk, http), lambda: desk.status.leading, told=partial(shown, desk.hub)
         )
+        reloading.tell(Parts(desk, tasks, http, sender, desk.housekeeper).follow)
         evaluating = tasks.start(evaluator.run(), name="evaluate rules")
         tasks.start(desk.housekeeper.run(), name="regular jobs")
         provisioner = Provisioner(desk)

@@ -33,6 +33,7 @@ from proxy.crosstalk.opening import open_crosstalk
 from proxy.forward import Forwarder
 from proxy.guard import Access
 from proxy.lazy_store import LazyStore
+from proxy.limit_keeper import LimitKeeper
 from proxy.live import Live
 from proxy.provider_client import MAX_HEADER_BYTES, provider_client
 from proxy.recovery import interrupted
@@ -117,6 +118,7 @@ async def running(
         stack.callback(admin.close)
         gate, key_watch = await _keys(config, admin, limits)
         upkeep = Upkeep(budgets, keeper)
+        limit_keeper = LimitKeeper(live.limits, spool.spool_id, admin.get)
 
         works = Works(
             standing=standing,
@@ -139,6 +141,7 @@ async def running(
         app = make_app(parts, client, lambda: _access(parts.forwarder.standing.config))
         runner = _runner(app, straight(client))
         stack.push_async_callback(shipper.flush, _FLUSH_S)
+        stack.push_async_callback(limit_keeper.flush, _FLUSH_S)
         stack.push_async_callback(_stop, runner, parts)
         if shared is not None:
             stack.push_async_callback(_leave, runner, parts)
@@ -151,6 +154,7 @@ async def running(
         tasks.start(key_watch.follow_store(), name="keys")
         tasks.start(limits.run(), name="limits of siblings")
         tasks.start(upkeep.run(), name="budgets")
+        tasks.start(limit_keeper.run(), name="providers' limits")
         tasks.start(parts.live_socket.run(), name="live")
         yield Proxy(url, parts, parts.forwarder, live, spool, shipper, gate, budgets)
 

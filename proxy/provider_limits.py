@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from proxy.limit_headers import TELLING, Limit, Told, read_limits
+from proxy.limit_history import LimitHistory
 
 MAX_ACCOUNTS: Final = 500
 #: Headers are read once in so many seconds; of those between only the last ones are looked at.
@@ -45,14 +46,15 @@ class _Account:
         self.told = Told(())
         self._paces: dict[str, deque[tuple[float, float]]] = {}
 
-    def read(self) -> None:
-        """Read the last headers, and remember what they tell for the pace."""
+    def read(self) -> bool:
+        """Read the last headers, and remember what they tell for the pace; whether there was anything to read."""
         if self.read_s == self.seen_s:
-            return
+            return False
         self.read_s = self.seen_s
         self.told = read_limits(self.headers, self.seen_s)
         for limit in self.told.limits:
             _remember(self._paces.setdefault(limit.name, deque(maxlen=_SAMPLES)), limit, self.seen_s)
+        return True
 
     def pace(self, limit: Limit, now_s: float) -> float | None:
         """Return how much is used a second; None where that cannot be said yet."""
@@ -65,9 +67,10 @@ class _Account:
 
 
 class ProviderLimits:
-    """The limits that providers told. Use it from the event loop."""
+    """The limits that providers told; `history` has what is to be kept of it. Use it from the event loop."""
 
     def __init__(self) -> None:
+        self.history = LimitHistory()
         self._accounts: dict[tuple[str, str], _Account] = {}
 
     def seen(self, provider: str, credential: str, headers: Mapping[str, str], now_s: float) -> None:
@@ -82,7 +85,11 @@ class ProviderLimits:
             account = self._new(provider, credential)
         account.headers, account.seen_s = headers, now_s
         if not 0 <= now_s - account.read_s < _EVERY_S:
-            account.read()
+            self._read_account((provider, credential), account)
+
+    def read(self) -> None:
+        """Read the headers that came last."""
+        self._read()
 
     def report(self, now_s: float) -> list[dict[str, Any]]:
         """Return an item a credential, as `/api/system/limits` shows it; the last seen first."""
@@ -106,9 +113,14 @@ class ProviderLimits:
                 yield Gauge(provider, credential, limit.name, limit.limit, limit.remaining)
 
     def _read(self) -> list[tuple[tuple[str, str], _Account]]:
-        for account in self._accounts.values():
-            account.read()
+        for key, account in self._accounts.items():
+            self._read_account(key, account)
         return list(self._accounts.items())
+
+    def _read_account(self, key: tuple[str, str], account: _Account) -> None:
+        if account.read():
+            for limit in account.told.limits:
+                self.history.take(*key, limit, account.read_s)
 
     def _new(self, provider: str, credential: str) -> _Account:
         if len(self._accounts) >= MAX_ACCOUNTS:

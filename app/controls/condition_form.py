@@ -10,7 +10,7 @@ import streamlit as st
 from app.controls.scopes import Values, put, scopes
 from app.controls.terms import WINDOWS, choice, window_label
 from app.rule_draft import GROUP_KINDS, NEW_CONDITION, Document, Draft, Group, Leaf, remove
-from data.metrics import BUDGET_METRICS, METRICS, metric
+from data.metrics import RULE_METRICS, metric
 from engine.condition import Op
 
 DEEPEST_SHOWN = 4
@@ -85,7 +85,7 @@ def _remove_button(draft: Draft, handle: str, what: str) -> None:
 
 def _condition(draft: Draft, leaf: Leaf, values: Values) -> None:
     said, handle = leaf.document, leaf.id
-    names = [each.name for each in (*METRICS, *BUDGET_METRICS)]
+    names = [each.name for each in RULE_METRICS]
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"condition-{handle}", gap="small"):
         said["metric"] = st.selectbox(
             "Metric",

@@ -12,11 +12,11 @@ from app.controls.scopes import Values, put, where_button
 from app.controls.terms import CADENCES, TIMES, choice, time_label
 from app.rule_draft import Document, Draft
 from app.views import badges
-from data.dimensions import BUDGET
+from data.dimensions import OWN_DIMENSIONS
 from data.metrics import DIMENSIONS, dimension
 from engine.rule import NoData, Severity
 
-GROUPINGS = tuple(each.name for each in (*DIMENSIONS, BUDGET) if each.name != "tag")
+GROUPINGS = tuple(each.name for each in (*DIMENSIONS, *OWN_DIMENSIONS) if each.name != "tag")
 CHANNEL_FIELDS = ("notify", "warn_notify", "fallback")
 NO_DATA_LABELS = {
     NoData.OK: "count as fine",

@@ -33,6 +33,7 @@ from data.schema.ledger import (
     usage_hour,
     usage_minute,
 )
+from data.schema.limits import provider_limits
 from data.schema.statistics import alert_day_incidents, alert_day_notices, alert_days
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "leases",
     "notifications",
     "provider_events",
+    "provider_limits",
     "rate_buckets",
     "requests",
     "rule_health",

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from data import query
-from data.metrics import DIMENSIONS, METRICS
+from data.metrics import DIMENSIONS, LIMIT_METRICS, METRICS
 from data.query import Grain, Question
 from engine.api import questions
 from engine.api.parameters import number
@@ -35,7 +35,7 @@ async def metrics(_: web.Request) -> web.Response:
     """Every metric with its unit and definition, and every dimension."""
     measured = [
         {"name": m.name, "label": m.label, "unit": m.unit, "definition": m.definition, "better": m.better}
-        for m in METRICS
+        for m in (*METRICS, *LIMIT_METRICS)
     ]
     return answer({"metrics": measured, "dimensions": [{"name": d.name, "label": d.label} for d in DIMENSIONS]})
 

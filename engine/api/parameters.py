@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.metrics import DIMENSIONS, METRICS
+from data.metrics import DIMENSIONS, LIMIT_METRICS, METRICS
 from data.periods import Grain
 from engine.api.reading import LARGEST_PAGE
 
@@ -38,7 +38,7 @@ def chosen(name: str, text: str, *known: str) -> Parameter:
     return Parameter(name, text, {"type": "string", "enum": list(known)})
 
 
-_NAMES = [metric.name for metric in METRICS]
+_NAMES = [metric.name for metric in (*METRICS, *LIMIT_METRICS)]
 #: What a parameter is that a route only names.
 USUAL: Mapping[str, Parameter] = {
     parameter.name: parameter

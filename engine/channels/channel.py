@@ -49,12 +49,15 @@ class Delivery:
     """One attempt: `id` is the notification's and the same for every attempt, `at` is this attempt's time.
 
     `earlier` is the provider's id of the last message about the same incident, for kinds that change it in place.
+    `picture` is a PNG for kinds that show one, and `alt` what it shows.
     """
 
     id: str
     at: datetime
     attempt: int = 1
     earlier: str = ""
+    picture: bytes = b""
+    alt: str = ""
 
 
 class Wire(Protocol):
@@ -108,5 +111,7 @@ class ChannelKind:
     pause_s: float = 0.0
     #: how many sends one channel has under way at most
     at_once: int = AT_ONCE
+    #: whether it shows a picture of what was measured, where there is one
+    shows_pictures: bool = False
     #: whether a channel with these fields (secrets left out) is also told when somebody takes an incident on
     follows: Callable[[Mapping[str, Any]], bool] = nobody

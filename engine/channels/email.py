@@ -1,4 +1,4 @@
-"""Mail over SMTP: text and HTML side by side, one thread an incident."""
+"""Mail over SMTP: text and HTML side by side, with a picture where there is one; one thread an incident."""
 
 import asyncio
 import socket
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from engine.channels.channel import ANSWER_CHARS, ChannelConfig, ChannelKind, Delivery, Receipt, Wire
 from engine.channels.guard import BlockedAddress, connect
 from engine.channels.plain import colour, lines, links, text_of
+from engine.chart_image import HEIGHT, WIDTH
 from engine.errors import DeliveryError
 from engine.notice import Notice, facts
 
@@ -127,7 +128,12 @@ def compose(config: EmailConfig, notice: Notice, delivery: Delivery) -> EmailMes
         message["References"] = thread
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text_of(notice))
-    message.add_alternative(html_of(notice), subtype="html")
+    cid = f"chart-{delivery.id}@{domain}" if delivery.picture else ""
+    message.add_alternative(html_of(notice, cid, delivery.alt), subtype="html")
+    if cid:
+        html = message.get_body(("html",))
+        assert isinstance(html, EmailMessage)  # noqa: S101 - it was just added
+        html.add_related(delivery.picture, "image", "png", cid=f"<{cid}>", disposition="inline", filename="chart.png")
     return message
 
 
@@ -135,8 +141,11 @@ def _one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def html_of(notice: Notice) -> str:
-    """The HTML part: the same facts with the severity's colour; every value is escaped."""
+def html_of(notice: Notice, cid: str = "", alt: str = "") -> str:
+    """The HTML part: the same facts with the severity's colour; every value is escaped.
+
+    `cid` is the id of the picture's part, and `alt` its words, where there is one.
+    """
     words = "".join(f'<p style="margin:0 0 12px;white-space:pre-line">{escape(line)}</p>' for line in lines(notice))
     rows = "".join(
         f'<tr><td style="padding:2px 16px 2px 0;color:#64748b">{escape(name)}</td>'
@@ -148,8 +157,16 @@ def html_of(notice: Notice) -> str:
         '<div style="font-family:system-ui,sans-serif;font-size:14px;color:#0f172a">'
         f'<div style="border-left:4px solid {colour(notice)};padding:4px 0 4px 16px">'
         f'<h2 style="font-size:16px;margin:0 0 12px">{escape(notice.headline)}</h2>'
-        f'{words}<table style="border-collapse:collapse;margin:0 0 12px">{rows}</table>{urls}</div></div>'
+        f'{words}<table style="border-collapse:collapse;margin:0 0 12px">{rows}</table>{_shown(cid, alt)}{urls}'
+        "</div></div>"
     )
+
+
+def _shown(cid: str, alt: str) -> str:
+    if not cid:
+        return ""
+    style = "display:block;max-width:100%;height:auto;border-radius:6px;background:#ffffff;margin:0 0 12px"
+    return f'<img src="cid:{escape(cid)}" alt="{escape(alt)}" width="{WIDTH}" height="{HEIGHT}" style="{style}">'
 
 
 def preview(config: EmailConfig, notice: Notice, delivery: Delivery) -> dict[str, str]:
@@ -168,4 +185,5 @@ EMAIL = ChannelKind(
     secrets=frozenset({"password"}),
     # each is a connection of its own, and mail servers count those of a client
     at_once=4,
+    shows_pictures=True,
 )

@@ -57,21 +57,34 @@ class Housekeeper:
         self._last = await self._known()
         self._written = dict(self._last)
         for job in self.jobs.values():
-            self._scheduler.add_job(
-                self._beat,
-                IntervalTrigger(seconds=max(job.every.total_seconds(), 1), timezone=UTC),
-                args=[job],
-                id=job.name,
-                coalesce=True,
-                max_instances=1,
-                misfire_grace_time=None,
-                next_run_time=self._first(job),
-            )
+            self._schedule(job)
         self._scheduler.start()
         try:
             await asyncio.Event().wait()
         finally:
             self._scheduler.shutdown(wait=False)
+
+    def put(self, name: str, job: Job | None) -> None:
+        """Have this job by that name from now on, or none; one that runs now ends by itself."""
+        self.jobs.pop(name, None)
+        if self._scheduler.get_job(name) is not None:
+            self._scheduler.remove_job(name)
+        if job is not None:
+            self.jobs[name] = job
+            if self._scheduler.running:
+                self._schedule(job)
+
+    def _schedule(self, job: Job) -> None:
+        self._scheduler.add_job(
+            self._beat,
+            IntervalTrigger(seconds=max(job.every.total_seconds(), 1), timezone=UTC),
+            args=[job],
+            id=job.name,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+            next_run_time=self._first(job),
+        )
 
     def last(self, name: str) -> JobRow | None:
         """How a job last went, as far as this worker knows."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from app import stack
 from app.output_file import LOG_BYTES
 from app.supervisor import Program, StartFailed, Supervisor
 
@@ -128,3 +129,49 @@ async def test_stopping_while_a_program_is_still_starting_ends_it(supervise, sai
     await run
     await supervisor.stop()
     assert pids(supervisor) == []
+
+
+HEARS = """
+import os, signal, time
+print('{name} ready', flush=True)
+while not os.path.exists('go'):
+    time.sleep(0.01)
+signal.signal(signal.SIGHUP, lambda *_: print('{name} heard', flush=True))
+signal.signal(signal.SIGTERM, lambda *_: exit(0))
+print('{name} listens', flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def hangups():
+    """SIGHUP ends a program that does not say otherwise, however these tests were started."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
+async def test_a_reload_reaches_the_programs_that_can_and_ends_none(supervise, said, tmp_path):
+    programs = [program(name, HEARS.format(name=name), reloads=name != "deaf") for name in ("one", "two", "deaf")]
+    supervisor = supervise(*programs)
+    run = await running(supervisor, said)
+
+    def told(name: str, word: str) -> bool:
+        return f"{name} {word}" in (tmp_path / "logs" / f"{name}.out").read_text()
+
+    supervisor.reload()  # one that does not listen yet is left alone
+    (tmp_path / "go").touch()
+    await until(lambda: all(told(each.name, "listens") for each in programs))
+    supervisor.reload()
+    await until(lambda: told("one", "heard") and told("two", "heard"))
+    assert len(pids(supervisor)) == 3
+    assert not [line for line in said if "ended" in line]
+    assert not told("deaf", "heard")
+    await supervisor.stop()
+    await run
+
+
+def test_what_up_starts_reloads_where_it_can(config):
+    assert {each.name for each in stack.programs(config) if each.reloads} == {"proxy", "worker"}

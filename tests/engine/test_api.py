@@ -7,6 +7,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from data.maintenance import maintain
+from data.queries.limits import LimitRow, keeping
 from data.records import record_table
 from engine import channel_store, incidents, ledger, rules, silences, trial
 from engine.api.server import ROUTES, make_app
@@ -329,6 +330,21 @@ async def test_a_timeseries_has_every_bucket(api, store):
     assert answer["rows"][0]["time"] == "2026-03-01T11:55:00Z"
     both = await ask(api, "GET", f"/api/analytics/aggregate?metrics=requests&filter.model=a,b&{span}")
     assert both["rows"] == [{"requests": 2}]
+
+
+async def test_a_chart_of_a_providers_limit_has_gaps_where_nothing_is_known(api, store):
+    times = {"minute": NOON - 3 * MINUTE, "at": NOON - 3 * MINUTE, "reset_at": NOON - 2 * MINUTE}
+    place = {"proxy": "p", "provider": "openai", "credential": "", "limit": "tokens"}
+    store.transact([keeping([LimitRow(**place, **times, used_percent=80.0, remaining=1.0, most=5.0)])])
+    asked = "metrics=provider_limit_used&by=limit&grain=minute&filter.provider=openai"
+    span = "from=2026-03-01T11:56:00Z&to=2026-03-01T12:00:00Z"
+    answer = await ask(api, "GET", f"/api/analytics/timeseries?{asked}&{span}")
+    assert [(row["limit"], row["provider_limit_used"]) for row in answer["rows"]] == [
+        ("tokens", None),
+        ("tokens", 80),
+        ("tokens", None),
+        ("tokens", None),
+    ]
 
 
 async def test_messages_are_pushed_counted_and_read(api):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from data.metrics import BUDGET_METRICS, DIMENSIONS, METRICS, Dimension, Metric
+from data.metrics import DIMENSIONS, RULE_METRICS, Dimension, Metric
 from engine.condition import DEEPEST
 from engine.errors import RuleError
 from engine.rule import MOST_CONDITIONS, NoData, Severity, document, parse, same_result, scope, to_json, to_yaml
@@ -159,6 +159,14 @@ FAULTS: list[Any] = [
         with_condition(metric="budget_used", where={"model": "opus"}),
         {"when": "budget_used can be split and filtered by budget, not by model"},
         id="a budget of a model",
+    ),
+    pytest.param(
+        with_condition(metric="provider_limit_used", where={"model": "opus"}),
+        {"when": "provider_limit_used can be split and filtered by provider, credential and limit, not by model"},
+        id="a limit of a model",
+    ),
+    pytest.param(
+        with_condition(where={"limit": "tokens"}), {"when": "so limit has no meaning for it"}, id="a limit of requests"
     ),
     pytest.param(with_condition(window="5x"), {"when.window": "is not a duration: '5x'"}, id="window"),
     pytest.param(with_condition(window="0s"), {"when.window": "must be longer than 0s"}, id="empty window"),
@@ -344,7 +352,7 @@ def test_windows_are_read(text: str, expected: Rolling | Calendar):
     assert parse(with_condition(window=text)).conditions[0].window == expected
 
 
-@pytest.mark.parametrize("each", [*METRICS, *BUDGET_METRICS], ids=lambda m: m.name)
+@pytest.mark.parametrize("each", RULE_METRICS, ids=lambda m: m.name)
 def test_every_metric_can_be_watched_and_is_said(each: Metric):
     rule = parse(with_condition(metric=each.name))
 

@@ -1,11 +1,12 @@
 """The simulator over the real ledger says what the live engine says over the same ledger."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from data.client import FlightStore
+from data.queries.limits import LimitRow, keeping
 from data.query import answers
 from data.records import record_table
 from engine import evaluate as evaluation
@@ -30,7 +31,15 @@ def ledger(store: FlightStore) -> FlightStore:
     ends = [(n, NOON + timedelta(seconds=37 * n)) for n in range(60) if n // 7 % 3]
     rows = [record(n, at=end) for n, end in ends]
     store.put(record_table(rows), spool_id="test", first=1, last=len(rows))
+    store.transact([keeping([_limit(n, end) for n, end in ends])])
     return store
+
+
+def _limit(n: int, at: datetime) -> LimitRow:
+    """A reading as full as it likes, that counts for some minutes or until the next one."""
+    place = {"proxy": "p", "provider": ("anthropic", "openai")[n % 2], "credential": "", "limit": "tokens"}
+    times = {"minute": at.replace(second=0, microsecond=0), "at": at, "reset_at": at + n % 5 * MINUTE}
+    return LimitRow(**place, **times, used_percent=n * 37 % 101, remaining=1.0, most=2.0)
 
 
 def driven(rule: Rule, store: FlightStore, grid: Grid) -> list[Transition]:
@@ -65,6 +74,21 @@ RULES: dict[str, dict[str, Any]] = {
         "delay": "60s",
     },
     "the day so far": {"when": {**COST, "window": "today", "value": 0.8}, "tz": "America/St_Johns"},
+    "a provider's limit": {
+        "when": {"metric": "provider_limit_used", "window": "2m", "op": ">", "value": 80, "recovery": 40},
+        "group_by": ["provider"],
+        "for": "1m",
+    },
+    "a provider's limit beside requests": {
+        "when": {
+            "all": [
+                {"metric": "provider_limit_used", "window": "5m", "op": ">", "value": 60},
+                {"metric": "requests", "window": "5m", "op": ">", "value": 1},
+            ]
+        },
+        "where": {"provider": ["anthropic", "openai"]},
+        "no_data": "keep",
+    },
     "no data fires": {"when": {**COST, "metric": "cost_per_request"}, "where": {"team": "team-1"}, "no_data": "firing"},
 }
 

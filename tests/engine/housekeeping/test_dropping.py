@@ -9,7 +9,8 @@ from data import budget_changes
 from data.budgets import Budget, Period
 from data.config import Config, RetentionConfig
 from data.errors import ConfigError
-from data.queries import provider_events
+from data.queries import limits, provider_events
+from data.queries.limits import LimitRow
 from data.retention import PARTS
 from data.settings import load
 from data.store import Statement
@@ -115,3 +116,15 @@ def test_every_kind_has_its_setting(kind: str, home):
 def test_too_short_an_age_is_refused(home):
     with pytest.raises(ConfigError, match=r"CLAUDE_PROXY_RETENTION_REQUESTS_DAYS.*at least 62"):
         load({"CLAUDE_PROXY_RETENTION_REQUESTS_DAYS": "7", "CLAUDE_PROXY_HOME": str(home)})
+
+
+async def test_readings_of_providers_limits_go_and_a_dry_run_says_how_many(store, config):
+    for days in (200, 101, 99):
+        at = NOON - days * DAY
+        place = {"proxy": "p", "provider": "openai", "credential": "", "limit": "tokens", "minute": at}
+        store.transact([limits.keeping([LimitRow(**place, at=at, used_percent=1.0, remaining=99.0, most=100.0)])])
+    job = dropping(desk_of(store, config, limits=100))
+    assert job.rehearse is not None
+    assert (await job.rehearse(NOON)).startswith("would drop 2 of provider_limits from before 2025-11-21")
+    assert (await job.run(NOON)).startswith("dropped 2 of provider_limits")
+    assert count(store, "provider_limits") == 1
