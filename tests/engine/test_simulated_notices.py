@@ -30,9 +30,10 @@ from engine.surroundings import Surroundings
 from engine.sweep import sweep
 from engine.terms import ALL
 from engine.truth import group_key
-from tests.engine.test_simulate import MINUTE, RULES, STARTS, ordered
+from tests.engine.test_simulate import MINUTE, RULES, STARTS, WHOLE, ordered
 from tests.engine.worlds import World
 
+BESIDE = {"new_groups", "some_resolved", "others_fire"}
 LENGTH = 30 * MINUTE
 NARROW = st.builds(Limit, st.sampled_from([0.1, 0.4, 1.0, 20.0]), st.integers(1, 3))
 WIDE = Limit()
@@ -45,6 +46,7 @@ class Told:
     limits: Mapping[str, Limit]
     silenced: list[tuple[dict[str, str], int, int]]
     acknowledge_after: timedelta | None
+    whole: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ TOLD = st.builds(
     ),
     silenced=st.lists(st.tuples(MATCHERS, st.integers(0, 25), st.integers(1, 20)), max_size=2),
     acknowledge_after=st.sampled_from([None, None, timedelta(0), timedelta(seconds=90), 6 * MINUTE]),
+    whole=WHOLE,
 )
 MORE = st.fixed_dictionaries(
     {"grouping": st.booleans(), "notify": st.sampled_from([["one"], ["one", "three"], ["three"]])},
@@ -94,6 +97,7 @@ def test_the_replay_tells_exactly_what_the_worker_puts_into_its_outbox(
         rule_id = driven(store, rule, world, grid, told.acknowledge_after)
         replayed = replay(rule, load(rule, world.series, grid), surroundings(rule_id))
 
+    event(f"reasons: {sorted({n.reason.value for n in replayed.notices} & BESIDE)}")
     event(f"{min(len(replayed.digests), 3)} digests, {min(sum(replayed.totals.silent.values()), 3)} silent")
     mine, theirs = told_by(replayed), stored(store)
     assert {name: apart(mine[name], theirs[name]) for name in mine} == dict.fromkeys(mine, ([], []))
@@ -106,7 +110,7 @@ def around(store: FlightStore, home: Any, told: Told, start: datetime):
     box = SecretBox(home)
     for name, limit in told.limits.items():
         if name:
-            config = {"per_minute": limit.per_minute, "burst": limit.burst}
+            config = {"per_minute": limit.per_minute, "burst": limit.burst, "partial_ends": name not in told.whole}
             channel_store.create(
                 store, box, {"name": name, **KINDS[name], "config": {**KINDS[name]["config"], **config}}, by="ada"
             )
@@ -120,7 +124,12 @@ def around(store: FlightStore, home: Any, told: Told, start: datetime):
     usual, engine.post.OVERALL = engine.post.OVERALL, told.limits[ALL]
     try:
         yield lambda rule_id: Surroundings(
-            rule_id, made, told.limits, frozenset({"one", "two"}), acknowledge_after=told.acknowledge_after
+            rule_id,
+            made,
+            told.limits,
+            bundling=frozenset({"one", "two"}),
+            whole=told.whole,
+            acknowledge_after=told.acknowledge_after,
         )
     finally:
         engine.post.OVERALL = usual
