@@ -53,8 +53,8 @@ class _Rows:
 def changes(watched: Watched, moves: Sequence[Move], situation: Situation, at: datetime) -> Changes:
     """The rows that the moves leave behind, with the notices that are due at `at`, sent or kept silent."""
     told, rows = _by_group(situation.told), _Rows()
-    still_open = situation.incidents.keys() - {move.stored.alert_id for move in moves if move.stored and _is_over(move)}
-    situation = replace(situation, company=company(watched.rule, situation.told, still_open))
+    if situation.told and watched.rule.group_by:
+        situation = _accompanied(watched, moves, situation)
     for move in moves:
         if _is_quiet(move):
             _place_instance(rows, watched.id, move, "")
@@ -74,6 +74,12 @@ def changes(watched: Watched, moves: Sequence[Move], situation: Situation, at: d
 def _is_quiet(move: Move) -> bool:
     """Whether it is about no incident and no change of state, as nearly all are."""
     return move.step.transition is None and not move.alerting and not (move.stored and move.stored.alert_id)
+
+
+def _accompanied(watched: Watched, moves: Sequence[Move], situation: Situation) -> Situation:
+    """The situation with the groups that channels were told of and that fire still after the moves."""
+    over = {move.stored.alert_id for move in moves if move.stored and _is_over(move)}
+    return replace(situation, company=company(watched.rule, situation.told, situation.incidents.keys() - over))
 
 
 def _is_over(move: Move) -> bool:

@@ -61,6 +61,8 @@ class Situation:
 
     def whole(self, alert_id: str) -> frozenset[str]:
         """The channels that want no partial end of the incident; where one may be stood in for, each end is told."""
+        if not self.unsettled:
+            return self.terms.whole
         return frozenset(name for name in self.terms.whole if (alert_id, name) not in self.unsettled)
 
 

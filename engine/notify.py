@@ -3,7 +3,7 @@
 The reasons to speak are tried in order; each is held back for the first cause of silence that applies, and the first
 that nothing holds back wins. The end of something a channel was told about is held back by nothing but a rate limit,
 and by flapping until it is steady: whoever was woken is also told that it is over. An incident is one group of its
-rule; where the channel was told of others that fire still (`Listener.beside`), it began, or ended, beside these.
+rule; where the channel was told of others that fire still, it began, or ended, beside these.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -111,13 +111,11 @@ class Sent:
 class Listener:
     """What of a channel matters to a decision.
 
-    Is it told of an end while others fire that it was told of too (`partial_ends`), and how many are these (`beside`);
-    is its rate limit used up now; is it told from the first (`named`), and how long after the first notice do the steps
-    of the escalation that name it come.
+    Is it told of an end while others fire that it was told of, and is its rate limit used up now; is it told from the
+    first (`named`), and how long after the first notice do the steps of the escalation that name it come.
     """
 
     partial_ends: bool = True
-    beside: int = 0
     limited: bool = False
     named: bool = True
     steps: tuple[timedelta, ...] = ()
@@ -127,25 +125,33 @@ _PLAIN = Listener()
 _NEVER = timedelta(0)
 
 
-def decide(rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listener: Listener = _PLAIN) -> Reason:
+def decide(  # noqa: PLR0917 - what a decision depends on
+    rule: Rule,
+    log: Sequence[Sent],
+    alert: Alert,
+    now: datetime,
+    listener: Listener = _PLAIN,
+    beside: int = 0,
+) -> Reason:
     """Why this channel is told about this incident now, or why not.
 
-    `log` holds what this channel was sent about this rule, of this and earlier incidents, oldest first.
+    `log` holds what this channel was sent about this group, of this and earlier incidents, oldest first; of so many
+    others of the rule (`beside`) it was told that fire still.
     """
     mine = [sent for sent in log if sent.alert_id == alert.id]
     outcomes = [
         next(_silences(rule, log, mine, alert, now, limited=listener.limited, reason=reason), reason)
-        for reason in _occasions(rule, mine, alert, now, listener)
+        for reason in _occasions(rule, mine, alert, now, listener, beside)
     ]
     return next((reason for reason in outcomes if reason.notifies), outcomes[0] if outcomes else Reason.NOTHING_NEW)
 
 
-def occasion(
-    rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listener: Listener = _PLAIN
+def occasion(  # noqa: PLR0917 - as in `decide`
+    rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listener: Listener = _PLAIN, beside: int = 0
 ) -> Reason | None:
     """What there is to tell now, whether or not it may be told; None: nothing."""
     mine = [sent for sent in log if sent.alert_id == alert.id]
-    return next(_occasions(rule, mine, alert, now, listener), None)
+    return next(_occasions(rule, mine, alert, now, listener, beside), None)
 
 
 def memory(rule: Rule) -> timedelta:
@@ -192,25 +198,27 @@ def next_look(  # noqa: PLR0917 - as in `decide`
     return min((at for at in (*steps, *(sent.at + span for sent in log for span in spans)) if at > now), default=None)
 
 
-def _occasions(rule: Rule, mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener) -> Iterator[Reason]:
+def _occasions(  # noqa: PLR0917 - as in `decide`
+    rule: Rule, mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener, beside: int
+) -> Iterator[Reason]:
     told = mine[-1].firing if mine else frozenset()
     if not mine and alert.firing and listener.named:
-        yield Reason.FLAPPING if flaps(rule, alert.opens, now) else _beginning(listener)
+        yield Reason.FLAPPING if flaps(rule, alert.opens, now) else _beginning(beside)
     if told and not alert.firing:
-        yield _end(listener)
+        yield _end(listener, beside)
     if mine and alert.firing and rule.repeat > _NEVER and now - mine[-1].at >= rule.repeat:
         yield Reason.REPEAT
     if alert.firing and _escalates(mine, alert, now, listener):
         yield Reason.ESCALATION
 
 
-def _beginning(listener: Listener) -> Reason:
-    return Reason.NEW_GROUPS if listener.beside else Reason.FIRST
+def _beginning(beside: int) -> Reason:
+    return Reason.NEW_GROUPS if beside else Reason.FIRST
 
 
-def _end(listener: Listener) -> Reason:
+def _end(listener: Listener, beside: int) -> Reason:
     """What an end is to a channel that hears of several: it may want to hear only once all of them are over."""
-    if not listener.beside:
+    if not beside:
         return Reason.RESOLVED
     return Reason.SOME_RESOLVED if listener.partial_ends else Reason.OTHERS_FIRE
 

@@ -104,15 +104,14 @@ def verdict(  # noqa: PLR0917 - what a decision depends on
     rule: Rule, channel: str, listener: Listener, known: Heard, alert: Alert, at: datetime
 ) -> tuple[Reason, Verdict | None]:
     """What is decided for one channel, and the verdict if that is worth a line."""
-    now = listener
-    if known.waits or known.beside:
-        now = replace(listener, limited=known.waits, beside=known.beside)
-    reason = decide(rule, known.log, alert, at, now)
+    now = replace(listener, limited=True) if known.waits else listener
+    reason = decide(rule, known.log, alert, at, now, known.beside)
     if reason.notifies:
         return reason, Verdict(channel, reason)
     if reason is Reason.NOTHING_NEW or reason.value == known.last:
         return reason, None
-    return reason, _kept_quiet(rule, channel, known.log, alert, at, reason, occasion(rule, known.log, alert, at, now))
+    kept = occasion(rule, known.log, alert, at, now, known.beside)
+    return reason, _kept_quiet(rule, channel, known.log, alert, at, reason, kept)
 
 
 def sent(line: Told) -> Sent:

@@ -1,7 +1,6 @@
 """Who is told what, as time lines: what was firing when, and the reason then."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,7 +39,7 @@ def play(rule: Rule, line: Line, listener: Listener = PLAIN) -> list[str]:
         ended |= set() if firing else {incident}
         beside = {sent.alert_id for sent in log} - ended - {incident}
         alert = Alert(incident, firing, opens=tuple(opens.values()))
-        why = decide(rule, log, alert, at(minute), replace(listener, beside=len(beside)))
+        why = decide(rule, log, alert, at(minute), listener, len(beside))
         log += [Sent(at(minute), incident, why, firing)] if why.notifies else []
         told.append(why.value)
     return told
@@ -190,7 +189,8 @@ def test_a_channel_without_partial_ends_hears_when_the_last_is_over(*, limited: 
     ]
 
     assert play(rule_with(), line, Listener(partial_ends=False)) == [why for *_, why in line]
-    over = decide(rule_with(), FIRST, Alert("1", NONE), at(9), Listener(partial_ends=False, beside=1, limited=limited))
+    waiting = Listener(partial_ends=False, limited=limited)
+    over = decide(rule_with(), FIRST, Alert("1", NONE), at(9), waiting, beside=1)
     assert over is Reason.OTHERS_FIRE
 
 

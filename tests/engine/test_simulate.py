@@ -1,4 +1,3 @@
-import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -186,9 +185,7 @@ class Teller:
         rule = self.rule_of(key)
         for channel, listener in listeners(rule, self.whole).items():
             log = self.logs.setdefault((key, channel), [])
-            why = decide(
-                rule, log, alert, now, dataclasses.replace(listener, beside=self.beside(key, told.get(channel, [])))
-            )
+            why = decide(rule, log, alert, now, listener, self.beside(key, told.get(channel, [])))
             if why.notifies:
                 log.append(Sent(now, alert.id, why, firing))
             if why is not Reason.NOTHING_NEW and (why.notifies or why is not self.last[key, channel]):
