@@ -4,16 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import orjson
 from msgspec import structs
 
 from data.queries.alerts import FIRING
 from data.queries.notifications import PENDING, SILENT, TEST
 from engine import flapping, notify, outbox, wording
 from engine.audit import new_id
-from engine.bundle import Line
+from engine.bundle import NAMED, Line, named
 from engine.inhibition import Subject
+from engine.levels import LEVEL
 from engine.move import Incident, Move, Situation, Watched
-from engine.notice import Notice, NoticeStatus, links
+from engine.notice import Member, Notice, NoticeStatus, beside, links
+from engine.rule import Rule
 from engine.silences import RULE, RULE_ID, SEVERITY
 from engine.state import Instance, Reason, State, Step
 from engine.telling import Told, Verdict, verdicts
@@ -35,7 +38,8 @@ def lines(  # noqa: PLR0917 - what a decision depends on
         inhibited=situation.inhibitors.of(subject) is not None,
         opens=move.opens(situation, at),
     )
-    for verdict in verdicts(watched.rule, alert, told, at):
+    whole = situation.whole(incident.id)
+    for verdict in verdicts(watched.rule, alert, told, at, situation.company, move.key, whole):
         yield _line(watched, move, incident, situation, verdict, at)
 
 
@@ -47,6 +51,7 @@ def _line(  # noqa: PLR0917 - as above
     if verdict.reason is notify.Reason.FLAPPING:
         count = flapping.recent(watched.rule, move.opens(situation, at), at)
         notice = structs.replace(notice, summary=wording.flapping(notice.summary, watched.rule, count))
+    notice = beside(notice, _others(watched.rule, move, situation, verdict))
     row = outbox.queued(
         new_id(),
         notice,
@@ -57,6 +62,18 @@ def _line(  # noqa: PLR0917 - as above
         status=PENDING if speaks else SILENT,
     )
     return Line(replace(row, held=verdict.held, due_at=verdict.due_at or at), notice)
+
+
+def _others(rule: Rule, move: Move, situation: Situation, verdict: Verdict) -> str:
+    """How it stands with the rule's other groups that the channel was told of."""
+    level = move.labels(rule).get(LEVEL, "")
+    if verdict.reason in {notify.Reason.NEW_GROUPS, notify.Reason.SOME_RESOLVED}:
+        keys = situation.company.others(verdict.channel, move.key)
+        labels = ({n: v for n, v in orjson.loads(key).items() if n != LEVEL} for key in keys[:NAMED])
+        return wording.others(len(keys), named([Member(alert_id="", labels=each).name for each in labels], len(keys)))
+    if verdict.reason is notify.Reason.RESOLVED and rule.group_by and verdict.channel in situation.terms.whole:
+        return wording.all_over(level)
+    return ""
 
 
 def known_by(watched: Watched, labels: Mapping[str, str]) -> dict[str, str]:

@@ -14,13 +14,17 @@ from engine import outbox
 from engine.audit import new_id
 from engine.condition import Op
 from engine.levels import LEVEL
-from engine.notice import Member, Notice, NoticeStatus
+from engine.notice import Member, Notice, NoticeStatus, alone, beside
 from engine.notify import Reason
 from engine.rule import Rule
 
 #: So many groups are named, in the headline sentence and below it; the others are counted.
 NAMED, LISTED = 3, 20
-_VERBS: Mapping[str, str] = {Reason.FIRST: "began to fire", Reason.FLAPPING: "come and go"}
+_VERBS: Mapping[str, str] = {
+    Reason.FIRST: "began to fire",
+    Reason.NEW_GROUPS: "began to fire",
+    Reason.FLAPPING: "come and go",
+}
 
 _Key = tuple[str, str, str]
 
@@ -67,16 +71,16 @@ def _carrier(rule: Rule, parts: Sequence[Line]) -> NotificationRow:
 
 
 def carried(rule: Rule, notices: Sequence[Notice]) -> Notice:
-    """One notice for several groups of the rule, the worst value first."""
+    """One notice for several groups of the rule, the worst first; they began, or ended, beside the same others."""
     upward = rule.conditions[0].op not in {Op.BELOW, Op.AT_MOST}
-    ranked = sorted(notices, key=lambda n: (n.value is None, -(n.value or 0) if upward else n.value or 0))
+    ranked = sorted(map(alone, notices), key=lambda n: (n.value is None, -(n.value or 0) if upward else n.value or 0))
     members = tuple(member(notice) for notice in ranked[:LISTED])
     first, rest = ranked[0], len(ranked) - len(members)
     own = {notice.message for notice in notices}
-    return structs.replace(
+    said = structs.replace(
         first,
         title=f"{rule.name}: {len(ranked)} groups",
-        summary=f"{len(ranked)} groups {_verb(first)}: {_named([m.name for m in members], len(ranked))}.",
+        summary=f"{len(ranked)} groups {_verb(first)}: {named([m.name for m in members], len(ranked))}.",
         message="\n".join(
             [*(own if len(own) == 1 else ()), *(f"{m.name}: {m.summary}" for m in members), *_more(rest)]
         ).strip(),
@@ -91,6 +95,7 @@ def carried(rule: Rule, notices: Sequence[Notice]) -> Notice:
         groups=members,
         group_count=len(ranked),
     )
+    return beside(said, notices[0].beside)
 
 
 def member(notice: Notice) -> Member:
@@ -112,7 +117,8 @@ def _verb(notice: Notice) -> str:
     return _VERBS.get(notice.reason, "still fire")
 
 
-def _named(names: Sequence[str], count: int) -> str:
+def named(names: Sequence[str], count: int) -> str:
+    """The first few of `count` names, and how many more there are."""
     shown = ", ".join(names[:NAMED])
     return shown if count <= NAMED else f"{shown} and {count - NAMED} more"
 

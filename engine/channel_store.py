@@ -212,9 +212,13 @@ def _document(document: Mapping[str, Any]) -> ChannelDocument:
 
 def _checked(kind: ChannelKind, fields: Mapping[str, Any]) -> ChannelConfig:
     try:
-        return kind.config.model_validate(dict(fields))
+        config = kind.config.model_validate(dict(fields))
     except ValidationError as error:
         raise _faults(error, "config") from error
+    if not config.partial_ends and kind.needs_each_end(fields):
+        fault = "must stay true here: the receiver keeps one thing an incident, which only its own end closes"
+        raise RuleError([Fault("config.partial_ends", fault)])
+    return config
 
 
 def _faults(error: ValidationError, prefix: str = "") -> RuleError:

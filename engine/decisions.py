@@ -13,9 +13,9 @@ from engine.incidents import found
 #: What a notification's reason means.
 WORDS: Mapping[str, str] = {
     "first": "first notice of the incident",
-    "new_groups": "more groups began to fire",
+    "new_groups": "another group began to fire, while others do",
     "resolved": "the incident is over",
-    "some_resolved": "some groups recovered",
+    "some_resolved": "this group is over, others fire still",
     "repeat": "reminder, nobody had acknowledged it",
     "escalation": "escalation, nobody had acknowledged it",
     "flapping": "it keeps coming and going",
@@ -30,6 +30,7 @@ WORDS: Mapping[str, str] = {
     "inactive_hours": "outside the rule's active hours",
     "acknowledged": "somebody had taken it on",
     "still_flapping": "it keeps coming and going, as was told",
+    "others_fire": "others that it was told of fire still; it hears of the end once all are over",
     "rate_limited": "too many notices",
     "nothing_new": "nothing new to say",
 }

@@ -16,7 +16,7 @@ from data.queries.notifications import NotificationRow
 from engine import notice, outbox
 from engine.audit import new_id
 from engine.bundle import LISTED, member
-from engine.notice import Notice, NoticeStatus, when
+from engine.notice import Notice, NoticeStatus, alone, when
 from engine.notify import Reason
 from engine.rule import Severity
 from engine.terms import Purse, Terms
@@ -25,6 +25,7 @@ from engine.terms import Purse, Terms
 DIGEST = "digest"
 #: How often it is seen whether something that was held back can be told.
 SWEEP_EVERY = timedelta(seconds=5)
+_ENDS = frozenset({Reason.RESOLVED, Reason.SOME_RESOLVED})
 _CAUSES: Mapping[str, str] = {
     Reason.RATE_LIMITED: "by the rate limit",
     Reason.COOLDOWN: "in the quiet time after a notice",
@@ -64,7 +65,12 @@ class Held:
     @property
     def counts_as(self) -> str:
         """The reason it counts with once it is told: the end, where the incident is over by then."""
-        return self.held if self.open else Reason.RESOLVED.value
+        return self.held if self.open or self.ends else Reason.RESOLVED.value
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is an end that was held back."""
+        return self.held in _ENDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ def telling(held: Sequence[Held], terms: Terms, at: datetime, public_url: str = 
 
 
 def _heard(one: Held) -> bool:
-    return one.told and one.held != Reason.RESOLVED
+    return one.told and not one.ends
 
 
 def _by(held: Iterable[Held], name: str) -> dict[str, list[Held]]:
@@ -122,7 +128,7 @@ def _row(channel: str, held: Sequence[Held], *, bundles: bool, at: datetime, pub
 
 def _latest(one: Held, at: datetime) -> Notice:
     """What there is to say of one incident now."""
-    said = structs.replace(notice.decode(one.notice), reason=one.counts_as, at=at)
+    said = structs.replace(alone(notice.decode(one.notice)), reason=one.counts_as, at=at)
     if one.open or said.status is NoticeStatus.RESOLVED:
         return said
     text = f"Fired from {when(one.opened_at)}, and is over."

@@ -21,7 +21,7 @@ from engine.bundle import Line, bundled
 from engine.move import Incident, Move, Situation, Watched
 from engine.rule import Rule
 from engine.state import Transition
-from engine.telling import Told
+from engine.telling import Told, company
 
 __all__ = [
     "Incident",
@@ -53,6 +53,8 @@ class _Rows:
 def changes(watched: Watched, moves: Sequence[Move], situation: Situation, at: datetime) -> Changes:
     """The rows that the moves leave behind, with the notices that are due at `at`, sent or kept silent."""
     told, rows = _by_group(situation.told), _Rows()
+    if situation.told and watched.rule.group_by:
+        situation = _accompanied(watched, moves, situation)
     for move in moves:
         if _is_quiet(move):
             _place_instance(rows, watched.id, move, "")
@@ -72,6 +74,17 @@ def changes(watched: Watched, moves: Sequence[Move], situation: Situation, at: d
 def _is_quiet(move: Move) -> bool:
     """Whether it is about no incident and no change of state, as nearly all are."""
     return move.step.transition is None and not move.alerting and not (move.stored and move.stored.alert_id)
+
+
+def _accompanied(watched: Watched, moves: Sequence[Move], situation: Situation) -> Situation:
+    """The situation with the groups that channels were told of and that fire still after the moves."""
+    over = {move.stored.alert_id for move in moves if move.stored and _is_over(move)}
+    return replace(situation, company=company(watched.rule, situation.told, situation.incidents.keys() - over))
+
+
+def _is_over(move: Move) -> bool:
+    transition = move.step.transition
+    return transition is not None and transition.resolves
 
 
 def _by_group(told: Sequence[Told]) -> dict[str, list[Told]]:

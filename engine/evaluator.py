@@ -1,30 +1,25 @@
-"""The clock: which rules are evaluated when, by the one worker that holds the lease."""
+"""The rules evaluated, when they are due, by the one worker that holds the lease; what fails is tried again."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent, JobSubmissionEvent
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
 from data.errors import StoreError, StoreUnavailable
 from data.queries import rules as rule_rows
 from data.queries.rules import RuleRow
 from engine.audit import clock
+from engine.cadences import Cadences, instant
 from engine.commit import Fenced
 from engine.desk import Desk
 from engine.digest import SWEEP_EVERY
 from engine.episode import Watched
 from engine.errors import RuleError
-from engine.history import EPOCH
 from engine.lease import Lease, holder_name
 from engine.lease_keeper import STUCK_AFTER, LeaseKeeper, News
 from engine.noted_store import NotedStore
 from engine.progress import Progress
-from engine.punctuality import Punctuality
 from engine.rules import watched
 from engine.sweep import sweep
 from engine.tick import fault, tick
@@ -36,19 +31,12 @@ LEASE_FOR = timedelta(seconds=10)
 AGAIN_AFTER = timedelta(seconds=30)
 #: How often rules are looked through for changes, or the lease is asked for.
 LOOK_S = 1.0
-#: Rows may take this long from the end of a request to the store; ticks look at the ledger as it was then.
-LEDGER_DELAY = timedelta(seconds=1)
 _LOOKING = "the look for changed rules"
 _log = logging.getLogger(__name__)
 
 
-def instant(now: datetime) -> datetime:
-    """The instant to evaluate at: whole seconds, late enough for the ledger to be complete."""
-    return (now - LEDGER_DELAY).replace(microsecond=0)
-
-
 class Evaluator:
-    """Keeps one job a cadence and evaluates the rules of a cadence together; stands by while another worker leads."""
+    """Evaluates the rules of a cadence together, new and changed ones at once; stands by while another worker leads."""
 
     def __init__(
         self,
@@ -70,16 +58,16 @@ class Evaluator:
         self._unreadable: dict[str, int] = {}
         self._fresh: set[str] = set()
         self._again: dict[str, datetime] = {}
-        self._punctuality = Punctuality()
         self._taken_up = 0
         self._stopping = asyncio.Event()
-        self._scheduler = AsyncIOScheduler(timezone=UTC)
-        self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        self._cadences = Cadences(
+            self._status, rules=lambda: self._rules, evaluate=self._evaluate_due, may=self._may, now=now
+        )
 
     async def run(self) -> None:
         """Evaluate until stopped. Everything that can fail is logged and tried again a second later."""
         self._loop = asyncio.get_running_loop()
-        self._scheduler.start()
+        self._cadences.start()
         self._keeper.start()
         try:
             with self._progress.under_way(_LOOKING):
@@ -88,7 +76,7 @@ class Evaluator:
                     await self._guarded(self._look())
                     await self._pause()
         finally:
-            self._scheduler.shutdown(wait=False)
+            self._cadences.shutdown()
             await asyncio.to_thread(self._release)
 
     def stop(self) -> None:
@@ -161,7 +149,7 @@ class Evaluator:
         if self._status.leading:
             _log.warning("another worker evaluates now; this one stands by")
         self._rules.clear()
-        self._scheduler.remove_all_jobs()
+        self._cadences.clear()
         self._say_who_leads()
 
     def _release(self) -> None:
@@ -188,7 +176,7 @@ class Evaluator:
             self._rules[row.id] = rule
             if rule is not before:
                 self._fresh.add(row.id)
-        self._schedule(evaluated)
+        self._cadences.schedule(evaluated)
 
     async def _evaluated_before(self) -> Mapping[str, datetime]:
         """When rules were last evaluated, by whichever worker, where the lease was taken just now; else nothing."""
@@ -209,41 +197,12 @@ class Evaluator:
                 self._unreadable[row.id] = row.version
             return None
 
-    def _schedule(self, evaluated: Mapping[str, datetime]) -> None:
-        wanted = sorted({_seconds(rule) for rule in self._rules.values()})
-        for job in self._scheduler.get_jobs():
-            if int(job.id) not in wanted:
-                job.remove()
-        for seconds in wanted:
-            if self._scheduler.get_job(str(seconds)) is None:
-                self._begin(seconds, evaluated)
-                self._add_job(seconds)
-        self._status.rules, self._status.cadences_s = len(self._rules), tuple(wanted)
+    def _may(self) -> bool:
+        return bool(self._lease.token) and not self._stopping.is_set()
 
-    def _begin(self, seconds: int, evaluated: Mapping[str, datetime]) -> None:
-        at = instant(self._now())
-        mine = [evaluated[each] for each in evaluated.keys() & self._rules if _seconds(self._rules[each]) == seconds]
-        self._count_missed(seconds, self._punctuality.begin(seconds, max(mine, default=at), at))
-
-    def _add_job(self, seconds: int) -> None:
-        self._scheduler.add_job(
-            self._beat,
-            # a second after the full period, so that the windows end on it and the ledger is complete up to there
-            IntervalTrigger(seconds=seconds, start_date=EPOCH + LEDGER_DELAY, timezone=UTC),
-            args=[seconds],
-            id=str(seconds),
-            coalesce=True,
-            max_instances=1,
-            misfire_grace_time=max(seconds, 1),
-        )
-
-    async def _beat(self, seconds: int) -> None:
-        mine = [rule for rule in self._rules.values() if _seconds(rule) == seconds]
-        if mine and self._lease.token and not self._stopping.is_set():
-            self._count_missed(seconds, self._punctuality.evaluated(seconds, instant(self._now())))
-            work = f"the evaluation every {seconds} s"
-            with self._progress.under_way(work):
-                await self._guarded(self._evaluate(mine, work))
+    async def _evaluate_due(self, rules: Sequence[Watched], work: str) -> None:
+        with self._progress.under_way(work):
+            await self._guarded(self._evaluate(rules, work))
 
     async def _evaluate(self, rules: Sequence[Watched], work: str) -> None:
         token, at, url = self._lease.token, instant(self._now()), self._desk.public_url
@@ -293,17 +252,3 @@ class Evaluator:
     def _failed(self, message: str) -> None:
         self._status.failed_ticks += 1
         self._status.last_error = message
-
-    def _missed(self, event: JobExecutionEvent | JobSubmissionEvent) -> None:
-        due = event.scheduled_run_times[-1] if isinstance(event, JobSubmissionEvent) else event.scheduled_run_time
-        seconds = int(event.job_id)
-        self._count_missed(seconds, self._punctuality.missed(seconds, due - LEDGER_DELAY))
-
-    def _count_missed(self, seconds: int, missed: int) -> None:
-        if missed:
-            self._status.missed_ticks += missed
-            _log.warning("%d evaluations of the rules evaluated every %d s were missed", missed, seconds)
-
-
-def _seconds(rule: Watched) -> int:
-    return int(rule.rule.every.total_seconds())

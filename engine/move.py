@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from data.queries.alerts import ACKNOWLEDGED
+from engine.company import Company
 from engine.inhibition import Inhibitors
 from engine.rule import Rule
 from engine.silences import Silence
@@ -50,10 +51,19 @@ class Situation:
     silences: tuple[Silence, ...] = ()
     inhibitors: Inhibitors = field(default_factory=Inhibitors)
     terms: Terms = field(default_factory=Terms)
+    company: Company = field(default_factory=Company)
+    #: (incident id, channel) of what has not arrived there, where another channel may stand in for it
+    unsettled: frozenset[tuple[str, str]] = frozenset()
     public_url: str = ""
     #: who ended it by hand, '' for nobody
     by: str = ""
     comment: str = ""
+
+    def whole(self, alert_id: str) -> frozenset[str]:
+        """The channels that want no partial end of the incident; where one may be stood in for, each end is told."""
+        if not self.unsettled:
+            return self.terms.whole
+        return frozenset(name for name in self.terms.whole if (alert_id, name) not in self.unsettled)
 
 
 class Move(msgspec.Struct, frozen=True):

@@ -51,7 +51,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     severity: str
     at: datetime
     reason: str = ""
-    summary: str = ""  # one sentence
+    summary: str = ""  # one sentence, and `beside`
     message: str = ""  # the rule's own words
     alert_id: str = ""
     rule_id: str = ""
@@ -70,6 +70,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     flaw: str = ""  # what went wrong while the message was made; shown, so that it gets mended
     groups: tuple[Member, ...] = ()  # what a notice of many incidents tells of, the worst first
     group_count: int = 0  # of all of them, the ones that are not in `groups` too
+    beside: str = ""  # how it stands with the rule's other groups, in one sentence
 
     @property
     def headline(self) -> str:
@@ -83,6 +84,18 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The event's name in webhooks: `alert.firing`, `alert.resolved`, `system.message`."""
         prefix = "system" if self.status is NoticeStatus.MESSAGE else "alert"
         return f"{prefix}.{self.status.value}"
+
+
+def beside(notice: Notice, words: str) -> Notice:
+    """The notice that also says how it stands with the rule's other groups; '' leaves it as it is."""
+    return msgspec.structs.replace(notice, summary=f"{notice.summary} {words}", beside=words) if words else notice
+
+
+def alone(notice: Notice) -> Notice:
+    """The notice without a word of other groups."""
+    if not notice.beside:
+        return notice
+    return msgspec.structs.replace(notice, summary=notice.summary.removesuffix(notice.beside).rstrip(), beside="")
 
 
 def encode(notice: Notice) -> str:

@@ -2,10 +2,11 @@
 
 The reasons to speak are tried in order; each is held back for the first cause of silence that applies, and the first
 that nothing holds back wins. The end of something a channel was told about is held back by nothing but a rate limit,
-and by flapping until it is steady: whoever was woken is also told that it is over.
+and by flapping until it is steady: whoever was woken is also told that it is over. An incident is one group of its
+rule; where the channel was told of others that fire still, it began, or ended, beside these.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -33,6 +34,7 @@ class Reason(StrEnum):
     INACTIVE_HOURS = "inactive_hours"
     ACKNOWLEDGED = "acknowledged"
     STILL_FLAPPING = "still_flapping"
+    OTHERS_FIRE = "others_fire"
     RATE_LIMITED = "rate_limited"
     NOTHING_NEW = "nothing_new"
 
@@ -74,9 +76,8 @@ _BEGINS = frozenset({Reason.FIRST, Reason.NEW_GROUPS})
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An incident as a decision sees it: which of its groups (keys) fire now.
+    """An incident as a decision sees it: `firing` has the key of its group while it is open, and is empty afterwards.
 
-    An incident of one group has `firing` with its key while it is open and empty once it is resolved.
     `acknowledged_until` without an end means until it resolves. `silenced`: a silence matches it now, `inhibited`: so
     does an incident that keeps others quiet. `told_at` is when the first of all channels heard of it, `opens` are when
     its group began to fire of late, this time too.
@@ -110,11 +111,11 @@ class Sent:
 class Listener:
     """What of a channel matters to a decision.
 
-    Does it want partial ends, and is its rate limit used up now; is it told from the first (`named`), and how long
-    after the first notice do the steps of the escalation that name it come.
+    Is it told of an end while others fire that it was told of, and is its rate limit used up now; is it told from the
+    first (`named`), and how long after the first notice do the steps of the escalation that name it come.
     """
 
-    wants_some_resolved: bool = False
+    partial_ends: bool = True
     limited: bool = False
     named: bool = True
     steps: tuple[timedelta, ...] = ()
@@ -124,25 +125,33 @@ _PLAIN = Listener()
 _NEVER = timedelta(0)
 
 
-def decide(rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listener: Listener = _PLAIN) -> Reason:
+def decide(  # noqa: PLR0917 - what a decision depends on
+    rule: Rule,
+    log: Sequence[Sent],
+    alert: Alert,
+    now: datetime,
+    listener: Listener = _PLAIN,
+    beside: int = 0,
+) -> Reason:
     """Why this channel is told about this incident now, or why not.
 
-    `log` holds what this channel was sent about this rule, of this and earlier incidents, oldest first.
+    `log` holds what this channel was sent about this group, of this and earlier incidents, oldest first; of so many
+    others of the rule (`beside`) it was told that fire still.
     """
     mine = [sent for sent in log if sent.alert_id == alert.id]
     outcomes = [
         next(_silences(rule, log, mine, alert, now, limited=listener.limited, reason=reason), reason)
-        for reason in _occasions(rule, mine, alert, now, listener)
+        for reason in _occasions(rule, mine, alert, now, listener, beside)
     ]
     return next((reason for reason in outcomes if reason.notifies), outcomes[0] if outcomes else Reason.NOTHING_NEW)
 
 
-def occasion(
-    rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listener: Listener = _PLAIN
+def occasion(  # noqa: PLR0917 - as in `decide`
+    rule: Rule, log: Sequence[Sent], alert: Alert, now: datetime, listener: Listener = _PLAIN, beside: int = 0
 ) -> Reason | None:
     """What there is to tell now, whether or not it may be told; None: nothing."""
     mine = [sent for sent in log if sent.alert_id == alert.id]
-    return next(_occasions(rule, mine, alert, now, listener), None)
+    return next(_occasions(rule, mine, alert, now, listener, beside), None)
 
 
 def memory(rule: Rule) -> timedelta:
@@ -155,12 +164,15 @@ def quiet_until(rule: Rule, log: Sequence[Sent]) -> datetime | None:
     return max((sent.at + rule.cooldown for sent in log if not sent.reason.closes), default=None)
 
 
-def listeners(rule: Rule) -> dict[str, Listener]:
-    """Every channel that the rule may tell, with what the rule says of it."""
+def listeners(rule: Rule, whole: Container[str] = ()) -> dict[str, Listener]:
+    """Every channel that the rule may tell, with what the rule says of it; those in `whole` want no partial ends."""
     steps: dict[str, tuple[timedelta, ...]] = dict.fromkeys(rule.notify, ())
     for step in rule.escalate:
         steps |= {channel: (*steps.get(channel, ()), step.after) for channel in step.notify}
-    return {channel: Listener(named=channel in rule.notify, steps=after) for channel, after in steps.items()}
+    return {
+        channel: Listener(partial_ends=channel not in whole, named=channel in rule.notify, steps=after)
+        for channel, after in steps.items()
+    }
 
 
 def next_look(  # noqa: PLR0917 - as in `decide`
@@ -186,20 +198,29 @@ def next_look(  # noqa: PLR0917 - as in `decide`
     return min((at for at in (*steps, *(sent.at + span for sent in log for span in spans)) if at > now), default=None)
 
 
-def _occasions(rule: Rule, mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener) -> Iterator[Reason]:
+def _occasions(  # noqa: PLR0917 - as in `decide`
+    rule: Rule, mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener, beside: int
+) -> Iterator[Reason]:
     told = mine[-1].firing if mine else frozenset()
     if not mine and alert.firing and listener.named:
-        yield Reason.FLAPPING if flaps(rule, alert.opens, now) else Reason.FIRST
-    if mine and alert.firing - told:
-        yield Reason.NEW_GROUPS
+        yield Reason.FLAPPING if flaps(rule, alert.opens, now) else _beginning(beside)
     if told and not alert.firing:
-        yield Reason.RESOLVED
-    if listener.wants_some_resolved and told - alert.firing:
-        yield Reason.SOME_RESOLVED
+        yield _end(listener, beside)
     if mine and alert.firing and rule.repeat > _NEVER and now - mine[-1].at >= rule.repeat:
         yield Reason.REPEAT
     if alert.firing and _escalates(mine, alert, now, listener):
         yield Reason.ESCALATION
+
+
+def _beginning(beside: int) -> Reason:
+    return Reason.NEW_GROUPS if beside else Reason.FIRST
+
+
+def _end(listener: Listener, beside: int) -> Reason:
+    """What an end is to a channel that hears of several: it may want to hear only once all of them are over."""
+    if not beside:
+        return Reason.RESOLVED
+    return Reason.SOME_RESOLVED if listener.partial_ends else Reason.OTHERS_FIRE
 
 
 def _escalates(mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener) -> bool:
@@ -219,8 +240,10 @@ def _silences(
     limited: bool,
     reason: Reason,
 ) -> Iterator[Reason]:
+    if not reason.notifies:
+        return  # a silence already
     if not reason.closes:
-        if reason is not Reason.ESCALATION and _cooling(rule, log, _spoken_of(mine, alert, reason), now):
+        if reason is not Reason.ESCALATION and _cooling(rule, log, alert.firing, now):
             yield Reason.COOLDOWN
         if alert.silenced:
             yield Reason.SILENCED
@@ -242,7 +265,7 @@ def _still_flapping(  # noqa: PLR0917 - as in `decide`
     """Whether the channel knows already that it flaps: then neither this end nor another beginning is news."""
     if reason is Reason.FLAPPING:
         return _knows_it_flaps(log, alert, now)
-    ends_what_flaps = reason is Reason.RESOLVED and any(sent.reason is Reason.FLAPPING for sent in mine)
+    ends_what_flaps = reason.closes and any(sent.reason is Reason.FLAPPING for sent in mine)
     return ends_what_flaps and flaps(rule, alert.opens, now)
 
 
@@ -258,11 +281,7 @@ def _knows_it_flaps(log: Sequence[Sent], alert: Alert, now: datetime) -> bool:
     return bool(flapping)
 
 
-def _spoken_of(mine: Sequence[Sent], alert: Alert, reason: Reason) -> frozenset[str]:
-    return alert.firing - mine[-1].firing if reason is Reason.NEW_GROUPS else alert.firing
-
-
 def _cooling(rule: Rule, log: Sequence[Sent], groups: frozenset[str], now: datetime) -> bool:
-    """Whether every one of the groups was notified as firing less than the cooldown ago."""
+    """Whether the group was notified as firing less than the cooldown ago."""
     recent = (s.firing for s in log if not s.reason.closes and now - s.at < rule.cooldown)
     return rule.cooldown > _NEVER and groups <= frozenset().union(*recent)

@@ -22,7 +22,8 @@ def terms(store: Store, at: datetime) -> Terms:
     limits = {ALL: overall, IN_APP_NAME: Limit(), **{row.name: _limit(row) for row in rows}}
     levels = {name: (row["level"], row["at"]) for name, row in known.items()}
     buckets = {name: _bucket(limit, levels.get(name), at) for name, limit in limits.items()}
-    return Terms(buckets, frozenset({IN_APP_NAME, *(row.name for row in rows if takes_bundles(row))}))
+    bundling = frozenset({IN_APP_NAME, *(row.name for row in rows if takes_bundles(row))})
+    return Terms(buckets, bundling, frozenset(row.name for row in rows if not takes_partial_ends(row)))
 
 
 def limit_all(store: Store, limit: Limit, at: datetime) -> None:
@@ -37,6 +38,11 @@ def takes_bundles(row: ChannelRow) -> bool:
     """
     kind = CHANNELS.get(row.kind)
     return kind is not None and not kind.follows(orjson.loads(row.config))
+
+
+def takes_partial_ends(row: ChannelRow) -> bool:
+    """Whether it is told of an end while others fire that it was told of."""
+    return bool(orjson.loads(row.config).get("partial_ends", True))
 
 
 def _limit(row: ChannelRow) -> Limit:

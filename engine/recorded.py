@@ -28,6 +28,7 @@ def surroundings(store: Store, rule: Rule, start: datetime, end: datetime, *, ru
         silences=tuple(silences.from_row(row) for row in silence_rows.within(store, start, end)),
         limits={name: bucket.limit for name, bucket in found.buckets.items()},
         bundling=found.bundling,
+        whole=found.whole,
         inhibiting=tuple(_inhibiting(store, rule, rule_id, start, end)),
     )
 

@@ -107,6 +107,8 @@ class _Stage:
             return [Given(self.scenario).answers(one.rule, at, number) for _ in asked]
 
         tick(self.store, [one], at, asking=answers)
+        if one.rule.fallback:
+            rehearsal_outbox.arrive(self.store)
 
     def _happens(self, event: Event) -> None:
         now = self._now(event.at) - JUST_BEFORE

@@ -5,10 +5,13 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+from sqlalchemy import update
 
 from data.queries import channels as channel_rows
 from data.queries.channels import ChannelRow
-from data.store import Store
+from data.queries.notifications import PENDING, SENT
+from data.schema import notifications
+from data.store import Statement, Store
 from engine.audit import new_id
 from engine.channel_store import IN_APP_NAME
 from engine.digest import DIGEST, SWEEP_EVERY
@@ -42,6 +45,12 @@ def _channel(name: str, scenario: Scenario) -> ChannelRow:
 def lines(store: Store) -> list[dict[str, Any]]:
     """What was told, or not, with id, channel, reason and group_key ('' of a digest), oldest first."""
     return store.sql(_LINES, [DIGEST]).to_dicts()
+
+
+def arrive(store: Store) -> None:
+    """Let everything that was sent have arrived: so nobody stands in for another."""
+    n = notifications.c
+    store.transact([Statement(update(notifications).where(n.status == PENDING).values(status=SENT))])
 
 
 def sweeps(store: Store, start: datetime, end: datetime) -> Iterator[datetime]:

@@ -15,10 +15,12 @@ from engine.rule import Rule
 
 
 class Taking(Document):
-    """How many notices a channel takes: `burst` at once, `per_minute` on average."""
+    """What a channel takes: `burst` notices at once, `per_minute` on average; all ends, or with others' alone."""
 
     burst: Annotated[int, Field(strict=True, ge=1, le=10_000)] = Limit().burst
     per_minute: Annotated[float, Field(gt=0, le=6000)] = Limit().per_minute
+
+    partial_ends: bool = True
 
     @property
     def limit(self) -> Limit:

@@ -78,7 +78,8 @@ def _around(scenario: Scenario) -> Surroundings:
         for at, said in begun
     )
     limits = {name: taking.limit for name, taking in scenario.limits.items()}
-    return Surroundings(silences=tuple(silences), limits=limits)
+    whole = frozenset(name for name, taking in scenario.limits.items() if not taking.partial_ends)
+    return Surroundings(silences=tuple(silences), limits=limits, whole=whole)
 
 
 def checks(scenario: Scenario, course: Course) -> list[Check]:

@@ -1,10 +1,11 @@
 """One group's incidents in a replay: what its channels have heard, what is decided, and when to decide again. Pure."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from engine.company import Company
 from engine.history import Grid
 from engine.notify import FLAPPING_AGAIN, Alert, Listener, Reason, listeners, memory, next_look
 from engine.quiet import Quiet
@@ -43,12 +44,17 @@ class Group:
     """
 
     def __init__(
-        self, rule: Rule, found: Sequence[Incident], quiet: Quiet, acknowledge_after: timedelta | None
+        self,
+        rule: Rule,
+        found: Sequence[Incident],
+        quiet: Quiet,
+        acknowledge_after: timedelta | None,
+        whole: Container[str] = (),
     ) -> None:
         self.rule, self.quiet = rule, quiet
         self.key = group_key(found[0].labels)
         self.due: datetime | None = found[0].opened
-        self._found, self._after, self._listeners = found, acknowledge_after, listeners(rule)
+        self._found, self._after, self._listeners = found, acknowledge_after, listeners(rule, whole)
         self._opens = [incident.opened for incident in found]
         self._lines: dict[str, dict[str, Told]] = {channel: {} for channel in self._listeners}
         self._known = {channel: Heard([]) for channel in self._listeners}
@@ -79,11 +85,13 @@ class Group:
                 self._lines[channel], self._enough[channel] = kept, 2 * len(kept) + _FEW_LINES
                 self._known[channel] = self._heard(channel)
 
-    def decide(self, at: datetime) -> Iterator[Verdict]:
+    def decide(self, at: datetime, company: Company) -> Iterator[Verdict]:
         """A verdict for each channel that is told now, or that is newly kept quiet."""
         self._last = alert = self._alert(at)
         for channel, listener in self._listeners.items():
-            self._decided[channel], made = verdict(self.rule, channel, listener, self._known[channel], alert, at)
+            known = self._known[channel]
+            known.beside = company.beside(channel, self.key)
+            self._decided[channel], made = verdict(self.rule, channel, listener, known, alert, at)
             if made:
                 yield made
 
@@ -131,9 +139,10 @@ class Group:
 
     def is_open(self, at: datetime) -> bool:
         """Whether the incident fires at an instant, which is none after the next decision."""
-        return self.incident.opened <= at and not self._is_over(at)
+        return self.incident.opened <= at and not self.is_over(at)
 
-    def _is_over(self, at: datetime) -> bool:
+    def is_over(self, at: datetime) -> bool:
+        """Whether the incident has ended by an instant."""
         return self.incident.resolved is not None and at >= self.incident.resolved
 
     def _evaluation(self, grid: Grid, at: datetime, look: datetime | None) -> datetime | None:
@@ -150,7 +159,7 @@ class Group:
         taken_on = self._taken_on_at()
         return Alert(
             self.id,
-            frozenset() if self._is_over(at) else self._firing,
+            frozenset() if self.is_over(at) else self._firing,
             acknowledged=taken_on is not None and at >= taken_on,
             silenced=self.quiet.silenced(at),
             inhibited=self.quiet.inhibited(at),

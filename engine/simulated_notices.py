@@ -14,6 +14,7 @@ from data.queries.notifications import PENDING, SILENT, NotificationRow
 from engine import notice, outbox
 from engine.audit import new_id
 from engine.bundle import Line
+from engine.company import Company
 from engine.digest import SWEEP_EVERY
 from engine.episode import Watched, known_by
 from engine.history import Grid
@@ -50,6 +51,7 @@ class _Stage:
         bundling = frozenset(channels) if around.bundling is None else around.bundling
         self._outbox = Outbox(rule, limits, bundling)
         self._groups = {group.key: group for group in _groups(self._watched, walks, around)}
+        self._company = Company.of(rule)
         self._order = sorted(self._groups)
         self._queue = [(group.due, place) for place, key in enumerate(self._order) if (group := self._groups[key]).due]
         heapify(self._queue)
@@ -83,7 +85,12 @@ class _Stage:
             place = heappop(self._queue)[1]
             if (group := self._groups[self._order[place]]).due == at:
                 due[place] = group
-        lines = [self._line(group, verdict, at) for group in due.values() for verdict in group.decide(at)]
+        for group in due.values():
+            if group.is_over(at):
+                self._company.leave(group.key)
+        lines = [
+            self._line(group, verdict, at) for group in due.values() for verdict in group.decide(at, self._company)
+        ]
         if lines:
             for row in self._outbox.commit(lines, self._episode, at):
                 self._record(row)
@@ -130,10 +137,17 @@ class _Stage:
         group, silent = self._groups[row.group_key], row.status == SILENT
         line = Told(row.alert_id, row.group_key, row.channel, row.reason, row.created_at, silent, row.held)
         group.record(row.id, line)
+        if not silent:
+            self._join(group, row, row.created_at)
         number = int(row.alert_id.rpartition("#")[2])
         held = Reason(row.held) if row.held else None
         made = SimulatedNotice(row.created_at, group.incident.labels, number, row.channel, Reason(row.reason), held)
         self._notices[row.id] = made
+
+    def _join(self, group: Group, row: NotificationRow, at: datetime) -> None:
+        """The row's channel knows now that its incident fires, if that does still."""
+        if row.alert_id == group.id and group.is_open(at):
+            self._company.join(row.channel, group.key)
 
     def _sweep(self, at: datetime) -> None:
         """Tell what can be told of what was held back; whoever hears of it is decided about anew."""
@@ -141,7 +155,9 @@ class _Stage:
         for row in swept.stale:
             self._groups[row.group_key].drop(row.id, row.channel)
         for row in swept.told:
-            self._groups[row.group_key].told_late(row.id, row.channel, row.held, at)
+            group = self._groups[row.group_key]
+            group.told_late(row.id, row.channel, row.held, at)
+            self._join(group, row, at)
             self._notices[row.id] = replace(self._notices[row.id], told_at=at)
         for row in swept.rows:
             if row.alert_id:
@@ -168,7 +184,8 @@ def _groups(watched: Watched, walks: Walks, around: Surroundings) -> Iterator[Gr
     for key, subject in subjects.items():
         times = [(one.opened, one.resolved) for one in worse.get(key, ())]
         quiet = Quiet.around(subject, around.silences, times, inhibiting)
-        yield Group(watched.rule.of(found[key][0].labels), found[key], quiet, around.acknowledge_after)
+        rule = watched.rule.of(found[key][0].labels)
+        yield Group(rule, found[key], quiet, around.acknowledge_after, around.whole)
 
 
 def _own(rule: Rule, found: Mapping[str, Sequence[Incident]], subjects: Mapping[str, Subject]) -> Iterator[Recorded]:

@@ -14,6 +14,7 @@ from engine.episode import Incident, Move, Situation, Watched, known_by, memory
 from engine.errors import RuleError
 from engine.inhibition import Inhibitors, Source, Subject
 from engine.levels import quieted
+from engine.notify import listeners
 from engine.post import terms
 from engine.rule import kept
 from engine.telling import Told
@@ -49,6 +50,7 @@ def situations(
         made = Incident(row["id"], row["status"], row["opened_at"], row["acknowledged_until"])
         incidents[row["rule_id"]][row["id"]] = made
     opens = _opens(store, watched, at)
+    base = replace(base, unsettled=_unsettled(store, watched, base.terms.whole))
     told: dict[str, list[Told]] = defaultdict(list)
     for row in alerts.told(store, ids, at - memory([one.rule for one in watched])).iter_rows(named=True):
         line = Told(
@@ -65,6 +67,12 @@ def situations(
         one: replace(base, incidents=incidents.get(one, {}), told=tuple(told.get(one, ())), opens=opens.get(one, {}))
         for one in ids
     }
+
+
+def _unsettled(store: Store, watched: Sequence[Watched], whole: frozenset[str]) -> frozenset[tuple[str, str]]:
+    """What of open incidents has not arrived at channels that want no partial ends, but may elsewhere instead."""
+    ids = [one.id for one in watched if one.rule.group_by and one.rule.fallback and whole & listeners(one.rule).keys()]
+    return frozenset(alerts.unsettled(store, ids, sorted(whole)).iter_rows()) if ids else frozenset()
 
 
 def sources(store: Store, watched: Sequence[Watched], moves: Mapping[str, Sequence[Move]]) -> list[Source]:

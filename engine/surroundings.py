@@ -26,14 +26,16 @@ class Surroundings:
     """By default nothing is silenced, channels take what they usually do, and nobody acknowledges.
 
     `limits` by channel, that of all channels together under `engine.terms.ALL`; `bundling` are the channels where one
-    notice may tell of many incidents, None: all. `acknowledge_after`: so long after its first notice somebody takes an
-    incident on, until it is over. Matchers know the rule by `rule_id`.
+    notice may tell of many incidents, None: all; those in `whole` are told of no end before all is over that they were
+    told of. `acknowledge_after`: so long after its first notice somebody takes an incident on, until it is over.
+    Matchers know the rule by `rule_id`.
     """
 
     rule_id: str = ""
     silences: tuple[Silence, ...] = ()
     limits: Mapping[str, Limit] = field(default_factory=dict)
     bundling: frozenset[str] | None = None
+    whole: frozenset[str] = frozenset()
     inhibiting: tuple[Recorded, ...] = ()
     acknowledge_after: timedelta | None = None
 

@@ -1,12 +1,16 @@
 """Which channels are told what of an incident at one instant, from what they were told before. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from engine.company import Company
 from engine.flapping import steady_at
 from engine.notify import SPOKEN, Alert, Listener, Reason, Sent, decide, listeners, occasion, quiet_until
 from engine.rule import Rule
+
+_OF_WHAT_FIRES = frozenset(reason for reason in SPOKEN if not reason.closes)
+_BEGINNINGS = frozenset({Reason.FIRST, Reason.FLAPPING, Reason.NEW_GROUPS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +50,47 @@ class Heard:
     """What a channel knows of a group before a decision.
 
     `log` is what it was sent, `last` the reason of the last line about this incident, a silent one too; `waits`:
-    something about this incident is on its way in a digest.
+    something about this incident is on its way in a digest. It was told of `beside` other groups that fire still.
     """
 
     log: list[Sent]
     last: str = ""
     waits: bool = False
+    beside: int = 0
 
 
-def verdicts(rule: Rule, alert: Alert, told: Sequence[Told], at: datetime) -> Iterator[Verdict]:
+def verdicts(  # noqa: PLR0917 - what a decision depends on
+    rule: Rule,
+    alert: Alert,
+    told: Sequence[Told],
+    at: datetime,
+    company: Company,
+    key: str,
+    whole: Container[str] = (),
+) -> Iterator[Verdict]:
     """A verdict for each channel that is told now, or that is newly kept quiet, with the reason.
 
-    `told` are the lines about this group, of this and earlier incidents, oldest first; what was sent for a reason that
-    is none of a decision's does not count.
+    `told` are the lines about this group (`key`), of this and earlier incidents, oldest first; what was sent for a
+    reason that is none of a decision's does not count. `whole` are the channels that want no partial ends.
     """
     started = min((line.at for line in told if line.alert_id == alert.id and not line.silent), default=None)
     alert = replace(alert, told_at=started)
-    for channel, listener in listeners(rule).items():
+    for channel, listener in listeners(rule, whole).items():
         lines = [line for line in told if line.channel == channel and (line.silent or line.reason in SPOKEN)]
-        _, made = verdict(rule, channel, listener, heard(lines, alert.id), alert, at)
+        known = heard(lines, alert.id)
+        known.beside = company.beside(channel, key)
+        _, made = verdict(rule, channel, listener, known, alert, at)
         if made:
             yield made
+
+
+def company(rule: Rule, told: Iterable[Told], still_open: Container[str]) -> Company:
+    """Which groups channels were told of that fire still; `still_open` are the ids of the incidents that do."""
+    made = Company.of(rule)
+    for line in told if rule.group_by else ():
+        if not line.silent and line.alert_id in still_open and line.reason in _OF_WHAT_FIRES:
+            made.join(line.channel, line.group_key)
+    return made
 
 
 def heard(lines: Sequence[Told], alert_id: str) -> Heard:
@@ -81,12 +105,13 @@ def verdict(  # noqa: PLR0917 - what a decision depends on
 ) -> tuple[Reason, Verdict | None]:
     """What is decided for one channel, and the verdict if that is worth a line."""
     now = replace(listener, limited=True) if known.waits else listener
-    reason = decide(rule, known.log, alert, at, now)
+    reason = decide(rule, known.log, alert, at, now, known.beside)
     if reason.notifies:
         return reason, Verdict(channel, reason)
     if reason is Reason.NOTHING_NEW or reason.value == known.last:
         return reason, None
-    return reason, _kept_quiet(rule, channel, known.log, alert, at, reason, occasion(rule, known.log, alert, at, now))
+    kept = occasion(rule, known.log, alert, at, now, known.beside)
+    return reason, _kept_quiet(rule, channel, known.log, alert, at, reason, kept)
 
 
 def sent(line: Told) -> Sent:
@@ -109,7 +134,7 @@ def _kept_quiet(  # noqa: PLR0917 - what a decision depends on, and what came of
 
     A beginning that the quiet time swallows is told when that is over, what flapping swallows when it is steady.
     """
-    if reason is Reason.COOLDOWN and occasion in {Reason.FIRST, Reason.FLAPPING}:
+    if reason is Reason.COOLDOWN and occasion in _BEGINNINGS:
         return Verdict(channel, reason, occasion.value, quiet_until(rule, log))
     if reason is Reason.STILL_FLAPPING and occasion is not None:
         return Verdict(channel, reason, occasion.value, steady_at(rule, alert.opens, at))

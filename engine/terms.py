@@ -1,4 +1,4 @@
-"""What channels take: many groups in one notice or each by itself, and how many notices in a time. Pure."""
+"""What channels take: many groups in one notice or each by itself, which ends, how many notices in a time. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,14 @@ ALL = ""
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """By channel: its bucket as it was read (none: full, of the usual limit), and whether it takes bundles."""
+    """By channel: its bucket as it was read (none: full, of the usual limit), and whether it takes bundles.
+
+    Those in `whole` are told of no end before all is over that they were told of.
+    """
 
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
     bundling: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
 
 
 class Purse:

@@ -9,10 +9,10 @@ from data.queries.notifications import AttemptRow
 from data.store import Store
 from engine import channel_store, episode, outbox, tick
 from engine.audit import clock, entry, new_id
+from engine.cadences import instant
 from engine.channels.http import HttpSender
 from engine.delivery import attempt_now
 from engine.episode import Watched
-from engine.evaluator import instant
 from engine.inbox import Hub, Wires
 from engine.notice import Notice
 from engine.secrets import SecretBox

@@ -80,6 +80,16 @@ def flapping(told: str, rule: Rule, count: int) -> str:
     return f"It comes and goes, {count} times in {within}; nothing more is told until it is steady. {told}"
 
 
+def others(count: int, names: str) -> str:
+    """That so many other groups of the rule fire still."""
+    return f"{'Another fires' if count == 1 else f'{count} others fire'} still: {names}."
+
+
+def all_over(level: str = "") -> str:
+    """The end of all groups, to a channel that was not told of each; `level` '' of a rule that has none."""
+    return f"Nothing that was told here{f' as {level}' if level else ''} fires any more."
+
+
 def _told(seen: Measured) -> str:
     shown = quantity(seen.value, seen.unit)
     if seen.condition.compare and (seen.value or 0) > 0:

@@ -12,7 +12,7 @@ from sqlalchemy import Exists, Select, Table, and_, case, exists, func, or_, sel
 
 from data import bulk
 from data.queries import rates
-from data.queries.notifications import ASIDE, BUNDLED, SILENT
+from data.queries.notifications import ASIDE, BUNDLED, SENT, SILENT
 from data.schema import alert_comments, alert_events, alert_instances, alerts, notifications, rule_health, rules
 from data.store import Statement, Store
 
@@ -114,6 +114,16 @@ def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame
     recent = or_(at >= since, n.alert_id.in_(still_open))
     spoken = question.where(n.rule_id.in_(rule_ids), n.fallback_of == "", n.reason.not_in(ASIDE))
     return store.frame(spoken.where(n.alert_id != "", recent).order_by(n.id))
+
+
+def unsettled(store: Store, rule_ids: Sequence[str], channels: Sequence[str]) -> pl.DataFrame:
+    """Of which open incidents of these rules something has not arrived at these channels: alert_id, channel."""
+    n, other = notifications.c, notifications.alias("carrier")
+    still_open = select(alerts.c.id).where(alerts.c.rule_id.in_(rule_ids), alerts.c.status.in_(OPEN))
+    arrived = func.coalesce(other.c.status, n.status) == SENT
+    told = select(n.alert_id, n.channel).select_from(notifications.outerjoin(other, other.c.id == n.bundle))
+    wanted = n.rule_id.in_(rule_ids) & n.channel.in_(channels) & n.alert_id.in_(still_open)
+    return store.frame(told.where(wanted, n.status != SILENT, n.fallback_of == "", ~arrived).distinct())
 
 
 def inhibiting(store: Store, also: Sequence[str] = ()) -> pl.DataFrame:

@@ -22,6 +22,7 @@ ASIDE = ("acknowledgement", "unacknowledged")
 TEST = "test"
 #: How many of a channel's due notifications are read at once.
 DUE_EACH = 100
+_ENDS = ("resolved", "some_resolved")
 _HEARD = notifications.alias("heard").c
 
 
@@ -214,7 +215,7 @@ def stood_in(store: Store, alert_ids: Collection[str], *, until: str) -> list[No
     the status `until` of an incident are left out.
     """
     n = notifications.c
-    told = n.status.in_((SENT, PENDING)) | ((n.status == BUNDLED) & (n.held != "resolved"))
+    told = n.status.in_((SENT, PENDING)) | ((n.status == BUNDLED) & n.held.not_in(_ENDS))
     known = _heard(until, n.alert_id, n.channel).where(_HEARD.alert_id.in_(alert_ids))
     wanted = n.alert_id.in_(alert_ids) & (n.fallback_of != "") & told & ~known
     return _notifications(store, select(notifications).where(wanted).order_by(n.id))

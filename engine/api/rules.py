@@ -15,7 +15,7 @@ from engine.api.paging import Place, a_page_by
 from engine.api.problems import BadRequest
 from engine.api.reading import actor, answer, body, expected_version, posted
 from engine.api.routes import DESK, LISTING, Route
-from engine.evaluator import instant
+from engine.cadences import instant
 from engine.provisioning import FileFault
 from engine.rule import Rule, kept, parse
 from engine.rules import Stored

@@ -25,6 +25,7 @@ class ChannelConfig(BaseModel):
 
     `message` is a template over the notice that stands for the rule's own words in this channel.
     At most `burst` notices are sent at once and `per_minute` on average; those over it are told in one digest.
+    Without `partial_ends` the ends of a rule's groups are told together, once all of them are over that were told of.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
@@ -33,6 +34,7 @@ class ChannelConfig(BaseModel):
     message: Annotated[str, Field(max_length=4000), AfterValidator(check_words)] = ""
     per_minute: float = Field(Limit().per_minute, gt=0, le=6000, allow_inf_nan=False)
     burst: int = Field(Limit().burst, ge=1, le=10_000)
+    partial_ends: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ Notify = Callable[[Any, Notice, Delivery, Wire], Awaitable[Receipt]]
 
 
 def nobody(fields: Mapping[str, Any]) -> bool:
-    """For kinds of channel that are not told of acknowledgements."""
+    """For kinds of channel whose receivers keep nothing of an incident."""
     del fields
     return False
 
@@ -115,3 +117,5 @@ class ChannelKind:
     shows_pictures: bool = False
     #: whether a channel with these fields (secrets left out) is also told when somebody takes an incident on
     follows: Callable[[Mapping[str, Any]], bool] = nobody
+    #: whether its receiver keeps one thing an incident, which is closed by that incident's own end and nothing else
+    needs_each_end: Callable[[Mapping[str, Any]], bool] = nobody

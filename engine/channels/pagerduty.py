@@ -156,4 +156,5 @@ PAGERDUTY = ChannelKind(
     secrets=frozenset({"routing_key", "webhook_secret", "previous_webhook_secret"}),
     pause_s=0.5,
     follows=_follows,
+    needs_each_end=_follows,
 )

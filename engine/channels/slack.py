@@ -184,4 +184,5 @@ SLACK = ChannelKind(
     secrets=frozenset({"url", "token"}),
     pause_s=1.0,
     follows=_follows,
+    needs_each_end=_follows,
 )

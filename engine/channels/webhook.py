@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self
 
 import orjson
@@ -128,6 +128,10 @@ def _complete(fields: dict[str, Any]) -> dict[str, Any]:
     return fields if fields.get("secret") else {**fields, "secret": new_secret()}
 
 
+def _needs_each_end(fields: Mapping[str, Any]) -> bool:
+    return fields.get("body") == Body.ALERTMANAGER
+
+
 WEBHOOK = ChannelKind(
     name="webhook",
     label="Webhook",
@@ -137,4 +141,5 @@ WEBHOOK = ChannelKind(
     secrets=frozenset({"secret", "previous_secret", "headers"}),
     complete=_complete,
     rotates={"secret": "previous_secret"},
+    needs_each_end=_needs_each_end,
 )

@@ -7,7 +7,7 @@ import pytest
 from app.controls import alert_link, bulk
 from data.store import Statement
 from engine import handling, incidents, rules
-from engine.evaluator import instant
+from engine.cadences import instant
 from engine.tick import tick
 from tests.app.test_rules_page import words
 

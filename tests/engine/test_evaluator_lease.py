@@ -14,8 +14,9 @@ from data.queries import leases
 from data.tasks import Tasks
 from engine import rules
 from engine.audit import clock
+from engine.cadences import instant
 from engine.desk import Desk
-from engine.evaluator import LEASE, Evaluator, instant
+from engine.evaluator import LEASE, Evaluator
 from engine.secrets import SecretBox
 from tests.engine import leading_worker
 from tests.engine.receivers import until
@@ -141,7 +142,7 @@ async def test_a_tick_of_a_cadence_longer_than_the_lease_keeps_it_too(store, con
     async with evaluating(held, config) as (first, evaluator):
         await until(lambda: first.ticks == 1 and instant(clock()) > first.last_tick_at)
         held.wanted = "commit"
-        beat = asyncio.ensure_future(evaluator._beat(3600))  # noqa: TID251 - a test's own task
+        beat = asyncio.ensure_future(evaluator._cadences._beat(3600))  # noqa: TID251 - a test's own task
         await until(held.held.is_set)
         begun = time.monotonic()
         async with evaluating(store, config) as (second, _):
@@ -236,7 +237,7 @@ async def test_a_lost_lease_stops_the_leader_in_the_middle_of_a_tick(store, conf
         assert status.leading
         stolen(store, status.holder, timedelta(hours=1))
         await until(lambda: not status.leading)
-        assert not evaluator._scheduler.get_jobs()
+        assert not evaluator._cadences.seconds
         held.let_go()
     assert (status.ticks, events(store)) == (0, [])
     assert leases.holder(store, LEASE)[0] == "thief"
@@ -281,7 +282,7 @@ async def test_an_evaluator_of_which_one_cadence_is_stuck_gives_up_too(store, co
     async with evaluating(held, config, stuck_after=LASTS) as (first, evaluator):
         await until(lambda: first.ticks == 1 and instant(clock()) > first.last_tick_at)
         held.wanted = "read"
-        beat = asyncio.ensure_future(evaluator._beat(3600))  # noqa: TID251 - a test's own task
+        beat = asyncio.ensure_future(evaluator._cadences._beat(3600))  # noqa: TID251 - a test's own task
         async with evaluating(store, config) as (second, _):
             await until(lambda: second.leading and second.ticks)
             assert "the evaluation every 3600 s stands still" in caplog.text

@@ -14,7 +14,8 @@ from tests.engine.test_rule import with_fields
 
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)  # a Thursday
 A, B = frozenset("a"), frozenset("b")
-AB, NONE = A | B, frozenset[str]()
+NONE = frozenset[str]()
+PLAIN = Listener()
 #: minute, incident, what fires, and why (not) told
 Line = Sequence[tuple[int, str, frozenset[str], str]]
 
@@ -27,14 +28,18 @@ def at(minute: int) -> datetime:
     return NOON + timedelta(minutes=minute)
 
 
-def play(rule: Rule, line: Line, listener: Listener | None = None) -> list[str]:
+def play(rule: Rule, line: Line, listener: Listener = PLAIN) -> list[str]:
+    """The reasons; an incident has ended once a line says that nothing of it fires."""
     log: list[Sent] = []
     told = []
     opens: dict[str, datetime] = {}
+    ended: set[str] = set()
     for minute, incident, firing, _ in line:
         opens.setdefault(incident, at(minute))
+        ended |= set() if firing else {incident}
+        beside = {sent.alert_id for sent in log} - ended - {incident}
         alert = Alert(incident, firing, opens=tuple(opens.values()))
-        why = decide(rule, log, alert, at(minute), listener or Listener())
+        why = decide(rule, log, alert, at(minute), listener, len(beside))
         log += [Sent(at(minute), incident, why, firing)] if why.notifies else []
         told.append(why.value)
     return told
@@ -46,9 +51,20 @@ LINES: dict[str, tuple[dict[str, Any], Line]] = {
         [(0, "1", A, "first"), (1, "1", A, "nothing_new"), (2, "1", NONE, "resolved"), (3, "1", NONE, "nothing_new")],
     ),
     "an end nobody was told the beginning of": ({}, [(0, "1", NONE, "nothing_new")]),
-    "new groups join": (
+    "others join, and go one after the other": (
         {},
-        [(0, "1", A, "first"), (1, "1", AB, "new_groups"), (2, "1", AB, "nothing_new"), (3, "1", B, "nothing_new")],
+        [
+            (0, "1", A, "first"),
+            (1, "2", B, "new_groups"),
+            (2, "2", B, "nothing_new"),
+            (3, "1", NONE, "some_resolved"),
+            (4, "2", NONE, "resolved"),
+            (5, "3", A, "first"),
+        ],
+    ),
+    "a reminder of one is none of the other": (
+        {"repeat": "10m"},
+        [(0, "1", A, "first"), (5, "2", B, "new_groups"), (10, "1", A, "repeat"), (15, "2", B, "repeat")],
     ),
     "it repeats": (
         {"repeat": "10m"},
@@ -78,11 +94,23 @@ LINES: dict[str, tuple[dict[str, Any], Line]] = {
     ),
     "cooldown is by group": (
         {"cooldown": "30m"},
-        [(0, "1", A, "first"), (1, "2", B, "first"), (2, "3", A, "cooldown"), (3, "4", AB, "cooldown")],
+        [
+            (0, "1", A, "first"),
+            (1, "2", B, "new_groups"),
+            (2, "1", NONE, "some_resolved"),
+            (3, "3", A, "cooldown"),
+            (4, "2", NONE, "resolved"),
+        ],
     ),
-    "a group not yet told breaks another's cooldown": (
-        {"cooldown": "30m"},
-        [(0, "1", A, "first"), (3, "1", AB, "new_groups"), (4, "2", AB, "cooldown")],
+    "what began in the quiet time is told when that is over, beside others": (
+        {"cooldown": "10m"},
+        [
+            (0, "1", A, "first"),
+            (1, "1", NONE, "resolved"),
+            (2, "2", B, "first"),
+            (3, "3", A, "cooldown"),
+            (10, "3", A, "new_groups"),
+        ],
     ),
     "cooldown holds back repeats": (
         {"cooldown": "30m", "repeat": "10m"},
@@ -124,6 +152,17 @@ LINES: dict[str, tuple[dict[str, Any], Line]] = {
         {"flapping": {"count": 2, "within": "30m"}, "cooldown": "1m"},
         [(0, "1", A, "first"), (5, "1", NONE, "resolved"), (9, "2", A, "flapping"), (10, "3", B, "flapping")],
     ),
+    "what flaps and ends beside another is told of when it is steady": (
+        {"flapping": {"count": 2, "within": "10m"}},
+        [
+            (0, "1", A, "first"),
+            (1, "1", NONE, "resolved"),
+            (5, "2", A, "flapping"),
+            (6, "3", B, "flapping"),
+            (7, "2", NONE, "still_flapping"),
+            (15, "2", NONE, "some_resolved"),
+        ],
+    ),
     "without it everything is told": (
         {"flapping": None},
         [(n, str(n // 2), (A, NONE)[n % 2], ("first", "resolved")[n % 2]) for n in range(20)],
@@ -138,10 +177,21 @@ def test_a_time_line_gives_its_reasons(name: str):
     assert play(rule_with(**fields), line) == [why for *_, why in line]
 
 
-def test_a_channel_that_wants_it_hears_of_partial_ends():
-    line: Line = [(0, "1", AB, "first"), (1, "1", B, "some_resolved"), (2, "1", NONE, "resolved")]
+@pytest.mark.parametrize("limited", [False, True])
+def test_a_channel_without_partial_ends_hears_when_the_last_is_over(*, limited: bool):
+    line: Line = [
+        (0, "1", A, "first"),
+        (1, "2", B, "new_groups"),
+        (2, "1", NONE, "others_fire"),
+        (3, "3", A, "new_groups"),
+        (4, "2", NONE, "others_fire"),
+        (5, "3", NONE, "resolved"),
+    ]
 
-    assert play(rule_with(), line, Listener(wants_some_resolved=True)) == [why for *_, why in line]
+    assert play(rule_with(), line, Listener(partial_ends=False)) == [why for *_, why in line]
+    waiting = Listener(partial_ends=False, limited=limited)
+    over = decide(rule_with(), FIRST, Alert("1", NONE), at(9), waiting, beside=1)
+    assert over is Reason.OTHERS_FIRE
 
 
 FIRST = [Sent(NOON, "1", Reason.FIRST, A)]

@@ -20,8 +20,9 @@ from data.store import connect
 from engine import evaluator as module
 from engine import rules
 from engine.bucket import Limit
+from engine.cadences import instant
 from engine.desk import Desk
-from engine.evaluator import LEASE, Evaluator, instant
+from engine.evaluator import LEASE, Evaluator
 from engine.lease import holder_name
 from engine.post import terms
 from engine.secrets import SecretBox
@@ -186,12 +187,12 @@ async def test_evaluations_that_a_suspended_a_late_and_a_new_worker_did_not_do_a
     await evaluator._look()
     for passed, missed in ((10, 0), (50, 4), (10, 4)):  # the second after a suspend
         clock[0] += passed * SECOND
-        await evaluator._beat(10)
+        await evaluator._cadences._beat(10)
         assert desk.status.missed_ticks == missed
     event = JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, "10", "default", [clock[0] + 10 * SECOND])
-    evaluator._missed(event)
+    evaluator._cadences._missed(event)
     clock[0] += 20 * SECOND
-    await evaluator._beat(10)
+    await evaluator._cadences._beat(10)
     assert desk.status.missed_ticks == 5
 
     clock[0] += 65 * SECOND
@@ -199,7 +200,7 @@ async def test_evaluations_that_a_suspended_a_late_and_a_new_worker_did_not_do_a
     successor = Evaluator(after, now=lambda: clock[0])
     await successor._look()
     clock[0] += 5 * SECOND
-    await successor._beat(10)
+    await successor._cadences._beat(10)
     assert (after.status.leading, after.status.missed_ticks) == (True, 5)
 
 
@@ -259,7 +260,7 @@ async def test_a_tick_that_found_the_store_away_is_made_up_for_once_it_is_back(c
         watch(store, every="1d")
         await evaluator._look()
         await asyncio.to_thread(running.stop)
-        await evaluator._beat(86_400)
+        await evaluator._cadences._beat(86_400)
         assert desk.status.store_error
         running = await asyncio.to_thread(RunningStore, config)
         await evaluator._guarded(evaluator._look())
@@ -275,10 +276,10 @@ async def test_a_tick_that_the_store_refuses_shows_in_the_health_until_one_succe
         await evaluator._look()
         with monkeypatch.context() as patch:
             patch.setattr(module, "tick", refusing)
-            await evaluator._beat(86_400)
+            await evaluator._cadences._beat(86_400)
         await evaluator._look()
         assert (desk.status.failed_ticks, desk.status.last_error) == (1, "made up")
-        await evaluator._beat(86_400)
+        await evaluator._cadences._beat(86_400)
         assert desk.status.last_error == ""
 
 
@@ -313,7 +314,7 @@ async def test_what_a_cadence_made_up_for_is_not_evaluated_once_more(store, conf
     with monkeypatch.context() as patch:
         patch.setattr(module, "tick", refusing)
         await evaluator._guarded(evaluator._look())
-    await evaluator._beat(10)
+    await evaluator._cadences._beat(10)
     clock[0] += 2 * module.AGAIN_AFTER
     await evaluator._look()
     assert (desk.status.failed_ticks, desk.status.ticks) == (1, 1)
