@@ -62,7 +62,7 @@ USUAL: Mapping[str, Parameter] = {
         ),
         Parameter("tz", "The IANA time zone that days and weeks follow"),
         Parameter("cursor", "`next` of the page before"),
-        number("limit", "How many", LARGEST_PAGE),
+        number("limit", "How many; 50 without it", LARGEST_PAGE),
         chosen("grain", "The width of the buckets; without it one that suits the range", *Grain),
         listed("metrics", "Which metrics", *(metric.name for metric in (*METRICS, *LIMIT_METRICS))),
         chosen("order_by", "The metric whose largest values come first", *(metric.name for metric in METRICS)),
