@@ -203,7 +203,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _in_child() -> None:
-    # until it says what SIGHUP means to it, that is nothing: it reads its configuration anyway
+    # a SIGHUP before the program listens for it would end it, though it has yet to read its configuration anyway
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

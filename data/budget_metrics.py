@@ -40,13 +40,11 @@ class Course:
     values: Floats
 
 
-def answer(store: Reader, question: Question) -> pl.DataFrame:
-    """Columns *by (`budget`), *metrics (Float64); without `by` one row, of the budget that is worst."""
-    return answers(store, [question])[0]
-
-
 def answers(store: Reader, questions: Sequence[Question]) -> list[pl.DataFrame]:
-    """`answer` to each; what several ask is read once."""
+    """Columns *by (`budget`), *metrics (Float64) of each; without `by` one row, of the budget that is worst.
+
+    What several ask is read once.
+    """
     known: dict[Hashable, list[Course]] = {}
     budgets = _budgets(store) if questions else []
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from data import sliding
 from data.buckets import UTC_TIME
+from data.cells import Group
 from data.periods import bucket_end, bucket_starts
 from data.queries.limit_readings import readings
 from data.question import Question
@@ -22,7 +23,6 @@ from data.sliding import Floats, Held, Ints, Windows
 
 _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-Group = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ from data.metrics import Kind, Metric, dimension, metric
 from data.names import unknown
 from data.periods import Grain, zone
 
+#: What metrics are about, by the dimensions that they alone have.
+_SUBJECTS = {"budget": "budgets", "credential": "providers' limits", "limit": "providers' limits"}
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -80,6 +83,11 @@ def own_kind(question: Question) -> Kind | None:
     return next((m.kind for m in question.measured if m.dimensions), None)
 
 
+def own_words(of: Metric) -> str:
+    """What a metric that is not about requests can be split and filtered by, in words."""
+    return _listed(of.dimensions, "and")
+
+
 def _check_own(question: Question) -> None:
     """What is not about requests has dimensions of its own, and budgets their own time; no other metric knows them."""
     kind = own_kind(question)
@@ -94,15 +102,6 @@ def _check_own(question: Question) -> None:
         raise QueryRejected(f"{first.name} can be split and filtered by {own_words(first)}, and by nothing else")
     if question.grain is not None and kind is Kind.BUDGET:
         raise QueryRejected(f"{first.name} has its budget's own time, and no grain")
-
-
-#: What the metrics are about that alone have a dimension.
-_SUBJECTS = {"budget": "budgets", "credential": "providers' limits", "limit": "providers' limits"}
-
-
-def own_words(of: Metric) -> str:
-    """What a metric that is not about requests can be split and filtered by, in words."""
-    return _listed(of.dimensions, "and")
 
 
 def _check_grain(name: str) -> None:

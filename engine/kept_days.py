@@ -9,7 +9,7 @@ from data.queries import rules as rule_rows
 from data.queries.alert_days import DAY
 from data.queries.rules import RuleRow
 from data.store import Store
-from engine.tallies import Tallies, counted, figures, kept
+from engine.tallies import Tallies, counted, figures, kept, midnight
 
 #: Days are counted anew for so long, whatever they said: a failed notification may be sent again by hand.
 _FRESH = timedelta(days=7)
@@ -23,7 +23,7 @@ def bring_up_to_date(store: Store, retention: RetentionConfig, at: datetime) -> 
 
     The very first time that is every day whose rows are all there.
     """
-    today, known = _day(at), alert_days.kept(store)
+    today, known = midnight(at), alert_days.kept(store)
     if known.last is None:
         begin = _first_whole_day(store, retention, today)
         late = []
@@ -44,12 +44,12 @@ def bring_up_to_date(store: Store, retention: RetentionConfig, at: datetime) -> 
 
 def _first_whole_day(store: Store, retention: RetentionConfig, today: datetime) -> datetime:
     oldest = alert_days.oldest(store)
-    first = today if oldest is None else min(_day(oldest), today)
+    first = today if oldest is None else min(midnight(oldest), today)
     ages = [days for days in (retention.incidents_days, retention.deliveries_days) if days]
     dropped = jobs.every(store).get(_RETENTION)
     if not ages or dropped is None:
         return first
-    return min(max(first, _day(dropped.started_at - min(ages) * DAY) + DAY), today)
+    return min(max(first, midnight(dropped.started_at - min(ages) * DAY) + DAY), today)
 
 
 def _keep(store: Store, start: datetime, end: datetime, rules: list[RuleRow], at: datetime) -> None:
@@ -69,10 +69,6 @@ def _row(day: datetime, found: Tallies, rules: list[RuleRow], at: datetime) -> d
         "unfinished": that_day.unfinished,
         "never_fired": len(there - that_day.fired),
     }
-
-
-def _day(at: datetime) -> datetime:
-    return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def history(store: Store, start: datetime | None, end: datetime | None, *, limit: int) -> list[dict[str, Any]]:

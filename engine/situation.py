@@ -45,10 +45,7 @@ def situations(
         inhibitors=Inhibitors(sources(store, watched, moves or {})),
         terms=terms(store, at),
     )
-    incidents: dict[str, dict[str, Incident]] = defaultdict(dict)
-    for row in alerts.open_alerts(store, ids).iter_rows(named=True):
-        made = Incident(row["id"], row["status"], row["opened_at"], row["acknowledged_until"])
-        incidents[row["rule_id"]][row["id"]] = made
+    incidents = _incidents(store, ids)
     opens = _opens(store, watched, at)
     base = replace(base, unsettled=_unsettled(store, watched, base.terms.whole))
     told: dict[str, list[Told]] = defaultdict(list)
@@ -67,6 +64,15 @@ def situations(
         one: replace(base, incidents=incidents.get(one, {}), told=tuple(told.get(one, ())), opens=opens.get(one, {}))
         for one in ids
     }
+
+
+def _incidents(store: Store, rule_ids: Sequence[str]) -> dict[str, dict[str, Incident]]:
+    """By rule id, the open incidents by their ids."""
+    found: dict[str, dict[str, Incident]] = defaultdict(dict)
+    for row in alerts.open_alerts(store, rule_ids).iter_rows(named=True):
+        made = Incident(row["id"], row["status"], row["opened_at"], row["acknowledged_until"])
+        found[row["rule_id"]][row["id"]] = made
+    return found
 
 
 def _unsettled(store: Store, watched: Sequence[Watched], whole: frozenset[str]) -> frozenset[tuple[str, str]]:

@@ -11,7 +11,7 @@ from data.queries import alert_days
 from data.queries import rules as rule_rows
 from data.queries.alert_days import DAY
 from data.store import Store
-from engine.tallies import Tallies, counted, figures, kept, split
+from engine.tallies import Tallies, counted, figures, kept, midnight, split
 
 
 class Source(StrEnum):
@@ -79,7 +79,7 @@ def sources(known: alert_days.Kept, start: datetime, end: datetime) -> list[Part
     if known.closed is None or known.first is None:
         return [Part(start, end, Source.ROWS)]
     whole = known.closed + DAY  # from here on no row has gone
-    first, last = max(_next_midnight(start), known.first), min(_midnight(end), whole)
+    first, last = max(_next_midnight(start), known.first), min(midnight(end), whole)
     found = [
         Part(start, min(end, known.first), Source.REMAINS),
         Part(first, last, Source.DAYS),
@@ -88,10 +88,6 @@ def sources(known: alert_days.Kept, start: datetime, end: datetime) -> list[Part
     return [part for part in found if part.start < part.end]
 
 
-def _midnight(at: datetime) -> datetime:
-    return at.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
 def _next_midnight(at: datetime) -> datetime:
     """The first one at `at` or later."""
-    return at if at == _midnight(at) else _midnight(at) + DAY
+    return at if at == midnight(at) else midnight(at) + DAY

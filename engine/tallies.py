@@ -42,6 +42,11 @@ class Tallies:
         return set(self.incidents["rule_id"].to_list())
 
 
+def midnight(at: datetime) -> datetime:
+    """When the day of UTC began that this time lies in."""
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def counted(store: Store, start: datetime, end: datetime) -> Tallies:
     """What opened, and was made, in [start, end), counted from the rows that there are."""
     found = alert_days.spans(store, start, end, ended_since=start - FLAP_WITHIN)

@@ -16,6 +16,7 @@ _MOST_LIMITS: Final = 5_000
 _AGAIN_S: Final = 600.0
 _LATEST_S: Final = 253_402_214_400.0  # the end of the calendar
 
+#: Whose limit it is, and which: provider, credential, name.
 Place = tuple[str, str, str]
 
 
@@ -29,7 +30,7 @@ class Reading(NamedTuple):
 
     @property
     def used_percent(self) -> float:
-        """How much is used."""
+        """How much is used, never below nothing."""
         return max(1.0 - self.remaining / self.most, 0.0) * 100
 
 

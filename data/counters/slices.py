@@ -17,7 +17,7 @@ SHARE: Final = 4
 _SOFT_SHARE: Final = 16
 
 #: A counter's (spent, leased, of which for batches), as `Standing`.
-STANDING: Final = """
+_STANDING: Final = """
 SELECT spent, sliced + batches, batches FROM (SELECT
     (SELECT coalesce(sum(nano), 0) FROM spent
         WHERE budget = ?1 AND value = ?2 AND bucket >= ?3 AND bucket < ?4) AS spent,
@@ -115,7 +115,7 @@ def counter_of(execute: Execute, budget: int, value: str) -> str:
 
 def standing(execute: Execute, budget: int, value: str, counts: Span) -> Standing:
     """How a counter stands, inside a transaction."""
-    return Standing(*execute(STANDING, (budget, value, counts.start_us, counts.end_us)).fetchone())
+    return Standing(*execute(_STANDING, (budget, value, counts.start_us, counts.end_us)).fetchone())
 
 
 def is_full(execute: Execute, budget: int) -> bool:

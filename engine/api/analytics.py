@@ -6,10 +6,11 @@ from typing import Any
 from aiohttp import web
 
 from data import query
+from data.dimensions import CREDENTIAL, LIMIT
 from data.metrics import DIMENSIONS, LIMIT_METRICS, METRICS
 from data.query import Grain, Question
 from engine.api import questions
-from engine.api.parameters import number
+from engine.api.parameters import breakdown, filtered, number
 from engine.api.problems import BadRequest
 from engine.api.reading import answer, listed, span
 from engine.api.routes import ANY_FILTER, DESK, Route
@@ -69,11 +70,13 @@ def _question(request: web.Request, grain: Grain | None) -> Question:
 _ROWS = {"type": "object", "required": ["from", "to", "rows"], "properties": {"rows": {"type": "array"}}}
 _PARAMETERS = (
     "metrics",
-    "by",
+    breakdown(f"; {CREDENTIAL.name} and {LIMIT.name} go with metrics of providers' limits alone", CREDENTIAL, LIMIT),
     "from",
     "to",
     "range",
     ANY_FILTER,
+    filtered(CREDENTIAL),
+    filtered(LIMIT),
     "tz",
     "order_by",
     number("limit", "How many values of the breakdown", 100_000),

@@ -122,5 +122,11 @@ ROUTES = (
     ),
     Route("POST", "/api/notifications/{id}/replay", again, "Send a failed notification once more, at once"),
     Route("POST", "/api/notifications/inbox/read", read, "Mark messages as read", ReadBody),
-    Route("GET", "/ws/notifications", socket, "Messages as they arrive (WebSocket)", good=101),
+    Route(
+        "GET",
+        "/ws/notifications",
+        socket,
+        "Messages as they arrive, whoever wrote them, and how many are unread (WebSocket)",
+        good=101,
+    ),
 )

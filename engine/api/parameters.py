@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.metrics import DIMENSIONS, LIMIT_METRICS, METRICS
+from data.metrics import DIMENSIONS, LIMIT_METRICS, METRICS, Dimension
 from data.periods import Grain
 from engine.api.reading import LARGEST_PAGE
 
@@ -38,7 +38,17 @@ def chosen(name: str, text: str, *known: str) -> Parameter:
     return Parameter(name, text, {"type": "string", "enum": list(known)})
 
 
-_NAMES = [metric.name for metric in (*METRICS, *LIMIT_METRICS)]
+def breakdown(note: str = "", *own: Dimension) -> Parameter:
+    """`by`, with the dimensions that only some metrics have, of which the note says so."""
+    known = (each.name for each in (*DIMENSIONS, *own) if each.name != "tag")
+    return listed("by", f"The dimensions of the breakdown; tag:NAME for a tag{note}", *known)
+
+
+def filtered(dimension: Dimension) -> Parameter:
+    """The filter on a dimension."""
+    return listed(f"filter.{dimension.name}", f"Only these values of {dimension.label}")
+
+
 #: What a parameter is that a route only names.
 USUAL: Mapping[str, Parameter] = {
     parameter.name: parameter
@@ -52,15 +62,11 @@ USUAL: Mapping[str, Parameter] = {
         ),
         Parameter("tz", "The IANA time zone that days and weeks follow"),
         Parameter("cursor", "`next` of the page before"),
-        number("limit", "How many", LARGEST_PAGE),
+        number("limit", "How many; 50 without it", LARGEST_PAGE),
         chosen("grain", "The width of the buckets; without it one that suits the range", *Grain),
-        listed("metrics", "Which metrics", *_NAMES),
-        chosen("order_by", "The metric whose largest values come first", *_NAMES),
-        listed(
-            "by",
-            "The dimensions of the breakdown; tag:NAME for a tag",
-            *(d.name for d in DIMENSIONS if d.name != "tag"),
-        ),
+        listed("metrics", "Which metrics", *(metric.name for metric in (*METRICS, *LIMIT_METRICS))),
+        chosen("order_by", "The metric whose largest values come first", *(metric.name for metric in METRICS)),
+        breakdown(),
         number("version", "The version that is meant; 409 when it has passed", 10**9 - 1),
     )
 }
@@ -72,8 +78,6 @@ def described(query: tuple[str | Parameter, ...]) -> Iterator[Parameter]:
         if isinstance(asked, Parameter):
             yield asked
         elif asked == ANY_FILTER:
-            yield from (
-                listed(f"filter.{d.name}", f"Only these values of {d.label}") for d in DIMENSIONS if d.name != "tag"
-            )
+            yield from (filtered(dimension) for dimension in DIMENSIONS if dimension.name != "tag")
         else:
             yield USUAL.get(asked, Parameter(asked, ""))

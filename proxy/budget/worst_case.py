@@ -33,15 +33,9 @@ class Worst(msgspec.Struct, frozen=True):
 
 
 class BatchWorst(msgspec.Struct, frozen=True):
-    """The most that a batch's calls may cost together, by the model that they ask; None where no price is known."""
+    """The most that a batch's calls may cost together, in nanodollars, by the model asked; None: no price is known."""
 
     by_model: Mapping[str, int | None] = {}
-
-    @property
-    def nano(self) -> int | None:
-        """Of all models; None where it is not known of one."""
-        known = [nano for nano in self.by_model.values() if nano is not None]
-        return sum(known) if len(known) == len(self.by_model) else None
 
 
 def worst_case(demand: Demand, rates: Sequence[Ceiling], window: int | None, assumed_output: int) -> Worst:

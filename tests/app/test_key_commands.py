@@ -40,22 +40,8 @@ def test_what_a_key_may_do_and_until_when(ran, store):
 
 
 def test_a_key_is_changed_in_what_is_named_alone(ran, store):
-    ran(
-        "create",
-        "ci",
-        "--owner",
-        "ann",
-        "--tag",
-        "env=ci",
-        "--model",
-        "gpt-5",
-        "--rpm",
-        5,
-        "--tpm",
-        9,
-        "--expires",
-        "1d",
-    )
+    said = ("--owner", "ann", "--tag", "env=ci", "--model", "gpt-5", "--rpm", 5, "--tpm", 9)
+    ran("create", "ci", *said, "--expires", "1d")
     routed = key_changes.parse(
         {**key_changes.get(store, "ci").document.model_dump(), "routes": [{"model": "*", "provider": "anthropic"}]},
         ["anthropic"],
@@ -72,20 +58,8 @@ def test_a_key_is_changed_in_what_is_named_alone(ran, store):
 
 
 def test_what_a_key_says_can_be_taken_back(ran, store):
-    ran(
-        "create",
-        "ci",
-        "--owner",
-        "ann",
-        "--tag",
-        "a=b",
-        "--model",
-        "gpt-5",
-        "--endpoint",
-        "messages",
-        "--expires",
-        "1d",
-    )
+    said = ("--owner", "ann", "--tag", "a=b", "--model", "gpt-5", "--endpoint", "messages")
+    ran("create", "ci", *said, "--expires", "1d")
     assert ran("disable", "ci").exit_code == 0
     nothing = ("--owner", "", "--tag", "", "--model", "", "--endpoint", "", "--expires", "never")
     assert ran("set", "ci", *nothing).exit_code == 0

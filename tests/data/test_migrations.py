@@ -114,14 +114,21 @@ def test_incidents_and_notices_of_before_get_what_was_added_since(database):
         assert cursor.execute("SELECT bundle, held FROM notifications").fetchall() == [("", "")]
 
 
-def test_a_database_from_before_days_were_kept_gets_their_tables(database):
+@pytest.mark.parametrize(
+    ("step", "tables"),
+    [
+        ("0016_add_alert_days", ("alert_days", "alert_day_incidents", "alert_day_notices")),
+        ("0019_add_provider_limits", ("provider_limits",)),
+    ],
+    ids=["days of incidents", "providers' limits"],
+)
+def test_a_database_from_before_there_were_these_tables_gets_them(database, step, tables):
     migrate(database, NOW)
-    tables = ("alert_days", "alert_day_incidents", "alert_day_notices")
     with database.writing() as cursor:
-        cursor.execute("DELETE FROM schema_migrations WHERE name = '0016_add_alert_days'")
+        cursor.execute("DELETE FROM schema_migrations WHERE name = ?", [step])
         for table in tables:
             cursor.execute(f"DROP TABLE {table}")
-    assert migrate(database, NOW) == ["0016_add_alert_days"]
+    assert migrate(database, NOW) == [step]
     with database.reading() as cursor:
         for table in tables:
             names = [column.name for column in METADATA.tables[table].columns]

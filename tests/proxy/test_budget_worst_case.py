@@ -307,8 +307,7 @@ def test_a_batch_is_all_of_its_calls_at_half_price():
     body = json.dumps({"requests": calls}).encode()
     found = APPRAISER.batch(body, provider="anthropic", protocol="anthropic", now_s=AT.timestamp())
     one = size(calls[0]["params"]) + FRAME
-    assert found.nano == 3 * (one * 1500 + 1000 * 7500)
-    assert found.by_model == {"claude-sonnet-4-5": found.nano}
+    assert found.by_model == {"claude-sonnet-4-5": 3 * (one * 1500 + 1000 * 7500)}
 
 
 def test_a_batchs_worst_case_is_told_by_model():
@@ -325,7 +324,6 @@ def test_a_batchs_worst_case_is_told_by_model():
         "claude-opus-4-5": read[1] * 2500 + 10 * 12_500,
         "mystery": None,
     }
-    assert found.nano is None
 
 
 @pytest.mark.parametrize(
@@ -344,12 +342,11 @@ def test_a_batch_that_cannot_be_read_does_not_tell_what_it_may_cost(body):
     assert APPRAISER.batch(body, provider="anthropic", protocol="anthropic", now_s=AT.timestamp()) is None
 
 
-def test_a_batch_with_a_call_of_a_model_without_a_price_is_unpriced():
-    calls = [{"params": {"model": name, "max_tokens": 9}} for name in ("claude-sonnet-4-5", "mystery")]
+def test_of_a_model_without_a_price_one_more_call_leaves_a_batch_unpriced():
+    calls = [{"params": {"model": "mystery", "max_tokens": most}} for most in (9, 9)]
     body = json.dumps({"requests": calls}).encode()
     found = APPRAISER.batch(body, provider="anthropic", protocol="anthropic", now_s=AT.timestamp())
-    assert found is not None
-    assert found.nano is None
+    assert found.by_model == {"mystery": None}
 
 
 MODELS = [

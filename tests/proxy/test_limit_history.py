@@ -1,3 +1,5 @@
+"""Which readings of providers' limits are kept, and what waits until they are."""
+
 from datetime import UTC, datetime
 
 import pytest
