@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from data.model import Endpoint
-from proxy.budget.body import ABSENT, Body, Inline, Part, Thinking, Tool, is_any, read_body, size_of
+from proxy.budget.body import ABSENT, Body, Inline, Part, Thinking, Tool, is_any, prompts_in, read_body, size_of
 
 #: What providers add to a call, and to one with tools, that the body does not show.
 _FRAME_TOKENS: Final = 64
@@ -141,6 +141,9 @@ def _measured(body: bytes, output: int | None, limits: Limits, read: Body) -> De
     uses = _uses(read)
     text = max(len(body) - found.data_bytes, 0)
     tools = _TOOLS_TOKENS if read.tools else 0
+    answers = max(limits.answers, read.best_of or 1) * prompts_in(read.prompt)
+    if output is not None:
+        output = output // limits.answers * answers
     if output is not None and is_any(read.prediction):
         output += size_of(read.prediction)  # what is rejected of a prediction is charged as output
     return Demand(
@@ -148,7 +151,7 @@ def _measured(body: bytes, output: int | None, limits: Limits, read: Body) -> De
         likely_input_tokens=text // _LIKELY_BYTES,
         open_ended=found.open_ended or _lies_elsewhere(read),
         output_tokens=output,
-        answers=limits.answers,
+        answers=answers,
         turns=1 + uses,
         tool_units=uses,
         writes_5m=found.writes_5m or uses > 0,

@@ -275,6 +275,26 @@ def test_every_answer_of_several_counts():
     assert three - one == dollars("0.03")
 
 
+@pytest.mark.parametrize(
+    ("more", "answers"),
+    [
+        ({"prompt": "one"}, 1),
+        ({"prompt": []}, 1),
+        ({"prompt": [1, 2, 3]}, 1),
+        ({"prompt": ["one", "two", "three"]}, 3),
+        ({"prompt": [[1, 2], [3]]}, 2),
+        ({"prompt": ["one", "two"], "n": 2}, 4),
+        ({"prompt": "one", "best_of": 5}, 5),
+        ({"prompt": ["one", "two"], "n": 3, "best_of": 2}, 6),
+    ],
+    ids=json.dumps,
+)
+def test_each_prompt_of_a_completion_has_all_its_answers(more, answers):
+    limited = asked(more, Endpoint.OTHER, max_tokens=100, answers=more.get("n", 1))
+    assert (limited.output_tokens, limited.answers) == (100 * answers, answers)
+    assert asked(more, Endpoint.OTHER, answers=more.get("n", 1)).answers == answers
+
+
 def test_an_embedding_has_no_output():
     found = worst({"input": ["a", "b"]}, "text-embedding-3-small", Endpoint.EMBEDDINGS, "openai")
     assert found.nano == (size({"input": ["a", "b"]}) + FRAME) * 20
