@@ -55,6 +55,9 @@ class Tool(msgspec.Struct):
 
     type: str = ""
     max_uses: int | None = None
+    model: Raw = ABSENT  # that an advisor is
+    max_tokens: int | None = None  # of each of its answers
+    caching: Raw = ABSENT  # of what it reads
     cache_control: Raw = ABSENT
     google_search: Raw = field(name="googleSearch", default=ABSENT)
     google_search_snake: Raw = field(name="google_search", default=ABSENT)
@@ -90,6 +93,7 @@ class Body(msgspec.Struct):
     tools: list[Tool] | None = None
     thinking: Thinking | None = None
     cache_control: Raw = ABSENT
+    fallbacks: Raw = ABSENT
     mcp_servers: Raw = ABSENT
     web_search_options: Raw = ABSENT
     max_tool_calls: int | None = None
