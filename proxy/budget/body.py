@@ -53,7 +53,7 @@ class Part(msgspec.Struct):
 class Tool(msgspec.Struct):
     """A tool; the fields without a type are Gemini's, of which the name says what it is."""
 
-    type: str = ""
+    type: str | None = ""
     max_uses: int | None = None
     model: Raw = ABSENT  # that an advisor is
     max_tokens: int | None = None  # of each of its answers

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.budget.body import ABSENT, Body, Tool
+from proxy.budget.body import ABSENT, Body, Tool, read_body
 
 #: How often a tool that the provider runs is used where the call does not say.
 ASSUMED_USES: Final = 10
@@ -41,8 +41,16 @@ def others_in(read: Body, output: int | None) -> tuple[Other, ...]:
     """Return the advisors and fallbacks of a call that asks for `output` tokens."""
     if read.fallbacks is ABSENT and not read.tools:
         return ()
-    advisors = (_advisor(tool) for tool in read.tools or () if tool.type.startswith(_ADVISOR))
+    advisors = (_advisor(tool) for tool in read.tools or () if (tool.type or "").startswith(_ADVISOR))
     return (*_fallbacks(read, output), *(advisor for advisor in advisors if advisor.model))
+
+
+def models_named(body: bytes) -> tuple[str, ...]:
+    """Return the other models that a body names; one that is called `?` where it may name some and cannot be read."""
+    if b"fallbacks" not in body and b"advisor_" not in body and b"\\u" not in body:
+        return ()
+    read = read_body(body)
+    return ("?",) if read is None else tuple(other.model for other in others_in(read, None))
 
 
 def _fallbacks(read: Body, output: int | None) -> list[Other]:

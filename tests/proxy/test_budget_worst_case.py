@@ -304,7 +304,7 @@ def advisor(**more):
     [
         # what an advisor reads is at Opus's $6.25 a million, for tools of a provider cache; it answers at $25
         ({"tools": [advisor(max_uses=2, max_tokens=1000)]}, lambda turns: turns * 6250 + 2 * 1000 * 25_000),
-        ({"tools": [advisor(max_uses=1)]}, lambda turns: turns * 6250 + ASSUMED * 25_000),
+        ({"tools": [{"type": None, "name": "n"}, advisor(max_uses=1)]}, lambda turns: turns * 6250 + ASSUMED * 25_000),
         ({"fallbacks": [{"model": "claude-opus-4-5"}]}, lambda once: once * 5000 + 10 * 25_000),
         ({"fallbacks": [{"model": "claude-opus-4-5", "max_tokens": 99}]}, lambda once: once * 5000 + 99 * 25_000),
         ({"fallbacks": "default"}, lambda _: 0),
