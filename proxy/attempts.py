@@ -195,6 +195,7 @@ class Attempts:
         if (origin := origin_of(call.asked, provider.name)) is not None:
             fetch = means.batch_files.tied(start, origin)
             out = replace(out, results=means.batches.reader(fetch, origin, secrets))
+            out.headers.popall("Range", None)  # a result that is cut in two could be counted in neither part
         elif (aside := means.batch_files.reader(call.asked, provider.name)) is not None:
             out = replace(out, aside=aside)
         hold = await self._hold(start, step) if means.budgets.active else None

@@ -217,7 +217,19 @@ def _known(method: str, path: str, headers: Mapping[str, str], protocol: Protoco
 def _other(method: str, path: str, protocol: Protocol) -> Asked | None:
     """Whatever else a provider has, unless its path may be read as another one."""
     plain = path.partition("?")[0]
-    return None if _HIDDEN_SLASH.search(plain) else Asked(Endpoint.OTHER, protocol, path, method)
+    if _HIDDEN_SLASH.search(plain) or _stands_for_endpoint(method, plain):
+        return None
+    return Asked(Endpoint.OTHER, protocol, path, method)
+
+
+def _stands_for_endpoint(method: str, plain: str) -> bool:
+    """Whether a provider may read a path as that of an endpoint, which would be held to no rule of that endpoint."""
+    read = plain
+    for _ in range(_MAX_DECODINGS):
+        read = unquote(read)
+    read = "/".join(segment.partition(";")[0] for segment in read.split("/")).rstrip("/")
+    found = _known(method, read, {}) if read != plain else None
+    return found is not None and found.endpoint is not Endpoint.MODELS
 
 
 def _missing(method: str, path: str, headers: Mapping[str, str]) -> Unknown:

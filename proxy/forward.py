@@ -8,10 +8,11 @@ from typing import Any, Final
 from aiohttp import web
 from multidict import MultiDict, MultiMapping
 
-from data.model import Protocol
+from data.model import Endpoint, Protocol
 from proxy.admission.gate import Admitted, Caller, Refused, Wanted
 from proxy.admission.keys import VirtualKey
 from proxy.attempts import Attempts, Means
+from proxy.budget.others import models_named
 from proxy.call import NO_FACTS, Call, facts_of, read_body
 from proxy.client_head import Head, Heads
 from proxy.endpoints import Asked
@@ -132,7 +133,11 @@ class Forwarder:
         request, gate = call.request, self._means.gate
         if not gate.is_known(caller):  # the keys have changed while the body came
             caller = self._caller(call.head, request)
-        wanted = Wanted(call.protocol, call.endpoint, call.facts.model, call.estimated_tokens, request.method)
+        asks = (
+            call.endpoint is Endpoint.MESSAGES and isinstance(caller.found, VirtualKey) and caller.found.is_for_models
+        )
+        others = models_named(call.body) if asks else ()
+        wanted = Wanted(call.protocol, call.endpoint, call.facts.model, call.estimated_tokens, request.method, others)
         admitted = gate.admit(wanted, caller, now_s=monotonic(), wall_s=time())
         if isinstance(admitted, Admitted):
             call.belongs_to(admitted.key)

@@ -30,7 +30,9 @@ _CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key")
 #: What names of headers begin with that speak of one vendor's protocol or of the client's SDK.
 _OF_A_PROTOCOL = ("anthropic-", "openai-", "x-stainless-", "x-claude-code-", "x-app", *_CREDENTIALS, "accept")
 _NAMES_KNOWN = 512  # header names are few, and always the same
-_NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "expect"}
+#: What makes another call of one that was admitted and counted by its method.
+_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
+_NOT_SENT_ON = HOP_BY_HOP | _OVERRIDES | {"host", "content-length", "expect"}
 
 
 def passed_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:

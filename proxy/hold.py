@@ -100,6 +100,7 @@ class BatchHold:
         if told.response_id and self._batches.hold(held, start, worst, told.response_id):
             self._held = False
             return None
+        self.reservation = self._batches.hold_unnamed(held, start, worst)
         return start.reserved_usd
 
     def settle(self, record: LedgerRecord, sequence: int) -> None:

@@ -14,7 +14,8 @@ from proxy.limit_headers import Limit
 MOST_WAITING: Final = 20_000
 _MOST_LIMITS: Final = 5_000
 _AGAIN_S: Final = 600.0
-_LATEST_S: Final = 253_402_214_400.0  # the end of the calendar
+_EARLIEST_S: Final = -62_135_596_800.0  # the beginning of the calendar, which zones east of Greenwich see earlier
+_LATEST_S: Final = 253_402_214_400.0  # its end
 
 #: Whose limit it is, and which: provider, credential, name.
 Place = tuple[str, str, str]
@@ -92,4 +93,4 @@ def rows(proxy: str, readings: Mapping[tuple[Place, int], Reading]) -> list[Limi
 
 
 def _reset(at_s: float | None) -> datetime | None:
-    return None if at_s is None or at_s >= _LATEST_S else datetime.fromtimestamp(at_s, UTC)
+    return None if at_s is None or not _EARLIEST_S <= at_s < _LATEST_S else datetime.fromtimestamp(at_s, UTC)

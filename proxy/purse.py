@@ -3,7 +3,9 @@
 import asyncio
 from typing import Final
 
-from data.model import Endpoint, RequestStart
+from msgspec.structs import replace
+
+from data.model import Endpoint, Protocol, RequestStart
 from proxy.budget.appraisal import Appraiser
 from proxy.budget.batch_holds import BatchHolds
 from proxy.budget.budgets import Budgets
@@ -14,6 +16,7 @@ from proxy.call import Call
 from proxy.hold import BatchHold, BatchLook, Hold
 from proxy.record import Pricer
 from proxy.routing import Candidate
+from proxy.translate.to_chat import SPEEDS
 
 _AT_ONCE_BYTES: Final = 256 * 1024
 
@@ -55,7 +58,7 @@ class Purse:
         if found is None:
             provider = candidate.provider
             found = self._worst[id(candidate)] = self._appraiser.worst(
-                self._asked,
+                _as_sent(self._asked, candidate),
                 provider=provider.name,
                 protocol=provider.protocol,
                 model=candidate.model or self._call.facts.model,
@@ -84,3 +87,11 @@ class Purse:
         batches = BatchHolds(self._budgets)
         held = batches.reserve(start, worst, now_s)
         return held if isinstance(held, Refusal) else BatchHold(batches, held, worst)
+
+
+def _as_sent(asked: Demand, candidate: Candidate) -> Demand:
+    """What a place is asked for: to OpenAI's protocol a call's speed is translated into a class of service."""
+    if not candidate.translates or candidate.provider.protocol is not Protocol.OPENAI:
+        return asked
+    tier = SPEEDS.get(asked.speed)
+    return replace(asked, service_tier=tier) if tier else asked

@@ -20,7 +20,7 @@ from data.model import Tokens
 _LARGEST = 1_000_000_000
 #: Samplings of one call that its top-level counts leave out.
 _EXTRA = ("advisor_message", "compaction")
-_MOST_EXTRA = 100
+_MOST_EXTRA = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,17 @@ _ASKING: Final = frozenset({"GET", "HEAD", "DELETE"})
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a call asks for; `tokens` is what it is estimated at, 0 where it uses none."""
+    """What a call asks for; `tokens` is what it is estimated at, 0 where it uses none.
+
+    `others`: models that it names besides; they need be told only where the caller's key is for certain models.
+    """
 
     protocol: Protocol
     endpoint: Endpoint
     model: str  # '' where it is not known
     tokens: int
     method: str = "POST"
+    others: tuple[str, ...] = ()
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -138,12 +142,18 @@ def _not_allowed(key: VirtualKey, wanted: Wanted, wall_s: float) -> Refused | No
         return Refused(401, "key_expired", f"The virtual key {key.name!r}, or this secret of it, has expired.")
     if not key.allows_endpoint(wanted.endpoint):
         return Refused(403, "endpoint_not_allowed", f"The virtual key {key.name!r} is not for {wanted.endpoint} calls.")
-    return None if key.allows_model(wanted.model) else _other_model(key, wanted)
+    if not key.allows_model(wanted.model) and (refused := _other_model(key, wanted)) is not None:
+        return refused
+    return next((_not_for(key, other) for other in wanted.others if not key.allows_model(other)), None)
+
+
+def _not_for(key: VirtualKey, model: str) -> Refused:
+    return Refused(403, "model_not_allowed", f"The virtual key {key.name!r} is not for the model {model!r}.")
 
 
 def _other_model(key: VirtualKey, wanted: Wanted) -> Refused | None:
     if wanted.model:
-        return Refused(403, "model_not_allowed", f"The virtual key {key.name!r} is not for the model {wanted.model!r}.")
+        return _not_for(key, wanted.model)
     if wanted.endpoint in _WITHOUT_MODEL or wanted.method in _ASKING:
         return None
     message = (

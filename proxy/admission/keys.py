@@ -43,6 +43,11 @@ class VirtualKey:
         """Whether calls may ask for this model."""
         return self._models is None or self._models.match(model) is not None
 
+    @property
+    def is_for_models(self) -> bool:
+        """Whether it is for certain models alone."""
+        return self._models is not None
+
     def allows_endpoint(self, endpoint: Endpoint) -> bool:
         """Whether calls may be made to this endpoint."""
         return not self.endpoints or endpoint in self.endpoints

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from data.ceilings import Ceiling
 from data.model import Endpoint
@@ -47,7 +48,24 @@ class Appraiser:
         self._rates = lru_cache(_RATES_KEPT)(self._look_up)
 
     def worst(self, asked: Demand, *, provider: str, protocol: str, model: str, now_s: float) -> Worst:
-        """Return the most a call may cost at one place. `protocol` is the provider's."""
+        """Return the most a call may cost at one place, with all models that it names. `protocol` is the provider's."""
+
+        def alone(demand: Demand, model: str) -> Worst:
+            return self._alone(demand, provider=provider, protocol=protocol, model=model, now_s=now_s)
+
+        worst = alone(asked, model)
+        if not asked.others:
+            return worst
+        parts = [worst.nano]
+        for other in asked.others:
+            speed = other.speed or asked.speed
+            share = replace(asked, output_tokens=other.output_tokens, answers=other.answers, speed=speed)
+            parts.append(alone(share, clean(other.model, _MAX_MODEL)).nano)
+        known = [nano for nano in parts if nano is not None]
+        return replace(worst, nano=sum(known) if len(known) == len(parts) else None, shared=True)
+
+    def _alone(self, asked: Demand, *, provider: str, protocol: str, model: str, now_s: float) -> Worst:
+        """The same of one model."""
         if not asked.bills:
             return Worst()
         kind = (asked.service_tier, asked.speed, asked.inference_geo)

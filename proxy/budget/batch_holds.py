@@ -88,6 +88,17 @@ class BatchHolds:
             self._counting.fails(error)
             return False
 
+    def hold_unnamed(self, held: BatchReservation, start: RequestStart, worst: BatchWorst) -> BatchReservation:
+        """Hold what the row of a call that may have made a batch will not count; return what is left of `held`.
+
+        Of several models' budgets the row counts in none. With no batch's name it is held until it is too old.
+        """
+        counted = set(self._budgets.plans.asking(start).counters)
+        rest = {counter: nano for counter, nano in held.needs.items() if counter not in counted and nano}
+        if not rest or not self.hold(BatchReservation(rest), start, worst, f"of {start.id}"):
+            return held
+        return replace(held, needs={counter: nano for counter, nano in held.needs.items() if counter not in rest})
+
     def release(self, held: BatchReservation) -> None:
         """Let go of what was held for a call that made no batch."""
         if (holdings := self._counting.holdings) is not None:

@@ -53,8 +53,11 @@ class Part(msgspec.Struct):
 class Tool(msgspec.Struct):
     """A tool; the fields without a type are Gemini's, of which the name says what it is."""
 
-    type: str = ""
+    type: str | None = ""
     max_uses: int | None = None
+    model: Raw = ABSENT  # that an advisor is
+    max_tokens: int | None = None  # of each of its answers
+    caching: Raw = ABSENT  # of what it reads
     cache_control: Raw = ABSENT
     google_search: Raw = field(name="googleSearch", default=ABSENT)
     google_search_snake: Raw = field(name="google_search", default=ABSENT)
@@ -90,10 +93,12 @@ class Body(msgspec.Struct):
     tools: list[Tool] | None = None
     thinking: Thinking | None = None
     cache_control: Raw = ABSENT
+    fallbacks: Raw = ABSENT
     mcp_servers: Raw = ABSENT
     web_search_options: Raw = ABSENT
     max_tool_calls: int | None = None
     prediction: Raw = ABSENT
+    best_of: int | None = None  # answers that are made, of which only some are shown
     # what lies at the provider
     previous_response_id: Raw = ABSENT
     conversation: Raw = ABSENT
@@ -104,6 +109,7 @@ class Body(msgspec.Struct):
 
 
 _DECODER: Final = msgspec.json.Decoder(Body)
+_LIST: Final = msgspec.json.Decoder(list[Raw])
 _NOTHING: Final = frozenset({b"", b"null", b"[]", b"{}", b'""', b"false"})
 _LONGEST_NOTHING: Final = 8
 
@@ -127,3 +133,12 @@ def is_any(raw: Raw) -> bool:
 def size_of(raw: Raw) -> int:
     """How many bytes of the body a value takes."""
     return memoryview(raw).nbytes
+
+
+def prompts_in(prompt: Raw) -> int:
+    """Return how many prompts a `prompt` of OpenAI's older completions is: each of them has answers of its own."""
+    if prompt is ABSENT or memoryview(prompt)[:1].tobytes() != b"[":
+        return 1
+    prompts = _LIST.decode(prompt)
+    several = bool(prompts) and memoryview(prompts[0])[:1].tobytes() in {b'"', b"["}  # else it is one, of tokens
+    return len(prompts) if several else 1

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Raw
 
 from data.model import Endpoint
-from proxy.budget.body import ABSENT, Body, Inline, Part, Thinking, Tool, is_any, read_body, size_of
+from proxy.budget.body import ABSENT, Body, Inline, Part, Thinking, Tool, is_any, prompts_in, read_body, size_of
+from proxy.budget.others import ASSUMED_USES, Other, others_in
 
 #: What providers add to a call, and to one with tools, that the body does not show.
 _FRAME_TOKENS: Final = 64
@@ -22,8 +23,6 @@ _TOOLS_TOKENS: Final = 1_000
 #: Tokens of one image at the most. Anthropic's largest is some 4,800, Gemini's some 4,400; OpenAI charges its small
 #: models up to 48,169 for one (2,833 and 5,667 for each of eight tiles).
 _IMAGE_TOKENS: Final = 50_000
-#: How often a tool that the provider runs is used where the call does not say.
-_ASSUMED_USES: Final = 10
 _MOST_USES: Final = 1_000
 #: Bytes of text a token, for what a call is likely to be rather than at its worst.
 _LIKELY_BYTES: Final = 3
@@ -82,6 +81,7 @@ class Demand(msgspec.Struct, frozen=True):
     service_tier: str = ""
     speed: str = ""
     inference_geo: str = ""
+    others: tuple[Other, ...] = ()
 
 
 class _Found:
@@ -141,6 +141,9 @@ def _measured(body: bytes, output: int | None, limits: Limits, read: Body) -> De
     uses = _uses(read)
     text = max(len(body) - found.data_bytes, 0)
     tools = _TOOLS_TOKENS if read.tools else 0
+    answers = max(limits.answers, read.best_of or 1) * prompts_in(read.prompt)
+    if output is not None:
+        output = output // limits.answers * answers
     if output is not None and is_any(read.prediction):
         output += size_of(read.prediction)  # what is rejected of a prediction is charged as output
     return Demand(
@@ -148,7 +151,7 @@ def _measured(body: bytes, output: int | None, limits: Limits, read: Body) -> De
         likely_input_tokens=text // _LIKELY_BYTES,
         open_ended=found.open_ended or _lies_elsewhere(read),
         output_tokens=output,
-        answers=limits.answers,
+        answers=answers,
         turns=1 + uses,
         tool_units=uses,
         writes_5m=found.writes_5m or uses > 0,
@@ -157,6 +160,7 @@ def _measured(body: bytes, output: int | None, limits: Limits, read: Body) -> De
         service_tier=limits.service_tier,
         speed=limits.speed,
         inference_geo=limits.inference_geo,
+        others=others_in(read, output),
     )
 
 
@@ -165,8 +169,9 @@ def _found(read: Body) -> _Found:
     if read.cache_control is not ABSENT:
         found.cached(read.cache_control)
     for tool in read.tools or ():
-        if tool.cache_control is not ABSENT:
-            found.cached(tool.cache_control)
+        for control in (tool.cache_control, tool.caching):
+            if control is not ABSENT:
+                found.cached(control)
     for parts in (read.messages, read.input, read.contents, read.system, read.instruction, read.instruction_snake):
         if parts is not None and not isinstance(parts, str):
             _look(parts, found)
@@ -234,8 +239,8 @@ def _uses(read: Body) -> int:
         return 0
     if read.max_tool_calls is not None and read.max_tool_calls > 0:
         return min(read.max_tool_calls, _MOST_USES)
-    stated = [tool.max_uses if tool.max_uses and tool.max_uses > 0 else _ASSUMED_USES for tool in run]
-    return min(sum(stated) or _ASSUMED_USES, _MOST_USES)
+    stated = [tool.max_uses if tool.max_uses and tool.max_uses > 0 else ASSUMED_USES for tool in run]
+    return min(sum(stated) or ASSUMED_USES, _MOST_USES)
 
 
 def _runs_at_provider(tool: Tool) -> bool:
@@ -260,6 +265,5 @@ def _hidden(thinking: Thinking) -> int | None:
 _AT_PROVIDER: Final = attrgetter(
     "previous_response_id", "conversation", "container", "cached_content", "cached_content_snake"
 )
-_OF_GEMINI: Final = attrgetter(
-    *(name for name in Tool.__struct_fields__ if name not in {"type", "max_uses", "cache_control"})
-)
+_NOT_GEMINIS: Final = frozenset({"type", "max_uses", "model", "max_tokens", "caching", "cache_control"})
+_OF_GEMINI: Final = attrgetter(*(name for name in Tool.__struct_fields__ if name not in _NOT_GEMINIS))

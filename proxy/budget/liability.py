@@ -41,7 +41,7 @@ def liability(
         return None if cost.usd == 0 else known
     if usage.complete and cost.usd is not None:
         return None
-    bound = _seen(start, usage, worst, price, at_us) if usage.tokens.input else None
+    bound = _seen(start, usage, worst, price, at_us) if usage.tokens.input and not worst.shared else None
     return max(known, held if bound is None else min(bound, held))
 
 

@@ -23,13 +23,15 @@ _RESULT_TOKENS: Final = 10_000
 class Worst(msgspec.Struct, frozen=True):
     """The most that a call may cost; None where no price is known. And the most output that it may bring.
 
-    `hidden_tokens`: output that a stream does not show; None: all of it may be hidden.
+    `hidden_tokens`: output that a stream does not show; None: all of it may be hidden. `shared`: other models may have
+    a part in it, which its stream does not show either.
     """
 
     nano: int | None = 0
     output_tokens: int = 0
     hidden_tokens: int | None = 0
     tool_units: int = 0
+    shared: bool = False
 
 
 class BatchWorst(msgspec.Struct, frozen=True):

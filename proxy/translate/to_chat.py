@@ -21,7 +21,8 @@ from proxy.translate.to_chat_tools import chat_tool_choice, chat_tools
 _MAX_USER: Final = 64
 _THINKING: Final = frozenset({"enabled", "adaptive", "between_tools", "disabled"})
 _TIERS: Final = {"auto": None, "standard_only": "default"}
-_SPEEDS: Final = {"standard": None, "fast": "priority"}
+#: A translated call's class of service by the speed that it asks for; None: what it is unasked.
+SPEEDS: Final = {"standard": None, "fast": "priority"}
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -128,7 +129,7 @@ def _user(request: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
 def _tier(request: Mapping[str, Any]) -> dict[str, Any]:
     """The class of service: OpenAI's fast one is called `priority`; `auto` is what both do unasked."""
     found = None
-    for name, tiers in (("service_tier", _TIERS), ("speed", _SPEEDS)):
+    for name, tiers in (("service_tier", _TIERS), ("speed", SPEEDS)):
         wanted = request.get(name)
         if wanted is None:
             continue

@@ -99,6 +99,16 @@ async def test_a_second_fetch_writes_nothing_down(tmp_path: Path):
             assert not results(proxy)
 
 
+@pytest.mark.parametrize("path", [PATH, f"/anthropic{PATH}", "/openai/v1/files/file-1/content"])
+async def test_results_are_asked_for_as_a_whole(tmp_path: Path, path: str):
+    async with (
+        provider(answer(RESULTS, headers=LINES)) as (url, seen),
+        gateway(tmp_path, url) as proxy,
+    ):
+        await fetch(proxy, path, Range="bytes=0-99")
+        assert b"\r\nrange:" not in seen.heads[0].lower()
+
+
 async def test_two_batches_with_the_same_names_are_two(tmp_path: Path):
     async with provider(answer(line("one"), headers=LINES)) as (url, _), gateway(tmp_path, url) as proxy:
         await fetch(proxy)

@@ -239,6 +239,23 @@ def test_each_models_budget_holds_what_is_its_own_in_a_batch(home):
         batches.release(held)
 
 
+def test_a_batch_of_several_models_that_nobody_knows_the_name_of_is_counted_or_held_in_every_budget(home):
+    begin_counting(home, [budget(), budget("model", scope={"kind": "model", "value": "claude-a"})])
+    with proxy(home) as at:
+        batches, worst = BatchHolds(at.budgets), BatchWorst({"claude-a": 600_000_000, "claude-b": 100_000_000})
+        start = started(endpoint=Endpoint.BATCHES, model_requested="")
+        hold = BatchHold(batches, batches.reserve(start, worst, NOON / SECOND), worst)
+        start = hold.noted(start)
+        liability = hold.liability(start, Usage(), FREE, billed=True, at_us=NOON)
+        record = ended(
+            start.id, endpoint=Endpoint.BATCHES, ended_at=NOON, model_requested="", model="", liability_usd=liability
+        )
+        hold.settle(record, at.spool.end(record))
+        at.budgets.tick(NOON + 2 * SECOND)
+        found = [reports.groups(at.budgets.file, number, ALL, 10)[0] for number in (1, 2)]
+        assert [(group.spent, group.leased) for group in found] == [(700_000_000, 0), (0, 600_000_000)]
+
+
 def test_a_batch_that_is_told_of_twice_is_held_once(home):
     begin_counting(home, [budget()])
     with proxy(home) as at:

@@ -87,3 +87,7 @@ def test_a_call_whose_proxy_died_counts_as_held():
 def test_a_call_that_bills_nothing_holds_and_counts_nothing():
     start = started(endpoint=Endpoint.COUNT_TOKENS, reserved_usd=Decimal(0))
     assert interrupted(start, NOW, PRICE).liability_usd == 0
+
+
+def test_a_broken_stream_does_not_bound_what_other_models_had_in_it():
+    assert count(BROKEN, worst=Worst(500_000_000, 10_000, 0, shared=True)) == HELD

@@ -275,6 +275,61 @@ def test_every_answer_of_several_counts():
     assert three - one == dollars("0.03")
 
 
+@pytest.mark.parametrize(
+    ("more", "answers"),
+    [
+        ({"prompt": "one"}, 1),
+        ({"prompt": []}, 1),
+        ({"prompt": [1, 2, 3]}, 1),
+        ({"prompt": ["one", "two", "three"]}, 3),
+        ({"prompt": [[1, 2], [3]]}, 2),
+        ({"prompt": ["one", "two"], "n": 2}, 4),
+        ({"prompt": "one", "best_of": 5}, 5),
+        ({"prompt": ["one", "two"], "n": 3, "best_of": 2}, 6),
+    ],
+    ids=json.dumps,
+)
+def test_each_prompt_of_a_completion_has_all_its_answers(more, answers):
+    limited = asked(more, Endpoint.OTHER, max_tokens=100, answers=more.get("n", 1))
+    assert (limited.output_tokens, limited.answers) == (100 * answers, answers)
+    assert asked(more, Endpoint.OTHER, answers=more.get("n", 1)).answers == answers
+
+
+def advisor(**more):
+    return {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-5", **more}
+
+
+@pytest.mark.parametrize(
+    ("more", "others"),
+    [
+        # what an advisor reads is at Opus's $6.25 a million, for tools of a provider cache; it answers at $25
+        ({"tools": [advisor(max_uses=2, max_tokens=1000)]}, lambda turns: turns * 6250 + 2 * 1000 * 25_000),
+        ({"tools": [{"type": None, "name": "n"}, advisor(max_uses=1)]}, lambda turns: turns * 6250 + ASSUMED * 25_000),
+        ({"fallbacks": [{"model": "claude-opus-4-5"}]}, lambda once: once * 5000 + 10 * 25_000),
+        ({"fallbacks": [{"model": "claude-opus-4-5", "max_tokens": 99}]}, lambda once: once * 5000 + 99 * 25_000),
+        ({"fallbacks": "default"}, lambda _: 0),
+        ({"fallbacks": [{"model": 5}]}, lambda _: 0),
+        ({"tools": [advisor(model=None, max_uses=1)]}, lambda _: 0),
+    ],
+    ids=["advisor", "unlimited advisor", "fallback", "longer fallback", "default", "no name", "no model"],
+)
+def test_other_models_that_a_call_names_may_read_and_answer_too(more, others):
+    body = chat(TEXT, **more)
+    alone = demand(json.dumps(body).encode(), Endpoint.MESSAGES, Limits(max_tokens=10))
+    uses = alone.turns - 1
+    read = alone.input_tokens * alone.turns + 10_000 * uses * (uses + 1) // 2
+    rate = 3750 if uses else 3000
+    found = worst(body, max_tokens=10)
+    assert (
+        found.nano == read * rate + 10 * 15_000 + uses * 10_000_000 + others(read) + (others(0) > 0) * uses * 10_000_000
+    )
+    assert found.shared is (others(0) > 0)
+
+
+def test_another_model_without_a_price_has_none():
+    assert worst(chat(TEXT, fallbacks=[{"model": "mystery"}]), max_tokens=10).nano is None
+
+
 def test_an_embedding_has_no_output():
     found = worst({"input": ["a", "b"]}, "text-embedding-3-small", Endpoint.EMBEDDINGS, "openai")
     assert found.nano == (size({"input": ["a", "b"]}) + FRAME) * 20

@@ -235,6 +235,36 @@ def test_a_path_that_a_server_may_read_as_another_one_is_not_there(method: str, 
 
 
 @pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/anthropic/v1/messages/batches/msgbatch%5F01/results"),
+        ("GET", "/anthropic/v1/messages/batches/msgbatch%255F01/results"),
+        ("GET", "/anthropic/v1/messages/batches/msgbatch_01/results/"),
+        ("GET", "/anthropic/v1/messages/batches/msgbatch_01/results;v=1?beta=true"),
+        ("GET", "/openai/v1/files/file%2Dabc/content"),
+        ("GET", "/p/web/openai/v1/files/file-abc/content/"),
+        ("POST", "/anthropic/v1/messages/batche%73"),
+        ("POST", "/anthropic/v1/messages/batches/"),
+        ("POST", "/openai/v1/batche%73"),
+        ("POST", "/anthropic/v1/message%73"),
+        ("POST", "/my%20gemini/v1beta/models/gemini-2.5-pro%3AgenerateContent"),
+    ],
+)
+def test_an_endpoint_that_is_written_otherwise_is_not_there(method: str, path: str):
+    found = read(method, path)
+    assert isinstance(found, Unknown)
+    assert found.status == 404
+
+
+def test_what_is_no_endpoint_passes_however_it_is_written():
+    for path in ("/openai/v1/audio/speec%68", "/anthropic/v1/x/", "/my%20gemini/v1beta/cachedContents/a%20b"):
+        found = read("POST", path)
+        assert isinstance(found, Asked)
+        assert found.endpoint is Endpoint.OTHER
+    assert isinstance(read("GET", "/openai/v1/models/"), Asked)
+
+
+@pytest.mark.parametrize(
     ("headers", "protocol"),
     [
         ({"anthropic-version": "2023-06-01", "authorization": "Bearer oat"}, A),

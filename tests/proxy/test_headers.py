@@ -28,6 +28,7 @@ def test_everything_passes_but_the_connections_own_and_ours():
             ("Transfer-Encoding", "chunked"),
             ("Content-Length", "5"),
             ("Expect", "100-continue"),
+            ("X-HTTP-Method-Override", "POST"),
             ("X-Claude-Proxy-Team", "blue"),
             ("anthropic-beta", "one"),
             ("anthropic-beta", "two"),

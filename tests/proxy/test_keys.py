@@ -51,6 +51,26 @@ async def call(c, proxy, secret: str, **headers: str) -> int:
         return got.status
 
 
+async def test_a_key_for_certain_models_is_not_for_others_that_a_call_names(running, config):
+    asked = {"model": "claude-haiku-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "fallbacks"}]}
+    advisor = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-5"}
+    calls = [
+        (asked, 200),
+        (asked | {"fallbacks": [{"model": "claude-haiku-4-5"}]}, 200),
+        (asked | {"fallbacks": [{"model": "claude-haiku-4-5"}, {"model": "claude-opus-4-5"}]}, 403),
+        (asked | {"tools": [{"type": None, "name": "n"}, advisor]}, 403),
+        (asked | {"tools": [advisor, {"type": 5}]}, 403),
+    ]
+    async with stack(config) as (proxy, c, seen):
+        secret = await make(c, proxy, name="ci", models=["claude-haiku-*"])
+        found = []
+        for body, _ in calls:
+            async with c.post(f"{proxy.url}/v1/messages", json=body, headers={"x-api-key": secret}) as got:
+                found.append(got.status)
+    assert found == [status for _, status in calls]
+    assert len(seen.heads) == 2
+
+
 async def test_a_keys_life(running, config):
     async with stack(config) as (proxy, c, seen):
         assert await call(c, proxy, "") == 401

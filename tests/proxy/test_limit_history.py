@@ -10,6 +10,7 @@ from proxy.limit_headers import Limit
 from proxy.limit_history import LimitHistory, rows
 
 T0 = 1_772_366_400.0  # a whole minute
+NO_TIME_S = datetime(1, 1, 1, tzinfo=UTC).timestamp()
 
 
 def take(history: LimitHistory, remaining: float, at_s: float, *, limit: float | None = 100, reset: float = T0) -> None:
@@ -66,10 +67,10 @@ def test_of_too_much_that_waits_the_oldest_is_given_up(monkeypatch: pytest.Monke
 
 def test_a_reading_is_a_row_whatever_its_reset():
     history = LimitHistory()
-    for number, reset in enumerate((T0, 1e15, None)):
+    for number, reset in enumerate((T0, 1e15, None, NO_TIME_S - 3600)):
         history.take("a", "", Limit(str(number), 1.0, 0.25, reset, 3600.0), T0 + 1.5)
     made = rows("spool", history.waiting(10))
-    assert [row.reset_at for row in made] == [datetime.fromtimestamp(T0, UTC), None, None]
+    assert [row.reset_at for row in made] == [datetime.fromtimestamp(T0, UTC), None, None, None]
     assert made[1] == LimitRow(
         proxy="spool",
         provider="a",

@@ -37,6 +37,19 @@ def test_what_changes_the_price_is_read():
     assert read_facts(body) == RequestFacts(answers=4, service_tier="priority", speed="fast", inference_geo="us")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"max_tokens":1,"max_completion_tokens":9,"max_output_tokens":3,"n":2}',
+        b'{"max_output_tokens":9,"max_tokens":2,"generationConfig":{"maxOutputTokens":1,"candidateCount":2}}',
+        b'{"generationConfig":{"maxOutputTokens":1,"max_output_tokens":9,"candidateCount":1,"candidate_count":2}}',
+        b'{"max_tokens":1,"max_completion_tokens":9,"n":2,"user":[]}',
+    ],
+)
+def test_of_several_limits_of_an_answer_the_greatest_bounds_it(body: bytes):
+    assert read_facts(body) == _facts_one_by_one(body) == RequestFacts(max_tokens=9, answers=2)
+
+
 def test_a_safety_identifier_wins_over_the_older_user_field():
     assert read_facts(b'{"user":"old","safety_identifier":"new"}').user_id == "new"
 

@@ -14,6 +14,7 @@ from data.model import CostStatus, Outcome, Protocol
 from data.route_config import RouteConfig, TiersConfig
 from proxy.simulated.server import make_app
 from proxy.simulated.settings import SimulatedSettings
+from tests.proxy.budget_worlds import begin_counting, budget
 from tests.proxy.gateway import answer, client, gateway, provider, until
 
 PRICES = (PriceOverride("*", Decimal(1), Decimal(10)),)
@@ -32,7 +33,7 @@ async def before(home: Path, protocol: Protocol, **config):
     url = str(server.make_url("")).rstrip("/")
     providers = {"only": ProviderConfig(protocol, url, "sk-own", "only")}
     try:
-        async with gateway(home, url, providers=providers, prices=PRICES, **config) as proxy:
+        async with gateway(home, url, **{"providers": providers, "prices": PRICES, **config}) as proxy:
             yield proxy
     finally:
         await server.close()
@@ -196,3 +197,13 @@ async def test_a_stream_that_breaks_off_ends_with_an_error(home: Path):
     assert b"event: error" in read
     assert b"message_stop" not in read
     assert proxy.records[0].outcome is Outcome.PARTIAL
+
+
+@pytest.mark.parametrize(("speed", "status"), [("standard", 200), ("fast", 429)])
+async def test_a_budget_holds_for_the_class_of_service_that_a_speed_becomes(home: Path, speed: str, status: int):
+    # 1,000 tokens of gpt-5's output cost $0.01, and twice that as `priority`
+    begin_counting(home, [budget(amount_usd=0.015)])
+    body = {**ASK, "max_tokens": 1000, "speed": speed}
+    async with before(home, Protocol.OPENAI, prices=(), tiers=TiersConfig(big="only/gpt-5")) as proxy, client() as c:
+        got = await c.post(f"{proxy.url}/v1/messages", json=body)
+    assert got.status == status

@@ -66,6 +66,18 @@ def test_iterations_count_as_the_proxy_counts_them(usage, iterations):
     assert others == Counter({share.model: share.tokens.input + share.tokens.output for share in told.others})
 
 
+@pytest.mark.parametrize("kind", ["fallback_message", "advisor_message", "compaction"])
+def test_what_comes_after_many_turns_counts_as_the_proxy_counts_it(kind):
+    turn = {"type": "message", "model": "claude-a", "input_tokens": 1, "output_tokens": 2}
+    last = {"type": kind, "model": "claude-b", "input_tokens": 30, "output_tokens": 4}
+    usage = {"input_tokens": 300, "output_tokens": 600, "iterations": [turn] * 300 + [last]}
+    read = read_body(json.dumps({"type": "message", "id": "m", "model": "claude-a", "usage": usage}).encode())
+    parts = parts_of(usage, "claude-a")
+    assert sum(part.input for part in parts) == read.all_tokens.input
+    assert sum(part.output for part in parts) == read.all_tokens.output
+    assert answer_of(usage, "claude-a")[0] == read.model
+
+
 def test_a_model_that_took_over_is_told_from_those_that_declined():
     usage = {
         "input_tokens": 70,
