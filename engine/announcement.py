@@ -38,8 +38,8 @@ def lines(  # noqa: PLR0917 - what a decision depends on
         inhibited=situation.inhibitors.of(subject) is not None,
         opens=move.opens(situation, at),
     )
-    whole = situation.whole(incident.id)
-    for verdict in verdicts(watched.rule, alert, told, at, situation.company, move.key, whole):
+    whole, reachable = situation.whole(incident.id), situation.terms.buckets
+    for verdict in verdicts(watched.rule, alert, told, at, situation.company, move.key, whole, reachable):
         yield _line(watched, move, incident, situation, verdict, at)
 
 
