@@ -9,6 +9,7 @@ import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import ConflictError
+from data.queries import budgets as budget_rows
 from data.queries import channels as rows
 from data.queries import rules as rule_rows
 from data.queries.channels import ChannelRow
@@ -178,9 +179,9 @@ def update(
 
 
 def delete(store: Store, channel_id: str, *, by: str, at: datetime | None = None) -> None:
-    """Remove a channel; raises NotFound, or Refused while rules notify through it."""
+    """Remove a channel; raises NotFound, or Refused while rules or budgets notify through it."""
     row = _row(store, channel_id)
-    users = rule_rows.referring_to(store, row.name)
+    users = [*rule_rows.referring_to(store, row.name), *_budgets_telling(store, row.name)]
     if channel_id == IN_APP_NAME or users:
         names = ", ".join(users) or "the app itself"
         raise Refused(f"channel {row.name!r} is in use by: {names}")
@@ -189,6 +190,11 @@ def delete(store: Store, channel_id: str, *, by: str, at: datetime | None = None
         store.transact([rows.removing(row.id), change])
     except ConflictError as error:
         raise NotFound(f"there is no channel {channel_id!r}") from error
+
+
+def _budgets_telling(store: Store, channel: str) -> list[str]:
+    told = ((row.name, orjson.loads(row.document).get("notify", [])) for row in budget_rows.every(store))
+    return [f"the budget {name!r}" for name, channels in told if channel in channels]
 
 
 def _row(store: Store, channel_id: str) -> ChannelRow:

@@ -86,12 +86,12 @@ def evaluated(store: Store) -> dict[str, datetime]:
 
 
 def referring_to(store: Store, channel: str) -> list[str]:
-    """Names of the rules that notify, escalate to, or fall back to, the channel of this name."""
+    """Names of the rules that notify, warn, escalate to, or fall back to, the channel of this name."""
     named: list[str] = []
     for row in every(store):
         document = orjson.loads(row.document)
         steps = [step.get("notify", []) for step in document.get("escalate", [])]
-        told = [document.get("notify", []), document.get("fallback", []), *steps]
+        told = [*(document.get(field, []) for field in ("notify", "warn_notify", "fallback")), *steps]
         if any(channel in ([part] if isinstance(part, str) else part) for part in told):
             named.append(row.name)
     return named

@@ -90,7 +90,7 @@ async def replace(request: web.Request) -> web.Response:
 
 
 async def remove(request: web.Request) -> web.Response:
-    """Delete a channel that no rule uses."""
+    """Delete a channel that no rule or budget uses."""
     store = request.app[DESK].store
     await asyncio.to_thread(channel_store.delete, store, request.match_info["id"], by=actor(request))
     return web.Response(status=204)
@@ -150,6 +150,6 @@ ROUTES = (
         ChannelDocument,
         headers=(parameters.Parameter("If-Match", "The updated_at that is meant; 409 when it has passed"),),
     ),
-    Route("DELETE", _BASE + "/{id}", remove, "Delete a channel that no rule uses", good=204),
+    Route("DELETE", _BASE + "/{id}", remove, "Delete a channel that no rule or budget uses", good=204),
     Route("POST", _BASE + "/{id}/test", test, "Send a test and show the receiver's answer", TrialBody, refuses=(502,)),
 )
