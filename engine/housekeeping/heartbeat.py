@@ -19,13 +19,18 @@ class Misses:
 
     def __init__(self, status: EvaluatorStatus) -> None:
         self._status = status
-        self._seen = status.missed_ticks
+        self._seen = self._before = status.missed_ticks
 
     def since(self) -> str:
         """What was missed since the last look, in words; '' for nothing."""
-        missed, self._seen = self._status.missed_ticks - self._seen, self._status.missed_ticks
+        self._before, self._seen = self._seen, self._status.missed_ticks
+        missed = self._seen - self._before
         last = f"the last one took {self._status.last_tick_ms:,.0f} ms"
         return f"{missed:,} evaluation{'s' * (missed > 1)} did not happen in time; {last}" if missed else ""
+
+    def untold(self) -> None:
+        """What the last look found is still to be told: let the next one find it again."""
+        self._seen = self._before
 
 
 def heartbeat(desk: Desk, http: HttpSender) -> Job:
