@@ -111,7 +111,14 @@ class Housekeeper:
         return await job.rehearse(self._now())
 
     async def note(self, job: Job, run: Run) -> None:
-        """Keep how a job went that another program did, and tell people when it fails, as of this worker's own."""
+        """Keep how a job went that another program did, and tell people when it fails, as of this worker's own.
+
+        A run that another worker has noted, which led before this one, is no second one.
+        """
+        before = await self._before(job.name)
+        if before is not None and before.started_at == run.started_at:
+            self._last[job.name] = before
+            return
         await self._keep(job, run)
 
     def _named(self, name: str) -> Job:
