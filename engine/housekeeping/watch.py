@@ -7,7 +7,7 @@ from data.errors import StoreError
 from data.queries import inbox
 from engine.audit import new_id
 from engine.desk import Desk
-from engine.housekeeping.heartbeat import Misses, trouble
+from engine.housekeeping.heartbeat import Failures, Misses, trouble
 from engine.housekeeping.job import Job
 from engine.inbox import message, shown
 from engine.notice import Notice, NoticeStatus
@@ -25,7 +25,7 @@ class Watch:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._misses = Misses(desk.status)
+        self._misses, self._failures = Misses(desk.status), Failures(desk.status)
         self._told_at: dict[str, datetime] = {}
         #: since when there was which trouble that nobody could be told of
         self._untold: tuple[datetime, str] | None = None
@@ -35,7 +35,8 @@ class Watch:
         return Job("watch", "Tell of evaluations that were missed or failed", _EVERY, self._run)
 
     async def _run(self, at: datetime) -> str:
-        kinds = {"missed": self._misses.since(), "failing": self._failing(trouble(self._desk, at))}
+        failed = self._failures.since()
+        kinds = {"missed": self._misses.since(), "failing": self._failing(trouble(self._desk, at) or failed)}
         wrong = {kind: why for kind, why in kinds.items() if why}
         if not wrong:
             return "all is well"

@@ -165,6 +165,20 @@ async def test_another_kind_of_trouble_is_told_within_the_hour(store, desk):
     assert len(rows(store, "inbox", "id")) == 2
 
 
+async def test_failures_that_others_success_hides_are_told_and_leave_a_beat_out(store, desk):
+    well(desk)
+    async with beating(desk) as (receiver, job):
+        watch = Watch(desk).job()
+        desk.status.failed_ticks += 2
+        assert await watch.run(NOON) == "2 evaluations failed, the worker's log says why"
+        assert len(rows(store, "inbox", "id")) == 1
+        with pytest.raises(Unwell, match="not sent: 2 evaluations failed"):
+            await job.run(NOON)
+        assert await watch.run(NOON) == "all is well"
+        assert await job.run(NOON) == "sent, answered 200"
+    assert len(receiver.got) == 1
+
+
 async def test_what_was_wrong_while_the_store_was_away_is_told_when_it_is_back(store, desk):
     well(desk)
     watch = Watch(desk).job()
