@@ -394,7 +394,7 @@ def callers(home: Path, *allowed: int | None) -> Iterator[Callable[[str], Forked
 @pytest.mark.parametrize("allowed", [(400, None, None), (None, 20_000, None), (None, None, 4)], ids=str)
 def test_killed_proxies_never_admit_more_than_the_limit(home, seed, allowed):
     requests, tokens, parallel = allowed
-    chance, at = random.Random(seed), Provider(home, parallel)
+    chance, at, began = random.Random(seed), Provider(home, parallel), time.monotonic()
     with callers(home, *allowed) as start, closing(at):
         running = {name: start(name) for name in ("one", "two", "three")}
         for name in ("two", "one", "three", "two"):
@@ -409,11 +409,12 @@ def test_killed_proxies_never_admit_more_than_the_limit(home, seed, allowed):
         (home / "stop").touch()
         at.serve(lambda: all(process.poll() is not None for process in running.values()))
         assert {process.returncode for process in running.values()} == {0}
+    minutes = 1 + int((time.monotonic() - began) // 60)  # more than one only on a machine that is busy otherwise
     # what a killed one had counted and never sent is lost to the others for a minute
     if requests is not None:
-        assert requests - 4 <= at.admitted <= requests
+        assert requests - 4 <= at.admitted <= requests * minutes
     if tokens is not None:
-        assert tokens - 600 <= at.dearest <= tokens
+        assert tokens - 600 <= at.dearest <= tokens * minutes
     if parallel is not None:
         assert at.most == parallel
 
