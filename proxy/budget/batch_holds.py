@@ -135,7 +135,7 @@ class BatchHolds:
         settings = self._budgets.settings.batches
         if settings == "allow" or (settings == "hold" and worst is not None):
             return None
-        hard = self._budgets.plans.hard_for_batch(start)
+        hard = self._budgets.plans.hard_for_any_model(start)
         return None if hard is None else refuse.batch(hard)
 
     def _taken(
