@@ -160,7 +160,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
 
 async def told_by(asked: Asked, request: web.Request, body: bytes) -> Told:
     """Return what `body` says, and what only the path says: Gemini's model, and whether its answer is a stream."""
-    coding = request.headers.get("Content-Encoding", "")
+    coding = ", ".join(request.headers.getall("Content-Encoding", ()))
     if asked.endpoint in _UNREAD:
         coded = asked.makes_batch and not is_plain(coding)
         return Told(NO_FACTS, await asyncio.to_thread(_plain, body, coding) if coded else body)

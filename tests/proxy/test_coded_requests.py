@@ -9,6 +9,7 @@ from typing import Any
 import brotli
 import pytest
 from backports import zstd
+from multidict import CIMultiDict
 
 from data.config import BudgetsConfig
 from tests.proxy.budget_worlds import begin_counting, budget
@@ -86,6 +87,17 @@ async def test_what_cannot_be_decoded_is_not_sent_under_a_hard_budget(
     assert (status, code, seen.bodies) == (429, "budget_unpriced", [])
     assert "'strict'" in said
     assert "send it plain, or as gzip" in said
+
+
+@pytest.mark.parametrize("first", ["gzip", "identity"])
+async def test_a_coding_in_a_second_header_is_seen(tmp_path: Path, first: str):
+    body = message() if first == "identity" else gzip.compress(message())
+    headers = CIMultiDict([("Content-Encoding", first), ("Content-Encoding", "gzip")])
+    begin_counting(tmp_path, [budget(amount_usd=1_000)])
+    async with provider(answer(MESSAGE)) as (url, seen), gateway(tmp_path, url) as proxy, client() as c:
+        async with c.post(proxy.url + GEMINI, data=gzip.compress(body), headers=headers) as got:
+            assert (got.status, got.headers["x-claude-proxy-error"]) == (429, "budget_unpriced")
+    assert seen.bodies == []
 
 
 async def test_what_cannot_be_decoded_passes_where_nobody_counts_or_limits_it(tmp_path: Path):
