@@ -2,7 +2,7 @@
 
 import asyncio
 from time import time_ns
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 import msgspec
@@ -13,7 +13,7 @@ from data.model import Endpoint, Protocol, RequestStart
 from proxy.admission.keys import VirtualKey
 from proxy.attribution import Attribution, attribute
 from proxy.client_head import Head
-from proxy.decoding import Decoder, decoder_for
+from proxy.decoding import Decoder, decoder_for, is_plain
 from proxy.endpoints import Asked
 from proxy.errors import ClientGone, UnreadableBody
 from proxy.journey import Step, credential_label
@@ -31,12 +31,21 @@ NO_FACTS: Final = RequestFacts(readable=False)
 _UNREAD: Final = frozenset({Endpoint.MODELS, Endpoint.FILES, Endpoint.BATCHES})
 
 
+class Told(NamedTuple):
+    """What a body says, and what it is without its content coding; None where nobody here can read that."""
+
+    facts: RequestFacts
+    plain: bytes | None
+
+
 class Call:
     """A request for what `asked` says, by the name of `request_id` to its client.
 
     `arrived`: when its last byte was here (`perf_counter` seconds).
 
     A `streamed` body is passed on as it comes: then `body` is empty, and `arrived` is when the head was here.
+
+    `plain` is the body without its content coding; None where nobody here can read it (see `told_by`).
     """
 
     __slots__ = (
@@ -47,6 +56,7 @@ class Call:
         "estimated_tokens",
         "facts",
         "head",
+        "plain",
         "protocol",
         "request",
         "request_id",
@@ -64,7 +74,7 @@ class Call:
         *,
         request_id: str,
         arrived: float,
-        facts: RequestFacts,
+        told: Told,
         streamed: StreamedBody | None = None,
     ) -> None:
         self.asked = asked
@@ -75,13 +85,14 @@ class Call:
         self.body = body
         self.streamed = streamed
         self.arrived = arrived
-        self.facts = facts
+        self.facts, self.plain = facts, plain = told
         self.request_id = request_id
         self.virtual = False  # whether it came with a virtual key, which is for this proxy alone
         self.who = Attribution()
         # 0 where nothing is billed, however much is sent
         bills = self.endpoint is not Endpoint.OTHER and (self.endpoint, facts.stream) in PARSERS
-        self.estimated_tokens = estimate_tokens(len(body)) if bills else 0  # what it is estimated to bring in
+        text = body if plain is None else plain
+        self.estimated_tokens = estimate_tokens(len(text)) if bills else 0  # what it is estimated to bring in
 
     @property
     def spent(self) -> bool:
@@ -147,34 +158,41 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     return b"".join(parts) if len(parts) != 1 else parts[0]
 
 
-async def facts_of(asked: Asked, request: web.Request, body: bytes) -> RequestFacts:
+async def told_by(asked: Asked, request: web.Request, body: bytes) -> Told:
     """Return what `body` says, and what only the path says: Gemini's model, and whether its answer is a stream."""
+    coding = ", ".join(request.headers.getall("Content-Encoding", ()))
     if asked.endpoint in _UNREAD:
-        return NO_FACTS
-    facts = await _facts_of_body(request, body)
-    if not (asked.model or asked.stream):
-        return facts
-    return msgspec.structs.replace(facts, model=asked.model, stream=asked.stream)
+        coded = asked.makes_batch and not is_plain(coding)
+        return Told(NO_FACTS, await asyncio.to_thread(_plain, body, coding) if coded else body)
+    facts, plain = await _told_by_body(body, coding)
+    if asked.model or asked.stream:
+        facts = msgspec.structs.replace(facts, model=asked.model, stream=asked.stream)
+    return Told(facts, plain)
 
 
-async def _facts_of_body(request: web.Request, body: bytes) -> RequestFacts:
+async def _told_by_body(body: bytes, coding: str) -> Told:
     """Read `body`; a coded or a large one in a thread, so that other calls go on."""
-    coding = request.headers.get("Content-Encoding", "")
     if len(body) > MAX_READ_BYTES:
-        return NO_FACTS
+        return Told(NO_FACTS, body if is_plain(coding) else None)
     if coding or len(body) > _AT_ONCE_BYTES:
-        return await asyncio.to_thread(_facts, body, coding)
-    return _facts(body, coding)
+        return await asyncio.to_thread(_told, body, coding)
+    return _told(body, coding)
 
 
-def _facts(body: bytes, coding: str) -> RequestFacts:
-    if not body:
-        return NO_FACTS
+def _told(body: bytes, coding: str) -> Told:
+    plain = _plain(body, coding)
+    return Told(read_facts(plain) if plain else NO_FACTS, plain)
+
+
+def _plain(body: bytes, coding: str) -> bytes | None:
+    """Return a body without its coding; None where that is not known here, or the body too long for it."""
+    if not (body and coding):
+        return body
     try:
-        decoder = decoder_for(coding, MAX_DECODED_BYTES) if coding else None
-        return read_facts(_decoded(decoder, body) if decoder else body)
+        decoder = decoder_for(coding, MAX_DECODED_BYTES)
+        return _decoded(decoder, body) if decoder else body
     except UnreadableBody:
-        return NO_FACTS
+        return None
 
 
 def _decoded(decoder: Decoder, body: bytes) -> bytes:

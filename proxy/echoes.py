@@ -13,6 +13,7 @@ from proxy.secrets import MASK
 
 #: A shorter key is in texts by chance.
 _MIN_KEY: Final = 8
+_ERROR: Final = b"error"
 
 
 def without_key(body: bytes, key: str) -> bytes:
@@ -72,9 +73,38 @@ class KeyFilter:
 
     def _begun(self, text: bytes) -> int:
         """How many bytes at the end of `text` a key may begin with."""
+        if text.endswith(b"\n"):  # as the events of a stream end
+            return 0
         longest = min(len(text), self._longest - 1)
         sizes = range(longest, 0, -1)
         return next((size for size in sizes if any(form.startswith(text[-size:]) for form in self._forms)), 0)
+
+
+class StreamedErrors:
+    """Masks the key in a plain stream of events from where one first speaks of an error, wherever its pieces are cut.
+
+    Until then pieces pass as they come, and are searched for that word alone.
+    """
+
+    __slots__ = ("_end", "_key", "_masking")
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._masking: KeyFilter | None = None
+        self._end = b""  # in which the word may begin
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more; give what may go on."""
+        if self._masking is None:
+            if _ERROR not in data and not (self._end and _ERROR in self._end + data[: len(_ERROR)]):
+                self._end = b"" if data.endswith(b"\n") else (self._end + data[-len(_ERROR) :])[-len(_ERROR) :]
+                return data
+            self._masking = KeyFilter(self._key)
+        return self._masking.feed(data)
+
+    def flush(self) -> bytes:
+        """Give what is left at the stream's end."""
+        return self._masking.flush() if self._masking is not None else b""
 
 
 def masked_headers(headers: CIMultiDict[str], key: str) -> CIMultiDict[str]:

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from data.model import Endpoint
 from proxy.account import Account
 from proxy.decoding import is_plain
-from proxy.echoes import KeyFilter, hides, masked_headers, masked_text
+from proxy.echoes import KeyFilter, StreamedErrors, hides, masked_headers, masked_text
 from proxy.error_shown import ErrorShown
 from proxy.errors import ClientGone, UnexpectedStatus
 from proxy.faults import Phase
@@ -69,6 +69,7 @@ class Exchange:
         self._progress = Progress(account, self._reply, out.limits, out.method)
         self._error = ErrorShown(self._reply, account.start.protocol, out.rewriting, out.key)
         self._filter: Filter | None = None
+        self._errors: StreamedErrors | None = None
         self._keeping = False  # the answer is an error that the client may never see
 
     def client_gone(self) -> None:
@@ -147,6 +148,10 @@ class Exchange:
         if self._filter is not None:
             for name in ("Content-Encoding", "Content-Length"):
                 headers.popall(name, None)
+        plain = self._filter is not None or is_plain(told.get("Content-Encoding", ""))
+        if streams and status < 400 and plain and hides(out.key):
+            self._errors = StreamedErrors(out.key)
+            headers.popall("Content-Length", None)
         self._reply.head(status, reason, headers)
         self._reply.last = out.streamed is not None and not out.streamed.ended  # nobody reads the rest of the request
         parser = parser_for(
@@ -221,6 +226,8 @@ class Exchange:
     async def _end(self, chunk: bytes, at: float) -> web.StreamResponse:
         self._upload_succeeded()
         tail = await self._seen(chunk, at) + (self._filter.flush() if self._filter else b"")
+        if self._errors is not None:
+            tail = self._errors.feed(tail) + self._errors.flush()
         self._account.close(self._progress.left() if self._reply.gone else None)
         return await self._reply.finish(tail)
 
@@ -242,9 +249,10 @@ class Exchange:
     async def _pass_on(self, chunk: bytes, at: float) -> None:
         self._progress.wait(Phase.CLIENT)
         if self._filter is not None:
-            await self._reply.write(await self._seen(chunk, at))
+            shown = await self._seen(chunk, at)
+            await self._reply.write(shown if self._errors is None else self._errors.feed(shown))
             return
-        await self._reply.write(chunk)
+        await self._reply.write(chunk if self._errors is None else self._errors.feed(chunk))
         await self._seen(chunk, at)
 
     async def _seen(self, chunk: bytes, at: float) -> bytes:

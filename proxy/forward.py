@@ -6,6 +6,7 @@ from time import monotonic, perf_counter, time
 from typing import Any, Final
 
 from aiohttp import web
+from msgspec.structs import replace
 from multidict import MultiDict, MultiMapping
 
 from data.model import Endpoint, Protocol
@@ -13,7 +14,8 @@ from proxy.admission.gate import Admitted, Caller, Refused, Wanted
 from proxy.admission.keys import VirtualKey
 from proxy.attempts import Attempts, Means
 from proxy.budget.others import models_named
-from proxy.call import NO_FACTS, Call, facts_of, read_body
+from proxy.budget.refuse import UNREADABLE
+from proxy.call import NO_FACTS, Call, Told, read_body, told_by
 from proxy.client_head import Head, Heads
 from proxy.endpoints import Asked
 from proxy.errors import BodyTooLarge, ClientGone
@@ -136,11 +138,13 @@ class Forwarder:
         asks = (
             call.endpoint is Endpoint.MESSAGES and isinstance(caller.found, VirtualKey) and caller.found.is_for_models
         )
-        others = models_named(call.body) if asks else ()
+        others = models_named(call.plain or b"") if asks else ()
         wanted = Wanted(call.protocol, call.endpoint, call.facts.model, call.estimated_tokens, request.method, others)
         admitted = gate.admit(wanted, caller, now_s=monotonic(), wall_s=time())
         if isinstance(admitted, Admitted):
             call.belongs_to(admitted.key)
+        elif admitted.code == "model_not_allowed" and call.plain is None and not call.facts.model:
+            return replace(admitted, message=f"{admitted.message} {UNREADABLE}")
         return admitted
 
     async def _run(self, attempts: Attempts) -> web.StreamResponse:
@@ -178,7 +182,7 @@ async def _read(
             streamed = StreamedBody(request, limit)
             return Call(
                 asked, request, head, b"",
-                request_id=request_id, arrived=perf_counter(), facts=NO_FACTS, streamed=streamed,
+                request_id=request_id, arrived=perf_counter(), told=Told(NO_FACTS, b""), streamed=streamed,
             )  # fmt: skip
         body = await read_body(request, limit)
     except BodyTooLarge as error:
@@ -186,8 +190,8 @@ async def _read(
     except ClientGone as error:
         return refusal(protocol, 400, str(error), code="incomplete_request")
     arrived = perf_counter()
-    facts = await facts_of(asked, request, body)
-    return Call(asked, request, head, body, request_id=request_id, arrived=arrived, facts=facts)
+    told = await told_by(asked, request, body)
+    return Call(asked, request, head, body, request_id=request_id, arrived=arrived, told=told)
 
 
 def _nobody(call: Call, standing: Standing) -> str:

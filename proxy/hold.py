@@ -78,26 +78,32 @@ class BatchLook(Hold):
 class BatchHold:
     """What is held for a new batch: until the call that makes it has failed, or until the batch's results are read."""
 
-    __slots__ = ("_batches", "_held", "_worst", "reservation")
+    __slots__ = ("_batches", "_held", "_unnamed", "_worst", "reservation")
 
     def __init__(self, batches: BatchHolds, reservation: BatchReservation, worst: BatchWorst | None) -> None:
         self._batches = batches
         self._worst = worst
         self._held = True  # for the call
+        self._unnamed: RequestStart | None = None  # the call by whose id some of it is held, whatever becomes of it
         self.reservation = reservation
 
     def noted(self, start: RequestStart) -> RequestStart:
         """Return what the ledger is told, by which it is counted if this proxy dies; the model too, if it is one."""
         models = [] if self._worst is None else list(self._worst.by_model)
         model = models[0] if len(models) == 1 else start.model_requested
-        return replace(start, reserved_usd=usd(self.reservation.nano), model_requested=model)
+        start = replace(start, reserved_usd=usd(self.reservation.nano), model_requested=model)
+        if self._worst is not None:
+            whole, self.reservation = self.reservation, self._batches.hold_unnamed(self.reservation, start, self._worst)
+            self._unnamed = None if self.reservation is whole else start
+        return start
 
     def liability(self, start: RequestStart, told: Usage, _cost: Cost, *, billed: bool, at_us: int) -> Decimal | None:  # noqa: ARG002 - as every hold
         """Hold it for the batch from now on; where nobody knows which one was made, return it, to be counted."""
         held, worst = self.reservation, self._worst
-        if not billed or not held.nano or worst is None:
+        if not billed or not start.reserved_usd or worst is None:
             return None
-        if told.response_id and self._batches.hold(held, start, worst, told.response_id):
+        unnamed, self._unnamed = self._unnamed is not None, None
+        if told.response_id and self._batches.hold(held, start, worst, told.response_id, unnamed=unnamed):
             self._held = False
             return None
         self.reservation = self._batches.hold_unnamed(held, start, worst)
@@ -110,6 +116,9 @@ class BatchHold:
 
     def release(self) -> None:
         """Let go of what is held for the call, if anything still is."""
+        if self._unnamed is not None:
+            self._batches.end_unnamed(self._unnamed)
+            self._unnamed = None
         if self._held:
             self._held = False
             self._batches.release(self.reservation)

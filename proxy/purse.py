@@ -6,6 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from data.model import Endpoint, Protocol, RequestStart
+from proxy.budget import refuse
 from proxy.budget.appraisal import Appraiser
 from proxy.budget.batch_holds import BatchHolds
 from proxy.budget.budgets import Budgets
@@ -34,22 +35,23 @@ class Purse:
     @classmethod
     async def of(cls, call: Call, budgets: Budgets, appraiser: Appraiser) -> "Purse":
         """Read what the call asks for at the most; a large body in a thread, so that other calls go on."""
-        facts = call.facts
-        plain = call.request.headers.get("Content-Encoding", "identity") == "identity"
+        facts, plain = call.facts, call.plain
         limits = Limits(
             facts.max_tokens,
             facts.answers,
             facts.service_tier,
             facts.speed,
             facts.inference_geo,
-            readable=facts.readable and plain,
+            readable=facts.readable,
         )
         if call.streamed is not None:
             asked = demand_unread(call.streamed.most_bytes, call.endpoint, limits)
-        elif len(call.body) > _AT_ONCE_BYTES:
-            asked = await asyncio.to_thread(demand, call.body, call.endpoint, limits)
+        elif plain is None:
+            asked = demand_unread(len(call.body), call.endpoint, limits)
+        elif len(plain) > _AT_ONCE_BYTES:
+            asked = await asyncio.to_thread(demand, plain, call.endpoint, limits)
         else:
-            asked = demand(call.body, call.endpoint, limits)
+            asked = demand(plain, call.endpoint, limits)
         return cls(call, budgets, appraiser, asked)
 
     def worst(self, candidate: Candidate, now_s: float) -> Worst:
@@ -69,6 +71,8 @@ class Purse:
     def hold(self, start: RequestStart, candidate: Candidate, price: Pricer, now_s: float) -> Hold | Refusal:
         """Hold the attempt's worst case in every budget that counts it, or say why there is no room."""
         worst = self.worst(candidate, now_s)
+        if self._call.plain is None and self._asked.bills and (barred := self._unreadable(start)) is not None:
+            return barred
         held = self._budgets.reserve(start, worst.nano, now_s)
         if isinstance(held, Refusal):
             return held
@@ -78,7 +82,7 @@ class Purse:
 
     async def hold_batch(self, start: RequestStart, candidate: Candidate, now_s: float) -> BatchHold | Refusal:
         """The same for a call that makes a batch: what all of its calls may cost together."""
-        body, provider = self._call.body, candidate.provider
+        body, provider = self._call.plain or b"", candidate.provider
 
         def appraised() -> BatchWorst | None:
             return self._appraiser.batch(body, provider=provider.name, protocol=provider.protocol, now_s=now_s)
@@ -87,6 +91,13 @@ class Purse:
         batches = BatchHolds(self._budgets)
         held = batches.reserve(start, worst, now_s)
         return held if isinstance(held, Refusal) else BatchHold(batches, held, worst)
+
+    def _unreadable(self, start: RequestStart) -> Refusal | None:
+        """Why a body that nobody here can read is not sent: what it asks for may cost anything, or ask any model."""
+        plans = self._budgets.plans
+        known = start.model_sent or start.model_requested
+        hard = plans.asking(start).hard if known else plans.hard_for_any_model(start)
+        return None if hard is None else refuse.unreadable(hard)
 
 
 def _as_sent(asked: Demand, candidate: Candidate) -> Demand:

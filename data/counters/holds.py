@@ -20,14 +20,27 @@ ON CONFLICT (budget, value, provider, batch) DO UPDATE SET nano = nano + exclude
 _OF_BATCH: Final = "provider = ? AND batch = ?"
 
 
-def begin(file: CounterFile, spool: str, batch: Batch, parts: Sequence[Part], generation: int) -> bool:
-    """Hold `parts` for a batch out of a spool's slices; False, and nothing is done, where it has its hold already.
+def begin(
+    file: CounterFile,
+    spool: str,
+    batch: Batch,
+    parts: Sequence[Part],
+    generation: int,
+    *,
+    instead_of: BatchKey | None = None,
+) -> bool:
+    """Hold `parts` for a batch out of a spool's slices; False, and nothing is held, where it has its hold already.
 
-    Raises CountersOutdated, CountersError.
+    What was held by the name of `instead_of` is the batch's from now on. Raises CountersOutdated, CountersError.
     """
     with file.transaction(generation) as execute:
         sql = "INSERT INTO batches (provider, batch, made, account) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        if execute(sql, (*batch.key, batch.made_us, batch.account)).rowcount == 0:
+        made = execute(sql, (*batch.key, batch.made_us, batch.account)).rowcount > 0
+        if made and instead_of is not None:
+            execute(f"UPDATE holds SET batch = ? WHERE {_OF_BATCH}", (batch.key.batch, *instead_of))
+        if instead_of is not None:
+            _end(execute, instead_of)
+        if not made:
             return False
         for part in parts:
             value = counter_of(execute, part.budget, part.value)
@@ -58,8 +71,7 @@ def draw(file: CounterFile, spool: str, batch: BatchKey, parts: Sequence[Part], 
 def end(file: CounterFile, batch: BatchKey) -> None:
     """Let go of what is left of a batch's hold. Raises CountersError, as all below."""
     with file.transaction() as execute:
-        execute(f"DELETE FROM holds WHERE {_OF_BATCH}", batch)
-        execute(f"DELETE FROM batches WHERE {_OF_BATCH}", batch)
+        _end(execute, batch)
 
 
 def end_older(file: CounterFile, before_us: int) -> list[BatchKey]:
@@ -86,3 +98,8 @@ def account_of(file: CounterFile, batch: BatchKey) -> str | None:
     with file.transaction() as execute:
         found = execute(f"SELECT account FROM batches WHERE {_OF_BATCH}", batch).fetchone()
     return None if found is None else str(found[0])
+
+
+def _end(execute: Execute, batch: BatchKey) -> None:
+    execute(f"DELETE FROM holds WHERE {_OF_BATCH}", batch)
+    execute(f"DELETE FROM batches WHERE {_OF_BATCH}", batch)

@@ -1,7 +1,8 @@
 """Room for batches: what one may cost is held from when it is made until its results are read, in every budget of it.
 
 While the call that makes it is in flight, that is held as for any call: a proxy that dies then leaves it to be counted
-at its worst. With the batch's id it becomes the batch's own, in the counters' file, whatever becomes of the proxy.
+at its worst. With the batch's id it becomes the batch's own, in the counters' file, whatever becomes of the proxy. What
+would not be counted then, in budgets of one of its several models, is held there by the call's id from the beginning.
 
 What a result costs goes from there to what is spent, so that both together are never less than what the batch may come
 to, however often a result is read and wherever a proxy dies; what no result needed is let go at the end.
@@ -74,30 +75,37 @@ class BatchHolds:
             held = BatchReservation(warnings=held.warnings)
         return replace(held, warnings=(*unknown, *held.warnings))
 
-    def hold(self, held: BatchReservation, start: RequestStart, worst: BatchWorst, batch: str) -> bool:
+    def hold(
+        self, held: BatchReservation, start: RequestStart, worst: BatchWorst, batch: str, *, unnamed: bool = False
+    ) -> bool:
         """Hold for the batch what was held for the call that made it, from now on whatever becomes of this proxy.
 
-        False where that cannot be: then it is to be counted as spent.
+        `unnamed`: some of it is held already, see `hold_unnamed`. False where that cannot be: then it is to be counted
+        as spent.
         """
         account = BatchAccount(start, worst.by_model)
         made = Batch(BatchKey(start.provider, batch), start.started_at, account.encode())
         holdings = self._counting.holdings
         try:
-            return holdings is not None and _turned_over(holdings, made, held.needs)
+            return holdings is not None and _turned_over(holdings, made, held.needs, _key(start) if unnamed else None)
         except CountersError as error:
             self._counting.fails(error)
             return False
 
     def hold_unnamed(self, held: BatchReservation, start: RequestStart, worst: BatchWorst) -> BatchReservation:
-        """Hold what the row of a call that may have made a batch will not count; return what is left of `held`.
+        """Hold what the row of a call that may make a batch would not count; return what is left of `held`.
 
         Of several models' budgets the row counts in none. With no batch's name it is held until it is too old.
         """
         counted = set(self._budgets.plans.asking(start).counters)
         rest = {counter: nano for counter, nano in held.needs.items() if counter not in counted and nano}
-        if not rest or not self.hold(BatchReservation(rest), start, worst, f"of {start.id}"):
+        if not rest or not self.hold(BatchReservation(rest), start, worst, _key(start).batch):
             return held
         return replace(held, needs={counter: nano for counter, nano in held.needs.items() if counter not in rest})
+
+    def end_unnamed(self, start: RequestStart) -> None:
+        """Let go of what `hold_unnamed` holds: the call has made no batch."""
+        self.end(_key(start))
 
     def release(self, held: BatchReservation) -> None:
         """Let go of what was held for a call that made no batch."""
@@ -135,7 +143,7 @@ class BatchHolds:
         settings = self._budgets.settings.batches
         if settings == "allow" or (settings == "hold" and worst is not None):
             return None
-        hard = self._budgets.plans.hard_for_batch(start)
+        hard = self._budgets.plans.hard_for_any_model(start)
         return None if hard is None else refuse.batch(hard)
 
     def _taken(
@@ -204,18 +212,25 @@ def _released(holdings: Holdings, needs: Mapping[Counter, int]) -> None:
         holdings.release(Reservation((counter,), nano))
 
 
-def _turned_over(holdings: Holdings, batch: Batch, needs: Mapping[Counter, int]) -> bool:
+def _key(start: RequestStart) -> BatchKey:
+    """What a batch is called before its own name is known."""
+    return BatchKey(start.provider, f"of {start.id}")
+
+
+def _turned_over(
+    holdings: Holdings, batch: Batch, needs: Mapping[Counter, int], instead_of: BatchKey | None = None
+) -> bool:
     """Move what is held to the batch's hold. A batch that is told of twice has one already."""
     kept = set(holdings.plans.all)
     here = {counter: nano for counter, nano in needs.items() if counter.plan in kept}
     parts = [Part(number_of(counter), counter.value, nano) for counter, nano in here.items()]
-    if not parts:
+    if not parts and instead_of is None:
         return False
     try:
-        made = holds.begin(holdings.file, holdings.spool_id, batch, parts, holdings.generation)
+        made = holds.begin(holdings.file, holdings.spool_id, batch, parts, holdings.generation, instead_of=instead_of)
     except CountersOutdated:
         holdings.reload()
-        return _turned_over(holdings, batch, needs)
+        return _turned_over(holdings, batch, needs, instead_of)
     if not made:
         _released(holdings, here)
         return True

@@ -44,8 +44,8 @@ class Plans:
             self._bound()
         return match
 
-    def hard_for_batch(self, start: RequestStart) -> Plan | None:
-        """Return a hard budget that a new batch may come to count in: its calls may be for any model."""
+    def hard_for_any_model(self, start: RequestStart) -> Plan | None:
+        """Return a hard budget that what may be for any model may come to count in, as the calls of a batch."""
         of_models = (plan for plan in self.all if plan.hard and plan.budget.scope.kind is ScopeKind.MODEL)
         return self.asking(start).hard or next(of_models, None)
 

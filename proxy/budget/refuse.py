@@ -19,6 +19,11 @@ _LATER_S: Final = 5
 _RESULTS_S: Final = 60
 _AT_ONCE: Final = "Ask again in a moment."
 _ONCE_READ: Final = "There is room again when the batches' results have been fetched."
+#: What is said of a body that cannot be read to the end.
+UNREADABLE: Final = (
+    "Its compressed body cannot be read here: send it plain, or as gzip, deflate, br or zstd of less than 8 MiB when "
+    "decoded."
+)
 #: A header of the client's time may be kept in 32 bits.
 _MOST_S: Final = 2**31 - 1
 
@@ -91,6 +96,12 @@ def unpriced(plan: Plan, model: str) -> Refusal:
         why = f"no price is known for the model {model!r}"
         remedy = "Give it one in the configuration (prices), or"
     message = f'The budget {plan.budget.name!r} cannot be kept: {why}. {remedy} set [budgets] unpriced = "allow".'
+    return _of_plan(plan, Why.UNPRICED, message, 429, should_retry=False)
+
+
+def unreadable(plan: Plan) -> Refusal:
+    """Return the refusal of a call whose body nobody here can decode."""
+    message = f"The budget {plan.budget.name!r} cannot be kept: the call does not tell what it may cost. {UNREADABLE}"
     return _of_plan(plan, Why.UNPRICED, message, 429, should_retry=False)
 
 

@@ -55,6 +55,20 @@ def test_a_hold_is_taken_over_from_a_slice_and_outlives_its_proxy(file):
     assert lease(file, 400, "t").fits
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["new", "told of before"])
+def test_what_was_held_by_another_name_is_the_batchs_then(file, *, again):
+    lease(file, 600)
+    begin(file, 100, OTHER)
+    if again:
+        begin(file, 250)
+    made = Batch(KEY, 0, "me")
+    assert holds.begin(file, "s", made, [Part(1, "v", 200)], file.generation(), instead_of=OTHER) is not again
+    assert holds.account_of(file, OTHER) is None
+    assert group(file).batches == (250 if again else 300)
+    holds.end(file, KEY)
+    assert group(file).batches == 0
+
+
 def test_a_batch_has_one_hold(file):
     assert begin(file, 300)
     lease(file, 300)

@@ -256,6 +256,73 @@ def test_a_batch_of_several_models_that_nobody_knows_the_name_of_is_counted_or_h
         assert [(group.spent, group.leased) for group in found] == [(700_000_000, 0), (0, 600_000_000)]
 
 
+OF_A = budget("model", scope={"kind": "model", "value": "claude-a"})
+SEVERAL = {"claude-a": 600_000_000, "claude-b": 100_000_000}
+
+
+def both(at: Proxy) -> list[tuple[int, int]]:
+    """What is spent and held of the budget of all, and of the one of a model."""
+    found = [reports.groups(at.budgets.file, number, ALL, 10) or [reports.Group("", 0, 0)] for number in (1, 2)]
+    return [(group.spent, group.leased) for (group,) in found]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (1, [(700_000_000, 0), (0, 600_000_000)]),
+        (2, [(700_000_000, 0), (0, 600_000_000)]),
+        (3, [(700_000_000, 700_000_000), (0, 600_000_000)]),
+    ],
+    ids=["sent", "answered", "held"],
+)
+@pytest.mark.parametrize("other", [False, True], ids=["alone", "with another"])
+def test_a_proxy_that_dies_while_a_batch_of_several_models_is_made_leaves_it_in_every_budget(
+    home, steps, expected, *, other
+):
+    begin_counting(home, [budget(amount_usd=2), OF_A])
+    at, making = Proxy(home), None
+    making = made(at, batch_of(SEVERAL, [1]), Provider(), NOON, rests=True, model_requested="")
+    for _ in range(steps):
+        next(making)
+    at.die()
+    if other:
+        with proxy(home, "proxy-2") as second:
+            second.keeper._siblings.sweep(second.budgets.file, NOON)
+            refused = second.reserve(started(model_requested="claude-a"), 500_000_000, NOON)
+            assert (refused.budget, refused.why) == ("model", Why.HELD)
+    with proxy(home) as again:
+        assert both(again) == expected
+
+
+def test_a_batch_of_several_models_is_held_by_its_name_alone_once_that_is_known(home):
+    begin_counting(home, [budget(), OF_A])
+    with proxy(home) as at:
+        batch = batch_of(SEVERAL, [1])
+        list(made(at, batch, Provider(), NOON, model_requested=""))
+        at.budgets.tick(NOON + 2 * SECOND)
+        assert both(at) == [(0, 700_000_000), (0, 600_000_000)]
+        BatchHolds(at.budgets).end(BatchKey("anthropic", batch.id))
+        assert both(at) == [(0, 0), (0, 0)]
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_batch_of_several_models_that_was_not_made_is_held_nowhere(home, *, sent):
+    begin_counting(home, [budget(), OF_A])
+    with proxy(home) as at:
+        batches, worst = BatchHolds(at.budgets), BatchWorst(SEVERAL)
+        start = started(endpoint=Endpoint.BATCHES, model_requested="")
+        hold = BatchHold(batches, batches.reserve(start, worst, NOON / SECOND), worst)
+        start = hold.noted(start)
+        if sent:
+            assert hold.liability(start, Usage(), FREE, billed=False, at_us=NOON) is None
+            record = ended(start.id, endpoint=Endpoint.BATCHES, cost_usd=Decimal(0), ended_at=NOON, model_requested="")
+            hold.settle(record, at.spool.end(record))
+        else:
+            hold.release()
+        at.budgets.tick(NOON + 2 * SECOND)
+        assert both(at) == [(0, 0), (0, 0)]
+
+
 def test_a_batch_that_is_told_of_twice_is_held_once(home):
     begin_counting(home, [budget()])
     with proxy(home) as at:

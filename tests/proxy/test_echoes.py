@@ -14,11 +14,11 @@ from multidict import CIMultiDict
 from data.config import ProviderConfig
 from data.model import Outcome, Protocol
 from data.route_config import RouteConfig
-from proxy.echoes import KeyFilter, masked_error, masked_headers, masked_text, without_key
+from proxy.echoes import KeyFilter, StreamedErrors, masked_error, masked_headers, masked_text, without_key
 from proxy.held import MAX_HELD_BYTES
 from proxy.secrets import MASK
 from tests.proxy.gateway import answer, chunked, client, gateway, provider
-from tests.proxy.samples import MESSAGE, MESSAGES, STREAMED
+from tests.proxy.samples import CHAT, CHAT_EVENTS, EVENTS, MESSAGE, MESSAGES, STREAMED
 
 KEY = "house/0own1credential2+here"
 OTHER = "tk_callers0own1credential2here"
@@ -128,6 +128,48 @@ async def test_in_an_error_event_that_is_held(tmp_path: Path):
     got, read, _ = await ask(tmp_path, chunked(event), body=STREAMED, routes=(AGAIN,))
     assert got.status == 200
     assert read == event.replace(KEY.encode(), MASK.encode())
+
+
+ERROR_EVENT = b"event: error\ndata: " + ECHO.replace(b"\n", b"") + b"\n\n"
+ERROR_SHOWN = ERROR_EVENT.replace(KEY.encode(), MASK.encode())
+
+
+@pytest.mark.parametrize("before", [0, 2], ids=["first", "in the middle"])
+@pytest.mark.parametrize(
+    "cut", [len(ERROR_EVENT), 10, ERROR_EVENT.index(KEY.encode()) + 9], ids=["whole", "word", "key"]
+)
+@pytest.mark.parametrize("length", [False, True], ids=["in chunks", "with its length"])
+async def test_in_an_error_event_that_is_passed_on(tmp_path: Path, before: int, cut: int, *, length: bool):
+    pieces = [*EVENTS[:before], ERROR_EVENT[:cut], *([ERROR_EVENT[cut:]] if ERROR_EVENT[cut:] else [])]
+    whole = answer(b"".join(pieces)).replace(b"application/json", b"text/event-stream")
+    got, read, row = await ask(tmp_path, whole if length else chunked(*pieces), body=STREAMED)
+    assert (got.status, row.outcome) == (200, Outcome.ERROR)
+    assert read == b"".join(EVENTS[:before]) + ERROR_SHOWN
+
+
+async def test_in_an_error_event_of_a_stream_whose_counts_are_hidden(tmp_path: Path):
+    event = b"data: " + ECHO.replace(b"\n", b"") + b"\n\n"
+    wire = chunked(CHAT_EVENTS[0], event[:60], event[60:])
+    async with provider(wire) as (url, _), gateway(tmp_path, url, api_key=KEY) as proxy, client() as c:
+        async with c.post(f"{proxy.url}/v1/chat/completions", data=CHAT) as got:
+            read = await got.read()
+    assert read == CHAT_EVENTS[0] + event.replace(KEY.encode(), MASK.encode())
+
+
+async def test_a_stream_that_speaks_of_no_error_keeps_its_bytes(tmp_path: Path):
+    good = EVENTS[0] + b'event: ping\ndata: {"type":"ping","key":"' + KEY.encode() + b'"}\n\n' + b"".join(EVENTS[1:])
+    _, read, _ = await ask(tmp_path, chunked(good[:100], good[100:]), body=STREAMED)
+    assert read == good
+
+
+def test_a_key_in_a_streamed_error_is_masked_wherever_its_pieces_are_cut():
+    text = EVENTS[0] + ERROR_EVENT
+    for at in range(len(text) + 1):
+        streamed = StreamedErrors(KEY)
+        assert streamed.feed(text[:at]) + streamed.feed(text[at:]) + streamed.flush() == EVENTS[0] + ERROR_SHOWN
+    bytewise = StreamedErrors(KEY)
+    pieces = [bytewise.feed(text[n : n + 1]) for n in range(len(text))]
+    assert b"".join(pieces) + bytewise.flush() == EVENTS[0] + ERROR_SHOWN
 
 
 async def test_in_a_translated_error(tmp_path: Path):
