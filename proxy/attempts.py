@@ -22,12 +22,13 @@ from proxy.budget.budgets import Budgets
 from proxy.budget.reservation import Refusal
 from proxy.call import Call
 from proxy.errors import UnreadableBody, Untranslatable
-from proxy.exchange import Exchange, Outgoing
+from proxy.exchange import Exchange
 from proxy.held import Failed
 from proxy.hold import BatchHold, Hold
 from proxy.journey import Allows, Journey, Rotation, Step
 from proxy.judge import Judge
 from proxy.no_room import NoRoom, Turned, no_room
+from proxy.outgoing import Outgoing
 from proxy.provider_client import ProviderClient
 from proxy.purse import Purse
 from proxy.refusals import refusal

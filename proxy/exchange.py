@@ -2,15 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
 from time import perf_counter
 
 import aiohttp
-import msgspec
 from aiohttp import web
-from multidict import CIMultiDict
 
-from data.model import Endpoint
 from proxy.account import Account
 from proxy.decoding import is_plain
 from proxy.echoes import KeyFilter, StreamedErrors, hides, masked_headers, masked_text
@@ -19,41 +15,17 @@ from proxy.errors import ClientGone, UnexpectedStatus
 from proxy.faults import Phase
 from proxy.headers import response_headers
 from proxy.held import MAX_HELD_BYTES, Failed, error_event, plain_body
+from proxy.outgoing import Outgoing
 from proxy.progress import Progress
 from proxy.provider_client import Answer, ProviderClient
 from proxy.refusals import refusal
 from proxy.reply import Reply
-from proxy.rewriting import Filter, Rewriting
-from proxy.streamed_body import StreamedBody, StreamedPayload
+from proxy.rewriting import Filter
+from proxy.streamed_body import StreamedPayload
 from proxy.tee import Tee
-from proxy.time_limits import TimeLimits
-from proxy.usage import BatchResult, is_stream, parser_for
+from proxy.usage import is_stream, parser_for
 
 _log = logging.getLogger(__name__)
-
-
-class Outgoing(msgspec.Struct, frozen=True):
-    """A request as the provider gets it, and what becomes of its answer.
-
-    `endpoint` is the provider's, by which its answer is read. `may_fail`: an answer that is an error is kept from the
-    client, since another attempt may follow. `key` is the provider's configured one, which no error shows the client.
-    `marks` are headers that the client's answer gets. A `streamed` body is
-    sent instead of `body`.
-    """
-
-    method: str
-    url: str
-    headers: CIMultiDict[str]
-    body: bytes
-    endpoint: Endpoint
-    limits: TimeLimits
-    rewriting: Rewriting | None = None
-    may_fail: bool = False
-    marks: Mapping[str, str] = {}
-    key: str = ""
-    results: Callable[[BatchResult], object] | None = None  # takes those of a batch, where the answer has some
-    streamed: StreamedBody | None = None
-    aside: Callable[[bytes], object] | None = None  # takes a good answer that bills nothing, for what else it tells
 
 
 class Exchange:

@@ -11,9 +11,9 @@ from multidict import CIMultiDict
 from data.model import Endpoint, Protocol
 from proxy.call import Call
 from proxy.errors import UnreadableBody
-from proxy.exchange import Outgoing
 from proxy.headers import drop_credentials, own_path, path_without_virtual_keys, request_headers, translated_headers
 from proxy.journey import Step
+from proxy.outgoing import Outgoing
 from proxy.renaming import renamed_body, renamed_path
 from proxy.rewriting import HiddenUsage, Relocating, Translating
 from proxy.routing import upstream_url
