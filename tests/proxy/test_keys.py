@@ -21,8 +21,8 @@ from data.keys import KeyDocument
 from data.route_config import FallbacksConfig, RouteConfig, TargetConfig
 from data.serving import RunningStore
 from data.store import connect
-from tests.proxy.gateway import NoStore, answer, client, gateway, provider, until
-from tests.proxy.samples import CHAT, MESSAGE, MESSAGES
+from tests.proxy.gateway import NoStore, answer, chunked, client, gateway, provider, until
+from tests.proxy.samples import CHAT, CHAT_EVENTS, MESSAGE, MESSAGES
 
 OWN = "sk-own-provider-secret"
 
@@ -186,6 +186,24 @@ async def test_a_call_frees_its_place_however_it_ends(running, config, ending: s
         goes_on.set()
         assert await call(c, proxy, secret) in {502, 504}
         assert proxy.proxy.gate.ring.find(secret).limits.in_flight == 0
+
+
+async def test_hanging_up_before_the_counts_come_is_no_way_around_a_limit_of_tokens(running, config):
+    async def begin(reader, writer):
+        writer.write(chunked(CHAT_EVENTS[0], end=False))
+        await reader.read()
+
+    body = b'{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"%s"}]}' % (b"x" * 8000)
+    async with stack(config, begin) as (proxy, c, _):
+        secret = await make(c, proxy, name="ci", tokens_per_minute=3000)
+        headers = {"Authorization": f"Bearer {secret}"}
+        statuses = []
+        for _ in range(3):
+            async with c.post(f"{proxy.url}/v1/chat/completions", data=body, headers=headers) as got:
+                statuses.append(got.status)
+                got.close()
+            await proxy.proxy.forwarder.idle()
+        assert statuses == [200, 429, 429]
 
 
 async def test_a_batch_is_no_way_around_a_keys_models(running, config):
