@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +17,8 @@ import pytest
 from data.config import Config, ProviderConfig, ProxyConfig
 from data.model import Outcome, Protocol
 from data.pricing import PriceBook
-from proxy.program import open_spool, running
+from proxy import program
+from proxy.program import Proxy, open_spool, running
 from tests.proxy.gateway import TakingStore, answer, chunked, client, gateway, provider, until
 from tests.proxy.samples import EVENTS, STREAMED
 
@@ -65,6 +67,36 @@ async def test_stopping_lets_calls_in_flight_end_and_refuses_new_ones(tmp_path: 
             await until_refused(c, addresses[0])
             held.let_go.set()
             assert (await got.read()).endswith(EVENTS[-1])
+    assert [row["outcome"] for row in store.taken] == ["ok"]
+
+
+async def test_on_a_shared_socket_no_connection_is_left_to_be_refused_while_a_stream_goes_on(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(program, "_LEAVE_S", 0.1)
+    held, store, stop = Held(), TakingStore(), asyncio.Event()
+    async with provider(held) as (url, _), client() as c, asyncio.TaskGroup() as group:
+        with socket.socket() as shared:
+            shared.bind(("127.0.0.1", 0))
+            shared.listen()
+            opened: asyncio.Future[Proxy] = asyncio.get_running_loop().create_future()
+
+            async def live() -> None:
+                async with running(config(tmp_path, url, drain_s=60.0), store, shared=shared.dup()) as proxy:
+                    opened.set_result(proxy)
+                    await stop.wait()
+
+            group.create_task(live())
+            address = (await opened).url
+            idle, writer = await asyncio.open_connection(*shared.getsockname())
+            writer.write(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await idle.readuntil(b"}}}")
+            async with c.post(f"{address}/v1/messages", data=STREAMED) as got:
+                await got.content.readany()
+                stop.set()
+                async with asyncio.timeout(10):
+                    assert await idle.read() == b""
+                held.let_go.set()
+                assert (await got.read()).endswith(EVENTS[-1])
+            writer.close()
     assert [row["outcome"] for row in store.taken] == ["ok"]
 
 
