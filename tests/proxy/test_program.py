@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +20,7 @@ from data.pricing import PriceBook
 from proxy import program
 from proxy.program import Proxy, open_spool, running
 from tests.proxy.gateway import TakingStore, answer, chunked, client, gateway, provider, until
-from tests.proxy.samples import EVENTS, STREAMED
+from tests.proxy.samples import EVENTS, MESSAGE, MESSAGES, STREAMED
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,7 +70,38 @@ async def test_stopping_lets_calls_in_flight_end_and_refuses_new_ones(tmp_path: 
     assert [row["outcome"] for row in store.taken] == ["ok"]
 
 
-async def test_on_a_shared_socket_no_connection_is_left_to_be_refused_while_a_stream_goes_on(tmp_path: Path, monkeypatch):
+async def test_a_call_whose_body_is_still_coming_is_in_flight_when_the_proxy_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(program, "_STOP_S", 0.05)
+    stopping, stop = asyncio.Event(), asyncio.Event()
+    async with provider(answer(MESSAGE)) as (url, _), asyncio.TaskGroup() as group:
+        opened: asyncio.Future[Proxy] = asyncio.get_running_loop().create_future()
+
+        async def live() -> None:
+            async with running(config(tmp_path, url, drain_s=60.0), TakingStore()) as proxy:
+                opened.set_result(proxy)
+                await stop.wait()
+            stopping.set()
+
+        group.create_task(live())
+        proxy = await opened
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(proxy.url.rsplit(":", 1)[1]))
+        writer.write(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(MESSAGES))
+        writer.write(MESSAGES[:10])
+        await until(lambda: proxy.forwarder._taken == 1)
+        stop.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), 0.5)
+        writer.write(MESSAGES[10:])
+        async with asyncio.timeout(10):
+            assert (await reader.read()).endswith(MESSAGE)
+        writer.close()
+
+
+async def test_on_a_shared_socket_idle_connections_end_while_a_stream_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(program, "_LEAVE_S", 0.1)
     held, store, stop = Held(), TakingStore(), asyncio.Event()
     async with provider(held) as (url, _), client() as c, asyncio.TaskGroup() as group:
