@@ -351,6 +351,8 @@ async def test_the_first_call_finds_the_keys_of_the_store(config, running):
 async def test_without_any_source_of_keys_nobody_gets_through(home: Path, config):
     async with stack(config, store=NoStore()) as (proxy, c, seen):
         assert await call(c, proxy, "cpk_" + "A" * 43) == 503
+        async with c.get(f"{proxy.url}/health") as got:
+            assert (got.status, (await got.json())["checks"]["keys"]["status"]) == (503, "failing")
     assert seen.heads == []
 
 
