@@ -11,7 +11,7 @@ from data.model import LedgerRecord, RequestStart
 from proxy.in_flight import InFlight, Watched
 from proxy.provider_health import Circuits, health_of
 from proxy.provider_limits import ProviderLimits
-from proxy.window import SECONDS, Slot, Window, counts_of, quantile_ms, tokens_of
+from proxy.window import SECONDS, Slot, Window, counts_of, is_error, quantile_ms, tokens_of
 
 FEED_LENGTH = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,7 +94,7 @@ class Live:
         self._calls.ended(record.id)
         self._ended += 1
         call = counts_of(record)
-        self._errors += call.error
+        self._errors += is_error(record)
         self._tokens += call.tokens
         self._cost_usd += call.cost_usd
         self._outcomes[record.outcome] += 1
