@@ -92,6 +92,7 @@ class Live:
     def ended(self, record: LedgerRecord, now_s: float) -> None:
         """An attempt ends; one of which only the end is known counts too."""
         self._calls.ended(record.id)
+        self._since = min(self._since, now_s)  # a clock that was set back must not make the rates' time short
         self._ended += 1
         call = counts_of(record)
         self._errors += is_error(record)
@@ -160,7 +161,7 @@ class Live:
             "tokens": self._tokens,
             "cost_usd": round(self._cost_usd, 9),
             "outcomes": dict(self._outcomes),
-            "uptime_s": round(now_s - self._since, 3),
+            "uptime_s": round(max(now_s - self._since, 0.0), 3),
         }
 
 

@@ -247,3 +247,12 @@ def test_results_of_a_batch_are_no_calls_of_the_minute_and_say_nothing_of_the_pr
     assert (told["health"]["status"], told["health"]["error_share"]) == ("ok", 0.0)
     assert (state["requests_per_second"], state["errors_per_second"]) == (round(1 / SECONDS, 3), 0.0)
     assert (state["cost_per_minute"], state["totals"]["requests"], state["totals"]["errors"]) == (5.5, 11, 10)
+
+
+def test_after_the_clock_was_set_back_rates_are_over_the_time_that_passed():
+    live = Live(T0)
+    assert live.state(T0 - 3600)["totals"]["uptime_s"] == 0.0
+    for number in range(30):
+        ended(live, record(number), T0 - 3600 + number)
+    state = live.state(T0 - 3600 + 30)
+    assert (state["requests_per_second"], state["totals"]["uptime_s"]) == (1.0, 30.0)
