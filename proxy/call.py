@@ -81,7 +81,8 @@ class Call:
         self.who = Attribution()
         # 0 where nothing is billed, however much is sent
         bills = self.endpoint is not Endpoint.OTHER and (self.endpoint, facts.stream) in PARSERS
-        self.estimated_tokens = estimate_tokens(len(body)) if bills else 0  # what it is estimated to bring in
+        # what it is estimated to bring in
+        self.estimated_tokens = estimate_tokens(facts.decoded_bytes or len(body)) if bills else 0
 
     @property
     def spent(self) -> bool:
@@ -172,7 +173,10 @@ def _facts(body: bytes, coding: str) -> RequestFacts:
         return NO_FACTS
     try:
         decoder = decoder_for(coding, MAX_DECODED_BYTES) if coding else None
-        return read_facts(_decoded(decoder, body) if decoder else body)
+        if decoder is None:
+            return read_facts(body)
+        plain = _decoded(decoder, body)
+        return msgspec.structs.replace(read_facts(plain), decoded_bytes=len(plain))
     except UnreadableBody:
         return NO_FACTS
 

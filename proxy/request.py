@@ -24,6 +24,7 @@ class RequestFacts(msgspec.Struct, frozen=True):
     speed: str = ""  # Anthropic's
     inference_geo: str = ""  # Anthropic's
     readable: bool = True  # False: the body is no JSON object, or too large to be read
+    decoded_bytes: int = 0  # of a body that came coded, where it could be decoded
 
 
 _Text = Annotated[str, msgspec.Meta(max_length=4096)] | None

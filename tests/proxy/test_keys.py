@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gzip
 import logging
 import signal
 from contextlib import asynccontextmanager
@@ -204,6 +205,16 @@ async def test_hanging_up_before_the_counts_come_is_no_way_around_a_limit_of_tok
                 got.close()
             await proxy.proxy.forwarder.idle()
         assert statuses == [200, 429, 429]
+
+
+async def test_a_coded_body_is_estimated_at_what_it_holds(running, config):
+    body = gzip.compress(MESSAGES.replace(b"hi", b"x" * 8000))
+    async with stack(config) as (proxy, c, _):
+        secret = await make(c, proxy, name="ci", tokens_per_minute=2030)
+        assert await call(c, proxy, secret) == 200
+        headers = {"x-api-key": secret, "Content-Encoding": "gzip"}
+        async with c.post(f"{proxy.url}/v1/messages", data=body, headers=headers) as got:
+            assert (got.status, got.headers["x-claude-proxy-error"]) == (429, "key_limit")
 
 
 async def test_a_batch_is_no_way_around_a_keys_models(running, config):
