@@ -43,13 +43,17 @@ class Maintenance:
                 maintain(self._database, self._service, datetime.now(UTC))
             except (StoreError, OSError) as error:
                 _log.warning("maintenance will try again: %s", error)
+            except Exception:  # noqa: BLE001 - without this thread nothing would be merged or checkpointed any more
+                _log.exception("maintenance will try again")
 
 
 def maintain(database: Database, service: Service, now: datetime) -> None:
-    """Merge what is closed at `now`; checkpoint when the log has grown."""
-    _recorded(service, _MERGING, now, lambda: _merged(database, service, now))
-    if database.wal_bytes > CHECKPOINT_BYTES:
-        _recorded(service, _CHECKPOINT, now, lambda: _checkpointed(service))
+    """Merge what is closed at `now`; checkpoint when the log has grown, also where the merging fails."""
+    try:
+        _recorded(service, _MERGING, now, lambda: _merged(database, service, now))
+    finally:
+        if database.wal_bytes > CHECKPOINT_BYTES:
+            _recorded(service, _CHECKPOINT, now, lambda: _checkpointed(service))
 
 
 def _merged(database: Database, service: Service, now: datetime) -> tuple[bool, str]:
@@ -68,8 +72,8 @@ def _recorded(service: Service, what: Work, now: datetime, work: Callable[[], tu
     begun, ok, result = time.perf_counter(), False, "failed"
     try:
         ok, result = work()
-    except (StoreError, OSError) as error:
-        result = str(error)
+    except Exception as error:
+        result = str(error) or type(error).__name__
         raise
     finally:
         before = service.work.get(what.name, what)

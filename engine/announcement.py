@@ -38,8 +38,8 @@ def lines(  # noqa: PLR0917 - what a decision depends on
         inhibited=situation.inhibitors.of(subject) is not None,
         opens=move.opens(situation, at),
     )
-    whole = situation.whole(incident.id)
-    for verdict in verdicts(watched.rule, alert, told, at, situation.company, move.key, whole):
+    whole, reachable = situation.whole(incident.id), situation.terms.buckets
+    for verdict in verdicts(watched.rule, alert, told, at, situation.company, move.key, whole, reachable):
         yield _line(watched, move, incident, situation, verdict, at)
 
 
@@ -91,7 +91,7 @@ def _notice(  # noqa: PLR0917 - all of it is said
     text, flaw = wording.message(rule.message, wording.values_of(rule, seen, labels, status.value))
     alert_url, rule_url = links(situation.public_url, alert_id=incident.id, rule_id=watched.id)
     ended = transition.reason.value if transition and not open_still else ""
-    return Notice(
+    made = Notice(
         title=rule.name,
         status=status,
         severity=rule.severity.value,
@@ -114,6 +114,7 @@ def _notice(  # noqa: PLR0917 - all of it is said
         rule_url=rule_url,
         flaw=flaw,
     )
+    return made if watched.readable else structs.replace(made, metric="", unit="", threshold=None)
 
 
 def sample(watched: Watched, truth: GroupTruth | None, at: datetime, public_url: str = "") -> Notice:

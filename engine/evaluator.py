@@ -150,6 +150,8 @@ class Evaluator:
             _log.warning("another worker evaluates now; this one stands by")
         self._rules.clear()
         self._cadences.clear()
+        # how its last evaluation went says nothing of those to come, should it lead again
+        self._status.last_tick_at, self._status.last_error = None, ""
         self._say_who_leads()
 
     def _release(self) -> None:

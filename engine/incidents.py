@@ -18,9 +18,9 @@ from data.store import Statement, Store
 from engine import follow_up, instances, state
 from engine.audit import clock, entry, new_id
 from engine.episode import Move, Watched, changes
-from engine.errors import NotFound, Refused, RuleError, StaleVersion
+from engine.errors import NotFound, Refused, StaleVersion
 from engine.ration import rationed
-from engine.rules import watched
+from engine.rule_endings import to_end
 from engine.situation import situations
 from engine.state import Instance, Reason
 
@@ -175,14 +175,8 @@ def _resolving(
 
 
 def _rules(store: Store, rule_ids: Sequence[str]) -> dict[str, Watched]:
-    found: dict[str, Watched] = {}
-    for rule_id in rule_ids:
-        row = rule_rows.by_id(store, rule_id)
-        try:
-            found |= {rule_id: watched(row)} if row else {}
-        except RuleError:
-            continue  # the incident is ended without the rule's notices
-    return found
+    stored = ((rule_id, rule_rows.by_id(store, rule_id)) for rule_id in rule_ids)
+    return {rule_id: to_end(row) for rule_id, row in stored if row}
 
 
 def _move(known: Mapping[str, Instance], row: Mapping[str, Any], now: datetime) -> Move | None:

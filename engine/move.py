@@ -19,11 +19,12 @@ from engine.truth import GroupTruth
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A stored rule, ready to evaluate."""
+    """A stored rule, ready to evaluate; where its document cannot be read any more, `rule` only stands for it."""
 
     id: str
     version: int
     rule: Rule
+    readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

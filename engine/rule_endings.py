@@ -23,6 +23,14 @@ def watched(row: RuleRow) -> Watched:
     return Watched(row.id, row.version, kept(row.document))
 
 
+def to_end(row: RuleRow) -> Watched:
+    """The rule, ready to be ended; where it cannot be read any more, one that stands for it: who was told must hear."""
+    try:
+        return watched(row)
+    except RuleError:
+        return Watched(row.id, row.version, _nameless(row), readable=False)
+
+
 def paused(instance: Instance, now: datetime) -> Step:
     """The rule is switched off."""
     return state.pause(instance, now)
@@ -60,10 +68,7 @@ def after_edit(store: Store, old: RuleRow, row: RuleRow, rule: Rule, now: dateti
 def end(store: Store, row: RuleRow, ending: Ending, now: datetime) -> list[Statement]:
     """Statements that take every instance of the rule through `ending`, with its incidents and notices."""
     known = instances.from_rows(alerts.instances(store, [row.id])).get(row.id, {})
-    try:
-        rule = watched(row)
-    except RuleError:
-        rule = Watched(row.id, row.version, _nameless(row))
+    rule = to_end(row)
     situation = situations(store, [rule], now)[row.id]
     moves = [Move(key, instance, ending(instance, now)) for key, instance in known.items()]
     part = changes(rule, moves, situation, now)

@@ -14,7 +14,6 @@ from engine.episode import Incident, Move, Situation, Watched, known_by, memory
 from engine.errors import RuleError
 from engine.inhibition import Inhibitors, Source, Subject
 from engine.levels import quieted
-from engine.notify import listeners
 from engine.post import terms
 from engine.rule import kept
 from engine.telling import Told
@@ -76,8 +75,11 @@ def _incidents(store: Store, rule_ids: Sequence[str]) -> dict[str, dict[str, Inc
 
 
 def _unsettled(store: Store, watched: Sequence[Watched], whole: frozenset[str]) -> frozenset[tuple[str, str]]:
-    """What of open incidents has not arrived at channels that want no partial ends, but may elsewhere instead."""
-    ids = [one.id for one in watched if one.rule.group_by and one.rule.fallback and whole & listeners(one.rule).keys()]
+    """What of open incidents has not arrived at channels that want no partial ends, but may elsewhere instead.
+
+    Where else is what the rule said when it was told, whatever it says now.
+    """
+    ids = [one.id for one in watched if one.rule.group_by] if whole else []
     return frozenset(alerts.unsettled(store, ids, sorted(whole)).iter_rows()) if ids else frozenset()
 
 

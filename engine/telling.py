@@ -67,21 +67,35 @@ def verdicts(  # noqa: PLR0917 - what a decision depends on
     company: Company,
     key: str,
     whole: Container[str] = (),
+    reachable: Container[str] = (),
 ) -> Iterator[Verdict]:
     """A verdict for each channel that is told now, or that is newly kept quiet, with the reason.
 
     `told` are the lines about this group (`key`), of this and earlier incidents, oldest first; what was sent for a
-    reason that is none of a decision's does not count. `whole` are the channels that want no partial ends.
+    reason that is none of a decision's does not count. `whole` are the channels that want no partial ends, `reachable`
+    those that there are: one that the rule names no more, but that was told of the incident, still hears of its end.
     """
     started = min((line.at for line in told if line.alert_id == alert.id and not line.silent), default=None)
     alert = replace(alert, told_at=started)
-    for channel, listener in listeners(rule, whole).items():
+    audience = listeners(rule, whole)
+    if not alert.firing:
+        audience |= _left(told, alert.id, {*audience}, whole, reachable)
+    for channel, listener in audience.items():
         lines = [line for line in told if line.channel == channel and (line.silent or line.reason in SPOKEN)]
         known = heard(lines, alert.id)
         known.beside = company.beside(channel, key)
         _, made = verdict(rule, channel, listener, known, alert, at)
         if made:
             yield made
+
+
+def _left(
+    told: Sequence[Told], alert_id: str, named: Container[str], whole: Container[str], reachable: Container[str]
+) -> dict[str, Listener]:
+    """The channels besides those `named` that were told of an incident, and that there are still."""
+    heard_of = sorted({line.channel for line in told if line.alert_id == alert_id and not line.silent})
+    left = (channel for channel in heard_of if channel in reachable and channel not in named)
+    return {channel: Listener(partial_ends=channel not in whole, named=False) for channel in left}
 
 
 def company(rule: Rule, told: Iterable[Told], still_open: Container[str]) -> Company:

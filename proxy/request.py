@@ -16,7 +16,7 @@ class RequestFacts(msgspec.Struct, frozen=True):
 
     model: str = ""
     stream: bool = False
-    max_tokens: int = 0
+    max_tokens: int = 0  # of one answer; the greatest that it says
     user_id: str = ""  # Anthropic `metadata.user_id`, OpenAI `safety_identifier` or `user`
     include_usage: bool = False  # OpenAI Chat `stream_options.include_usage`
     answers: int = 1  # OpenAI `n`, Gemini `candidateCount`
@@ -126,15 +126,16 @@ def _good_facts(read: _Good) -> RequestFacts:
     return RequestFacts(
         model=clean(read.model, _MAX_NAME),
         stream=read.stream is True,
-        max_tokens=read.max_tokens
-        or read.max_completion_tokens
-        or read.max_output_tokens
-        or wanted.max_output_tokens
-        or wanted.max_output_tokens_snake
-        or 0,
+        max_tokens=_most(
+            read.max_tokens,
+            read.max_completion_tokens,
+            read.max_output_tokens,
+            wanted.max_output_tokens,
+            wanted.max_output_tokens_snake,
+        ),
         user_id=clean(said or read.safety_identifier or read.user, _MAX_USER_ID),
         include_usage=read.stream_options is not None and read.stream_options.include_usage is True,
-        answers=read.n or wanted.candidate_count or wanted.candidate_count_snake or 1,
+        answers=_most(read.n, wanted.candidate_count, wanted.candidate_count_snake) or 1,
         service_tier=clean(read.service_tier or read.service_tier_camel, _MAX_WORD),
         speed=clean(read.speed, _MAX_WORD),
         inference_geo=clean(read.inference_geo, _MAX_WORD),
@@ -150,7 +151,7 @@ def _facts_one_by_one(body: bytes | bytearray) -> RequestFacts:
     return RequestFacts(
         model=clean(_text(read.model), _MAX_NAME),
         stream=_is_true(read.stream),
-        max_tokens=_first_positive(
+        max_tokens=_most_of(
             read.max_tokens,
             read.max_completion_tokens,
             read.max_output_tokens,
@@ -159,7 +160,7 @@ def _facts_one_by_one(body: bytes | bytearray) -> RequestFacts:
         ),
         user_id=_user_id(read),
         include_usage=bool(read.stream_options) and _is_true(_inner(read.stream_options).include_usage),
-        answers=_first_positive(read.n, wanted.candidate_count, wanted.candidate_count_snake) or 1,
+        answers=_most_of(read.n, wanted.candidate_count, wanted.candidate_count_snake) or 1,
         service_tier=_word(read.service_tier) or _word(read.service_tier_camel),
         speed=_word(read.speed),
         inference_geo=_word(read.inference_geo),
@@ -194,11 +195,17 @@ def _number(raw: msgspec.Raw) -> int:
     return _number_decoder.decode(value) if value.isdigit() else 0
 
 
-def _first_positive(*candidates: msgspec.Raw) -> int:
-    for raw in candidates:
-        if raw and (number := _number(raw)) > 0:
-            return number
-    return 0
+def _most(*said: int | None) -> int:
+    """The greatest: which one counts where a body has several is each provider's own choice."""
+    most = 0
+    for number in said:
+        if number and number > most:
+            most = number
+    return most
+
+
+def _most_of(*said: msgspec.Raw) -> int:
+    return max(_number(raw) if raw else 0 for raw in said)
 
 
 def _wanted(read: _Body) -> _Inner:

@@ -117,13 +117,17 @@ def told(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataFrame
 
 
 def unsettled(store: Store, rule_ids: Sequence[str], channels: Sequence[str]) -> pl.DataFrame:
-    """Of which open incidents of these rules something has not arrived at these channels: alert_id, channel."""
+    """Of which open incidents of these rules something has not arrived at these channels, for which others stand in.
+
+    Columns: alert_id, channel.
+    """
     n, other = notifications.c, notifications.alias("carrier")
     still_open = select(alerts.c.id).where(alerts.c.rule_id.in_(rule_ids), alerts.c.status.in_(OPEN))
     arrived = func.coalesce(other.c.status, n.status) == SENT
     told = select(n.alert_id, n.channel).select_from(notifications.outerjoin(other, other.c.id == n.bundle))
     wanted = n.rule_id.in_(rule_ids) & n.channel.in_(channels) & n.alert_id.in_(still_open)
-    return store.frame(told.where(wanted, n.status != SILENT, n.fallback_of == "", ~arrived).distinct())
+    spoken = (n.status != SILENT) & (n.fallback_of == "") & (n.fallback != "[]")
+    return store.frame(told.where(wanted, spoken, ~arrived).distinct())
 
 
 def inhibiting(store: Store, also: Sequence[str] = ()) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data.errors import StoreUnavailable
 from data.protocol import Work
+from data.queries.jobs import JobRow
 from engine.api.reading import actor, answer, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.housekeeping.housekeeper import Housekeeper
@@ -26,7 +27,8 @@ async def listing(request: web.Request) -> web.Response:
     """Every job with its last run."""
     keeper = _keeper(request)
     status = await asyncio.to_thread(request.app[DESK].store.ping)
-    mine = [_shown(keeper, job) for job in keeper.jobs.values()]
+    latest = await keeper.latest()
+    mine = [_shown(keeper, job, latest.get(job.name)) for job in keeper.jobs.values()]
     return answer({"items": [*mine, *map(_of_store, status.work)], "next": None})
 
 
@@ -47,8 +49,7 @@ def _keeper(request: web.Request) -> Housekeeper:
     return keeper
 
 
-def _shown(keeper: Housekeeper, job: Job) -> dict[str, Any]:
-    last = keeper.last(job.name)
+def _shown(keeper: Housekeeper, job: Job, last: JobRow | None) -> dict[str, Any]:
     return {
         "name": job.name,
         "title": job.title,

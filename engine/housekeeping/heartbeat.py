@@ -19,25 +19,43 @@ class Misses:
 
     def __init__(self, status: EvaluatorStatus) -> None:
         self._status = status
-        self._seen = status.missed_ticks
+        self._seen = self._before = status.missed_ticks
 
     def since(self) -> str:
         """What was missed since the last look, in words; '' for nothing."""
-        missed, self._seen = self._status.missed_ticks - self._seen, self._status.missed_ticks
+        self._before, self._seen = self._seen, self._status.missed_ticks
+        missed = self._seen - self._before
         last = f"the last one took {self._status.last_tick_ms:,.0f} ms"
         return f"{missed:,} evaluation{'s' * (missed > 1)} did not happen in time; {last}" if missed else ""
+
+    def untold(self) -> None:
+        """What the last look found is still to be told: let the next one find it again."""
+        self._seen = self._before
+
+
+class Failures:
+    """Evaluations that failed from one look to the next, also where those of other rules went well since."""
+
+    def __init__(self, status: EvaluatorStatus) -> None:
+        self._status = status
+        self._seen = status.failed_ticks
+
+    def since(self) -> str:
+        """How many failed since the last look, in words; '' for none."""
+        failed, self._seen = self._status.failed_ticks - self._seen, self._status.failed_ticks
+        return f"{failed:,} evaluation{'s' * (failed > 1)} failed, the worker's log says why" if failed else ""
 
 
 def heartbeat(desk: Desk, http: HttpSender) -> Job:
     """The job. It fails, and tells nobody, while something is wrong: the silence is the alarm.
 
-    Where evaluations were missed since the last beat, this one is left out.
+    Where evaluations were missed, or failed, since the last beat, this one is left out.
     """
-    worker, misses = desk.config.worker, Misses(desk.status)
+    worker, misses, failures = desk.config.worker, Misses(desk.status), Failures(desk.status)
 
     async def run(at: datetime) -> str:
-        missed = misses.since()
-        if why := trouble(desk, at) or missed:
+        since = misses.since(), failures.since()
+        if why := trouble(desk, at) or "; ".join(filter(None, since)):
             raise Unwell(f"not sent: {why}")
         body = msgspec.json.encode({"status": "ok", "time": at, "worker": desk.status.holder})
         headers = {"content-type": "application/json"}

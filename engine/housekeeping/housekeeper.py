@@ -90,6 +90,14 @@ class Housekeeper:
         """How a job last went, as far as this worker knows."""
         return self._last.get(name)
 
+    async def latest(self) -> dict[str, JobRow]:
+        """How each job last went, by name, whichever worker did it. Raises StoreError."""
+        found = await asyncio.to_thread(job_rows.every, self._store)
+        for name, mine in self._last.items():
+            if name not in found or found[name].started_at <= mine.started_at:
+                found[name] = mine
+        return found
+
     def next_at(self, name: str) -> datetime | None:
         """When a job is due; None in a worker that has not begun."""
         job = self._scheduler.get_job(name)
@@ -111,7 +119,14 @@ class Housekeeper:
         return await job.rehearse(self._now())
 
     async def note(self, job: Job, run: Run) -> None:
-        """Keep how a job went that another program did, and tell people when it fails, as of this worker's own."""
+        """Keep how a job went that another program did, and tell people when it fails, as of this worker's own.
+
+        A run that another worker has noted, which led before this one, is no second one.
+        """
+        before = await self._before(job.name)
+        if before is not None and before.started_at == run.started_at:
+            self._last[job.name] = before
+            return
         await self._keep(job, run)
 
     def _named(self, name: str) -> Job:

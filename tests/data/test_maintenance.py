@@ -2,10 +2,13 @@ import logging
 import shutil
 from datetime import timedelta
 
+import pytest
+
 from data import maintenance
 from data.maintenance import maintain
 from data.records import record_table
 from tests.data.ledger import NOON, record
+from tests.engine.receivers import until
 
 
 def put(store, first, last):
@@ -21,6 +24,33 @@ def test_a_log_that_has_grown_is_moved_into_the_file(store, running, monkeypatch
     maintain(running.database, running.service, NOON)
     assert store.ping().wal_bytes == 0
     assert store.sql("SELECT count(*) FROM requests").item() == 5
+
+
+def test_a_log_is_moved_also_where_the_merging_fails(store, running, monkeypatch):
+    put(store, 1, 5)
+    monkeypatch.setattr(maintenance, "CHECKPOINT_BYTES", 1)
+    monkeypatch.setattr(maintenance, "compact", failing)
+    with pytest.raises(LookupError):
+        maintain(running.database, running.service, NOON)
+    assert store.ping().wal_bytes == 0
+    assert {name: (work.ok, work.result) for name, work in running.service.work.items()} == {
+        "compaction": (False, "no such rollup"),
+        "checkpoint": (True, "the log is in the file"),
+    }
+
+
+def failing(*_):
+    raise LookupError("no such rollup")
+
+
+async def test_no_failure_ends_it(running, monkeypatch):
+    monkeypatch.setattr(maintenance, "_PERIOD_S", 0.01)
+    monkeypatch.setattr(maintenance, "compact", failing)
+    upkeep = maintenance.Maintenance(running.database, running.service)
+    try:
+        await until(lambda: "compaction" in running.service.work and running.service.work["compaction"].failures >= 3)
+    finally:
+        upkeep.stop()
 
 
 def test_without_room_on_the_disk_no_checkpoint_is_begun(store, running, monkeypatch, caplog):

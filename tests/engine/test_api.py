@@ -528,6 +528,15 @@ async def test_jobs_are_shown_rehearsed_and_run(api, store):
     await ask(api, "POST", path, 422, json={"dry": True})
 
 
+async def test_a_worker_that_stands_by_shows_what_the_leading_one_has_done(api, store):
+    api.desk.housekeeper = Housekeeper(store, [dropping(api.desk)], lambda: False)
+    leading = Housekeeper(store, [dropping(api.desk)], lambda: True)
+    for runs in (1, 2):
+        await leading.do("retention", by="ada")
+        (job,) = [job for job in (await ask(api, "GET", "/api/jobs"))["items"] if job["name"] == "retention"]
+        assert (job["runs"], job["last"]["ok"]) == (runs, True)
+
+
 async def test_what_the_store_does_by_itself_is_shown_too(api, store, running):
     api.desk.housekeeper = Housekeeper(store, [], lambda: True)
     maintain(running.database, running.service, NOON)

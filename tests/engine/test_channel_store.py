@@ -1,14 +1,18 @@
 """Channels as they are kept: what a change of one leaves, and what it refuses."""
 
+from decimal import Decimal
+
 import pytest
 
+from data import budget_changes
+from data.budgets import Budget, Period
 from engine import channel_store
 from engine.channels.webhook import new_secret
-from engine.errors import RuleError
+from engine.errors import Refused, RuleError
 from engine.secrets import SecretBox
 from tests.engine.receivers import receiving
 from tests.engine.test_api import api, ask
-from tests.engine.traffic import watch
+from tests.engine.traffic import NOON, watch
 
 __all__ = ["api"]
 
@@ -119,3 +123,21 @@ async def test_who_tried_a_channel_is_on_record_whatever_came_of_it(api, store):
     assert [(line["actor"], line["object_id"]) for line in lines] == [("grace", made["id"])] * 2
     assert [line["detail"]["rule_id"] for line in lines] == [rule_id, ""]
     assert [line["detail"]["notification_id"] for line in reversed(lines)] == [one["notification_id"] for one in tried]
+
+
+@pytest.mark.parametrize("field", ["notify", "warn_notify", "fallback"])
+def test_a_channel_stays_while_a_rule_names_it(store, box, made, field):
+    condition = {"metric": "cost", "window": "5m", "op": ">", "value": 10, "warn": 6}
+    watch(store, when=condition, **{"notify": ["in-app"], field: ["hook"]})
+    with pytest.raises(Refused, match="in use by: High cost"):
+        channel_store.delete(store, made.id, by="ada")
+
+
+def test_a_channel_stays_while_a_budget_names_it(store, box, made):
+    budget = Budget(name="core", amount_usd=Decimal(5), period=Period.DAY, notify=("in-app", "hook"))
+    budget_changes.create(store, budget, by="ada", now=NOON)
+    with pytest.raises(Refused, match="in use by: the budget 'core'"):
+        channel_store.delete(store, made.id, by="ada")
+    budget_changes.remove(store, "core", by="ada", now=NOON)
+    channel_store.delete(store, made.id, by="ada")
+    assert "hook" not in channel_store.names(store)

@@ -7,15 +7,16 @@ from sqlalchemy import update
 
 from data.schema import notifications
 from data.store import Statement
-from engine import channel_store
+from engine import channel_store, rules
 from engine.company import Company
 from engine.decisions import decisions
 from engine.errors import RuleError
 from engine.notice import decode
+from engine.rule import document
 from engine.secrets import SecretBox
 from engine.tick import tick
 from tests.engine.test_notify import rule_with
-from tests.engine.traffic import MINUTE, NOON, SECOND, rows, spend, watch
+from tests.engine.traffic import MINUTE, NOON, SECOND, again, rows, spend, watch
 
 HOOK = {"url": "http://127.0.0.1:9/", "allow_private": True}
 A, B, C = (f'{{"model":"{name}"}}' for name in "abc")
@@ -100,6 +101,18 @@ def test_an_end_that_a_fallback_may_have_to_hear_of_is_told_beside_others(store,
     course(store, rule, "b", since=1)
 
     assert rows(store, "notifications", "reason")[-1] == (end,)
+
+
+def test_an_end_is_told_beside_others_also_where_the_rule_names_no_fallback_any_more(store, home):
+    hook(store, home, partial_ends=False)
+    rule = minutely(store, fallback=["in-app"])
+    course(store, rule, "ab")
+    store.transact([Statement(update(notifications).where(notifications.c.bundle == "").values(status="failed"))])
+    stored = rules.save(store, {**document(rule.rule), "fallback": []}, by="ada", rule_id=rule.id)
+
+    course(store, again(store, stored.id), "b", since=1)
+
+    assert rows(store, "notifications", "reason")[-1] == ("some_resolved",)
 
 
 def test_what_is_told_at_one_level_is_no_company_at_the_other(store, home):

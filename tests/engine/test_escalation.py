@@ -6,7 +6,7 @@ from engine import channel_store, incidents, rules
 from engine.errors import Refused, RuleError
 from engine.secrets import SecretBox
 from engine.tick import tick
-from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, one, rows, spend, watch
+from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, one, rows, spend, watch
 
 STEPS = [{"after": "10m", "notify": "boss"}]
 
@@ -55,3 +55,17 @@ def test_a_channel_of_a_step_must_exist_and_stays_while_it_is_used(store, home, 
     rules.save(store, {**COSTLY, "escalate": STEPS}, by="ada")
     with pytest.raises(Refused):
         channel_store.delete(store, boss.id, by="ada")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_channel_that_the_rule_names_no_more_hears_of_the_end_all_the_same(store, home, boss, *, there):
+    rule = watch(store, notify=["boss"])
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    edited = rules.save(store, {**COSTLY, "notify": ["in-app"], "repeat": "1m"}, by="ada", rule_id=rule.id)
+    if not there:
+        channel_store.delete(store, boss.id, by="ada")
+    for n in (1, 10):
+        tick(store, [again(store, edited.id)], NOON + n * MINUTE)
+    first, ends = ("boss", "first"), [("boss", "resolved")] if there else []
+    assert told(store) == [first, ("in-app", "first"), ("in-app", "resolved"), *ends]

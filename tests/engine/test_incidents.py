@@ -1,7 +1,11 @@
 import pytest
+from sqlalchemy import update
 
-from engine import incidents
+from data.schema import rules as stored_rules
+from data.store import Statement
+from engine import incidents, rules
 from engine.errors import Refused
+from engine.notice import decode
 from engine.tick import tick
 from tests.engine.traffic import MINUTE, NOON, SECOND, one, rows, spend, watch
 
@@ -51,3 +55,20 @@ def test_a_resolved_incident_cannot_be_acknowledged_and_nothing_of_the_bulk_happ
     assert {status for (status,) in rows(store, "alerts", "status")} == {"resolved", "firing"}
     done = incidents.resolve(store, [first, second], by="ada", at=NOON + 2 * SECOND)
     assert [(d.id, d.changed) for d in done] == [(first, False), (second, True)]
+
+
+@pytest.mark.parametrize("how", ["resolved by hand", "deleted"])
+def test_the_end_is_told_also_where_the_rules_document_cannot_be_read_any_more(store, how):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    store.transact([Statement(update(stored_rules).values(document='{"when": "gone"}'))])
+    alert_id = one(rows(store, "alerts", "id"))[0]
+    if how == "deleted":
+        rules.delete(store, rule.id, by="ada")
+    else:
+        incidents.resolve(store, [alert_id], by="ada", at=NOON + MINUTE)
+    assert rows(store, "alerts", "status") == [("resolved",)]
+    assert rows(store, "notifications", "channel", "reason") == [("in-app", "first"), ("in-app", "resolved")]
+    said = decode(rows(store, "notifications", "notice")[-1][0])
+    assert (said.title, said.severity, said.metric, said.threshold) == ("High cost", "high", "", None)

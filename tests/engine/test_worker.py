@@ -23,7 +23,9 @@ from engine.bucket import Limit
 from engine.cadences import instant
 from engine.desk import Desk
 from engine.evaluator import LEASE, Evaluator
+from engine.housekeeping.heartbeat import trouble
 from engine.lease import holder_name
+from engine.lease_keeper import News
 from engine.post import terms
 from engine.secrets import SecretBox
 from engine.terms import ALL
@@ -281,6 +283,20 @@ async def test_a_tick_that_the_store_refuses_shows_in_the_health_until_one_succe
         assert (desk.status.failed_ticks, desk.status.last_error) == (1, "made up")
         await evaluator._cadences._beat(86_400)
         assert desk.status.last_error == ""
+
+
+async def test_a_worker_that_lost_the_lead_is_not_in_trouble_by_its_last_tick_when_it_leads_again(store, config):
+    watch(store, every="60s")
+    with evaluating(store, config) as (desk, evaluator):
+        await evaluator._look()
+        desk.status.last_error = "made up"
+        evaluator._lease.lost(desk.status.token)
+        evaluator._hear(News.LOST)
+        assert not desk.status.leading
+        later = datetime.now(UTC) + timedelta(hours=3)
+        assert (trouble(desk, later), desk.status.last_tick_at) == ("", None)
+        desk.status.last_tick_at = later - timedelta(minutes=4)
+        assert "no rule was evaluated since" in trouble(desk, later)
 
 
 async def test_a_tick_that_failed_halfway_is_made_up_for_by_a_later_look(store, config, monkeypatch):

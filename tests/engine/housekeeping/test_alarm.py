@@ -213,6 +213,22 @@ async def test_the_stores_own_jobs_are_told_of_too(store, config, running):
     assert "since 2026-03-01 12:00 UTC, 2 times in a row: too little free disk space" in said(store)[0][1]
 
 
+async def test_a_worker_that_takes_over_counts_no_run_of_the_store_twice(store, config, running):
+    def worker():
+        desk = Desk(config, SecretBox(config.home), connected=store)
+        job = store_jobs(desk)
+        desk.housekeeper = Housekeeper(store, [job], lambda: True)
+        return job
+
+    running.service.work["compaction"] = replace_work({}, 0, ok=False)
+    for job in (worker(), worker(), worker()):
+        await job.run(NOON)
+        await job.run(NOON)
+    assert said(store) == []
+    row = job_rows.every(store)["compaction"]
+    assert (row.runs, row.failures, row.in_a_row) == (1, 1, 1)
+
+
 def replace_work(work, minute, *, ok):
     begun = Work("compaction", "Merge the sums of closed hours and days", 10)
     changes = {"started_at": NOON + minute * MINUTE, "ok": ok, "result": "" if ok else "too little free disk space"}

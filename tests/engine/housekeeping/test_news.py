@@ -13,6 +13,7 @@ from data.config import Config, WorkerConfig
 from data.counters import books, reports
 from data.counters.file import CounterFile
 from data.counters.rows import Crossing, Document
+from data.errors import StoreUnavailable
 from engine.channels.http import HttpSender
 from engine.desk import Desk
 from engine.errors import DeliveryError, Unwell
@@ -162,6 +163,37 @@ async def test_another_kind_of_trouble_is_told_within_the_hour(store, desk):
     desk.status.missed_ticks += 1
     await watch.run(NOON + 2 * MINUTE)
     assert len(rows(store, "inbox", "id")) == 2
+
+
+async def test_failures_that_others_success_hides_are_told_and_leave_a_beat_out(store, desk):
+    well(desk)
+    async with beating(desk) as (receiver, job):
+        watch = Watch(desk).job()
+        desk.status.failed_ticks += 2
+        assert await watch.run(NOON) == "2 evaluations failed, the worker's log says why"
+        assert len(rows(store, "inbox", "id")) == 1
+        with pytest.raises(Unwell, match="not sent: 2 evaluations failed"):
+            await job.run(NOON)
+        assert await watch.run(NOON) == "all is well"
+        assert await job.run(NOON) == "sent, answered 200"
+    assert len(receiver.got) == 1
+
+
+async def test_what_was_wrong_while_the_store_was_away_is_told_when_it_is_back(store, desk):
+    well(desk)
+    watch = Watch(desk).job()
+    desk.connected, desk.status.store_error = None, "gone"
+    for seconds in (0, 15, 30):
+        desk.status.missed_ticks += 1
+        with pytest.raises(StoreUnavailable):
+            await watch.run(NOON + timedelta(seconds=seconds))
+    desk.connected, desk.status.store_error = store, ""
+    told = await watch.run(NOON + MINUTE)
+    assert told.startswith("3 evaluations did not happen in time")
+    assert told.endswith("nobody could be told from 2026-03-01 12:00 UTC until now: the store is away (gone)")
+    assert len(rows(store, "inbox", "id")) == 1
+    assert await watch.run(NOON + 2 * MINUTE) == "all is well"
+    assert len(rows(store, "inbox", "id")) == 1
 
 
 async def test_a_beat_is_left_out_where_evaluations_were_missed_since_the_last(desk):
