@@ -24,6 +24,11 @@ class PlainHandler(RequestHandler):
         if isinstance(self._messages[-1][0], _ErrInfo):
             request.content.set_exception(ClientPayloadError("the body is not framed as HTTP says"))
 
+    def end_if_idle(self) -> None:
+        """End the connection where it waits for its client's next request, of which nothing is here yet."""
+        if self._waiter is not None and not self._waiter.done():
+            self.force_close()
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -63,6 +68,12 @@ class PlainRunner(web.AppRunner):
     ) -> None:
         super().__init__(app, **settings)
         self._straight_to = straight_to or {}
+
+    def end_idle(self) -> None:
+        """End the connections that wait for a request; aiohttp's own way cuts off bodies that are still coming."""
+        for connection in self.server.connections if self.server is not None else ():
+            if isinstance(connection, PlainHandler):
+                connection.end_if_idle()
 
     async def _make_server(self) -> web.Server:
         # aiohttp has no setting for the class of the connections

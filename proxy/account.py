@@ -163,7 +163,7 @@ class Account:
         usage = self._tee.finish() if self._tee is not None else _NO_ANSWER
         fault = self._fault_in_answer(usage) if fault is None else self._still_fault(fault, usage)
         self.fault = fault
-        tokens = usage.all_tokens
+        tokens = self._with_input(usage, fault).all_tokens
         self.tokens = tokens.input + tokens.output
         now, now_us = perf_counter(), time_ns() // 1000
         self._books.enter(lambda: self._enter(usage, fault, now, now_us))
@@ -205,9 +205,13 @@ class Account:
         whole = self._streams and usage.complete and not usage.error_class
         return None if whole and not fault.final else fault
 
+    def _with_input(self, usage: Usage, fault: Fault | None) -> Usage:
+        billed = fault is None or fault.billed
+        return with_estimated_input(usage, self.start.estimated_input_tokens) if billed else usage
+
     def _record(self, usage: Usage, fault: Fault | None, now: float, now_us: int) -> LedgerRecord:
         billed, told = fault is None or fault.billed, usage
-        usage = with_estimated_input(usage, self.start.estimated_input_tokens) if billed else usage
+        usage = self._with_input(usage, fault)
         ended_at = max(now_us, self.start.started_at)
         cost = cost_of(self.start, usage, self._price, at_us=ended_at, billed=billed)
         ending = Ending(

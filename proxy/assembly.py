@@ -218,6 +218,7 @@ def _condition(works: Works, forwarder: Forwarder) -> Condition:
         spool_trouble=forwarder.ledger_trouble,
         budget_trouble=works.budgets.trouble,
         limits_trouble=works.limits.trouble,
+        keys_missing=works.gate.config.required and not works.gate.ring.known,
         providers=len(config.providers),
         stopping=forwarder.stopping,
     )

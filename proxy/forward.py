@@ -39,6 +39,7 @@ class Forwarder:
         self.standing = standing  # may be exchanged at any time; a call that has begun keeps its own
         self._stopping = False
         self._active: set[asyncio.Task[Any] | None] = set()
+        self._taken = 0  # calls that were not turned away, and whose clients are not answered yet
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -82,11 +83,22 @@ class Forwarder:
 
         An answer of the proxy itself does not say `request_id` yet.
         """
-        standing = self.standing
         head = self._heads.of(request)
         caller = self._caller(head, request)
         if (turned_away := self._turned_away(asked, caller)) is not None:
             return turned_away
+        self._taken += 1
+        self._idle.clear()
+        try:
+            return await self._served(asked, request, head, caller, request_id)
+        finally:
+            self._taken -= 1
+            self._rest()
+
+    async def _served(
+        self, asked: Asked, request: web.Request, head: Head, caller: Caller, request_id: str
+    ) -> web.StreamResponse:
+        standing = self.standing
         call = await _read(asked, request, head, standing, request_id)
         if isinstance(call, web.Response):
             return call
@@ -156,8 +168,11 @@ class Forwarder:
         finally:
             attempts.admitted.end(attempts.used_tokens, monotonic())
             self._active.discard(task)
-            if not self._active:
-                self._idle.set()
+            self._rest()
+
+    def _rest(self) -> None:
+        if not (self._active or self._taken):
+            self._idle.set()
 
     async def _detached(self, attempts: Attempts) -> web.StreamResponse:
         """Run in a task of its own, so that the answer is read to its end when the client hangs up."""

@@ -33,6 +33,7 @@ class Condition:
     stopping: bool
     budget_trouble: str = ""
     limits_trouble: str = ""
+    keys_missing: bool = False  # calls need a virtual key, and which there are is not known
 
 
 def checks(condition: Condition) -> dict[str, Check]:
@@ -42,6 +43,7 @@ def checks(condition: Condition) -> dict[str, Check]:
         "spool": _spool(condition),
         "providers": _providers(condition),
         "budgets": _budgets(condition),
+        "keys": _keys(condition),
         "limits": _limits(condition),
         "taking_calls": _taking(condition),
     }
@@ -73,6 +75,12 @@ def _budgets(condition: Condition) -> Check:
     if condition.budget_trouble:
         return Check(Status.DEGRADED, f"Budgets cannot be kept as they should: {condition.budget_trouble}.")
     return Check(Status.OK, "Budgets are kept.")
+
+
+def _keys(condition: Condition) -> Check:
+    if condition.keys_missing:
+        return Check(Status.FAILING, "The store has not told yet which virtual keys there are, and calls need one.")
+    return Check(Status.OK, "Whoever has to show a virtual key can.")
 
 
 def _limits(condition: Condition) -> Check:

@@ -1,7 +1,7 @@
 """/api/keys: virtual keys are made, shown, changed, rotated and ended. A secret is in one answer, once."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -141,9 +141,9 @@ class KeysApi:
         return key_changes.switch(self._store(), name, enabled=False, by=by, now=_now())
 
     async def _change(self, change: Callable[..., StoredKey], request: web.Request, **settings: Any) -> web.Response:
-        name, by = _name(request), _actor(request)
+        name, by, asked_at = _name(request), _actor(request), _now()
         key = await asyncio.to_thread(lambda: change(self._store(), name, by=by, now=_now(), **settings))
-        self._watch.apply(key)
+        self._watch.apply(key, enabled_at=asked_at if _enables(settings) else None)
         return _json(shown(key, _now()))
 
 
@@ -197,6 +197,14 @@ def routes(api: KeysApi) -> tuple[ApiRoute, ...]:
             answers={**changed, 202: "The key: it is off, and the store will be told."},
         ),
         route("POST", f"{one}/enable", api.enable, "Let a key be used again", body=NoBody, answers=changed),
+    )
+
+
+def _enables(settings: Mapping[str, Any]) -> bool:
+    """Whether a change says itself that the key is to be enabled."""
+    document = settings.get("document")
+    return bool(settings.get("enabled")) or (
+        isinstance(document, KeyDocument) and "enabled" in document.model_fields_set and document.enabled
     )
 
 

@@ -11,7 +11,7 @@ from data.model import LedgerRecord, RequestStart
 from proxy.in_flight import InFlight, Watched
 from proxy.provider_health import Circuits, health_of
 from proxy.provider_limits import ProviderLimits
-from proxy.window import SECONDS, Slot, Window, counts_of, quantile_ms, tokens_of
+from proxy.window import SECONDS, Slot, Window, counts_of, is_error, quantile_ms, tokens_of
 
 FEED_LENGTH = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,9 +92,10 @@ class Live:
     def ended(self, record: LedgerRecord, now_s: float) -> None:
         """An attempt ends; one of which only the end is known counts too."""
         self._calls.ended(record.id)
+        self._since = min(self._since, now_s)  # a clock that was set back must not make the rates' time short
         self._ended += 1
         call = counts_of(record)
-        self._errors += call.error
+        self._errors += is_error(record)
         self._tokens += call.tokens
         self._cost_usd += call.cost_usd
         self._outcomes[record.outcome] += 1
@@ -160,7 +161,7 @@ class Live:
             "tokens": self._tokens,
             "cost_usd": round(self._cost_usd, 9),
             "outcomes": dict(self._outcomes),
-            "uptime_s": round(now_s - self._since, 3),
+            "uptime_s": round(max(now_s - self._since, 0.0), 3),
         }
 
 

@@ -199,7 +199,7 @@ def _make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _runner(app: web.Application, straight_to: Mapping[str, Handler]) -> web.AppRunner:
+def _runner(app: web.Application, straight_to: Mapping[str, Handler]) -> PlainRunner:
     return PlainRunner(
         app,
         straight_to=straight_to,
@@ -224,8 +224,11 @@ async def _listen(runner: web.AppRunner, config: Config, shared: socket.socket |
     return f"http://{host}:{port}"
 
 
-async def _leave(runner: web.AppRunner, parts: Parts) -> None:
-    """Accept no more, which the other proxies on the socket do, and end each connection with its next answer."""
+async def _leave(runner: PlainRunner, parts: Parts) -> None:
+    """Accept no more, which the other proxies on the socket do, and end each connection with its next answer.
+
+    Those without one are ended at last, however long streams of other connections go on: no call is to be refused here.
+    """
     for site in runner.sites:
         await site.stop()
     parts.forwarder.leave()
@@ -233,6 +236,7 @@ async def _leave(runner: web.AppRunner, parts: Parts) -> None:
     # aiohttp tells nobody when a connection ends
     while runner.server is not None and runner.server.connections and time.monotonic() < until:  # noqa: ASYNC110
         await asyncio.sleep(_LOOK_S)
+    runner.end_idle()
 
 
 async def _stop(runner: web.AppRunner, parts: Parts) -> None:

@@ -5,15 +5,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from data.latency import bucket_of, middle_ms
-from data.model import LedgerRecord, Outcome
+from data.model import Endpoint, LedgerRecord, Outcome
 
 SECONDS = 60
 _GOOD = frozenset({Outcome.OK, Outcome.DISCONNECTED})
 
 
 class Counts(NamedTuple):
-    """What one ended call adds. Money is US dollars, durations are `data.latency` buckets."""
+    """What one ended call adds. Money is US dollars, durations are `data.latency` buckets.
 
+    A result of a batch was no call of this minute: it adds what it used and cost alone.
+    """
+
+    calls: int
     error: bool
     tokens: int
     cost_usd: float
@@ -44,7 +48,7 @@ class Slot:
 
     def count(self, call: Counts) -> None:
         """Count one ended call."""
-        self.requests += 1
+        self.requests += call.calls
         self.errors += call.error
         self.tokens += call.tokens
         self.cost_usd += call.cost_usd
@@ -90,8 +94,10 @@ def quantile_ms(buckets: Counter[int], share: float) -> float | None:
 
 def counts_of(record: LedgerRecord) -> Counts:
     """Return what a call adds to the sums."""
+    called = record.endpoint is not Endpoint.BATCH_RESULT
     return Counts(
-        is_error(record),
+        int(called),
+        called and is_error(record),
         tokens_of(record),
         float(record.cost_usd or 0),
         bucket_of(record.duration_ms) if record.duration_ms else None,

@@ -79,10 +79,17 @@ class KeyWatch:
         if len(self._decided) > len(found.decided):
             self._write_copy()  # a sibling wrote it at the same time, and did not know of a decision made here
 
-    def apply(self, changed: StoredKey) -> None:
-        """The store has changed a key: calls are held to it from now on."""
-        self._settle({changed.name})
-        self._know({**self._keys, changed.name: changed})
+    def apply(self, changed: StoredKey, *, enabled_at: datetime | None = None) -> None:
+        """The store has changed a key: calls are held to it from now on, or to a later change that is known already.
+
+        A key that was switched off here meanwhile stays off, unless the store has it off too, or somebody asked at
+        `enabled_at` or later for it to be enabled.
+        """
+        decided = self._decided.get(changed.name)
+        wanted = decided is not None and enabled_at is not None and enabled_at >= decided.at
+        if wanted or changed.revoked_at is not None or not changed.document.enabled:
+            self._settle({changed.name})
+        self._know(newest(self._keys, (changed,)))
         self._write_copy()
         self._stamp = ""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gzip
 import logging
 import signal
 from contextlib import asynccontextmanager
@@ -21,8 +22,8 @@ from data.keys import KeyDocument
 from data.route_config import FallbacksConfig, RouteConfig, TargetConfig
 from data.serving import RunningStore
 from data.store import connect
-from tests.proxy.gateway import NoStore, answer, client, gateway, provider, until
-from tests.proxy.samples import CHAT, MESSAGE, MESSAGES
+from tests.proxy.gateway import NoStore, answer, chunked, client, gateway, provider, until
+from tests.proxy.samples import CHAT, CHAT_EVENTS, MESSAGE, MESSAGES
 
 OWN = "sk-own-provider-secret"
 
@@ -188,6 +189,34 @@ async def test_a_call_frees_its_place_however_it_ends(running, config, ending: s
         assert proxy.proxy.gate.ring.find(secret).limits.in_flight == 0
 
 
+async def test_hanging_up_before_the_counts_come_is_no_way_around_a_limit_of_tokens(running, config):
+    async def begin(reader, writer):
+        writer.write(chunked(CHAT_EVENTS[0], end=False))
+        await reader.read()
+
+    body = b'{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"%s"}]}' % (b"x" * 8000)
+    async with stack(config, begin) as (proxy, c, _):
+        secret = await make(c, proxy, name="ci", tokens_per_minute=3000)
+        headers = {"Authorization": f"Bearer {secret}"}
+        statuses = []
+        for _ in range(3):
+            async with c.post(f"{proxy.url}/v1/chat/completions", data=body, headers=headers) as got:
+                statuses.append(got.status)
+                got.close()
+            await proxy.proxy.forwarder.idle()
+        assert statuses == [200, 429, 429]
+
+
+async def test_a_coded_body_is_estimated_at_what_it_holds(running, config):
+    body = gzip.compress(MESSAGES.replace(b"hi", b"x" * 8000))
+    async with stack(config) as (proxy, c, _):
+        secret = await make(c, proxy, name="ci", tokens_per_minute=2030)
+        assert await call(c, proxy, secret) == 200
+        headers = {"x-api-key": secret, "Content-Encoding": "gzip"}
+        async with c.post(f"{proxy.url}/v1/messages", data=body, headers=headers) as got:
+            assert (got.status, got.headers["x-claude-proxy-error"]) == (429, "key_limit")
+
+
 async def test_a_batch_is_no_way_around_a_keys_models(running, config):
     async with stack(config) as (proxy, c, seen):
         secret = await make(c, proxy, name="ci", models=["claude-haiku-*"])
@@ -333,6 +362,8 @@ async def test_the_first_call_finds_the_keys_of_the_store(config, running):
 async def test_without_any_source_of_keys_nobody_gets_through(home: Path, config):
     async with stack(config, store=NoStore()) as (proxy, c, seen):
         assert await call(c, proxy, "cpk_" + "A" * 43) == 503
+        async with c.get(f"{proxy.url}/health") as got:
+            assert (got.status, (await got.json())["checks"]["keys"]["status"]) == (503, "failing")
     assert seen.heads == []
 
 

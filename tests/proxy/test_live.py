@@ -234,3 +234,25 @@ def test_a_seconds_message_is_encoded_once_for_all_who_saw_the_same():
     whole = json.loads(second.after(3))
     assert whole == json.loads(msgspec.json.encode(live.message(T0, after=3)))
     assert [item["number"] for item in whole["recent"]] == [5, 4]
+
+
+def test_results_of_a_batch_are_no_calls_of_the_minute_and_say_nothing_of_the_providers_health():
+    live = Live(T0 - SECONDS)
+    ended(live, record(1), T0)
+    for number in range(2, 12):
+        expired = msgspec.structs.replace(record(number, outcome=Outcome.ERROR), endpoint=Endpoint.BATCH_RESULT)
+        live.ended(msgspec.structs.replace(expired, duration_ms=0.0), T0)
+    state = live.state(T0)
+    told = state["providers"]["anthropic"]
+    assert (told["health"]["status"], told["health"]["error_share"]) == ("ok", 0.0)
+    assert (state["requests_per_second"], state["errors_per_second"]) == (round(1 / SECONDS, 3), 0.0)
+    assert (state["cost_per_minute"], state["totals"]["requests"], state["totals"]["errors"]) == (5.5, 11, 10)
+
+
+def test_after_the_clock_was_set_back_rates_are_over_the_time_that_passed():
+    live = Live(T0)
+    assert live.state(T0 - 3600)["totals"]["uptime_s"] == 0.0
+    for number in range(30):
+        ended(live, record(number), T0 - 3600 + number)
+    state = live.state(T0 - 3600 + 30)
+    assert (state["requests_per_second"], state["totals"]["uptime_s"]) == (1.0, 30.0)

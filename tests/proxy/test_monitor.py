@@ -36,10 +36,21 @@ GOOD = {
         ({"spool_trouble": "disk full"}, Status.FAILING),
         ({"budget_trouble": "no file"}, Status.DEGRADED),
         ({"limits_trouble": "no file"}, Status.DEGRADED),
+        ({"keys_missing": True}, Status.FAILING),
         ({"providers": 0}, Status.FAILING),
         ({"stopping": True, "store_trouble": "gone"}, Status.FAILING),
     ],
-    ids=["well", "store down", "long spool", "disk full", "no budgets", "no limits", "no provider", "stopping"],
+    ids=[
+        "well",
+        "store down",
+        "long spool",
+        "disk full",
+        "no budgets",
+        "no limits",
+        "no keys",
+        "no provider",
+        "stopping",
+    ],
 )
 def test_health_is_the_worst_check(change: dict[str, object], status: Status):
     assert overall(checks(Condition(**{**GOOD, **change}))) is status  # type: ignore[arg-type]

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -16,9 +17,10 @@ import pytest
 from data.config import Config, ProviderConfig, ProxyConfig
 from data.model import Outcome, Protocol
 from data.pricing import PriceBook
-from proxy.program import open_spool, running
+from proxy import program
+from proxy.program import Proxy, open_spool, running
 from tests.proxy.gateway import TakingStore, answer, chunked, client, gateway, provider, until
-from tests.proxy.samples import EVENTS, STREAMED
+from tests.proxy.samples import EVENTS, MESSAGE, MESSAGES, STREAMED
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,6 +67,67 @@ async def test_stopping_lets_calls_in_flight_end_and_refuses_new_ones(tmp_path: 
             await until_refused(c, addresses[0])
             held.let_go.set()
             assert (await got.read()).endswith(EVENTS[-1])
+    assert [row["outcome"] for row in store.taken] == ["ok"]
+
+
+async def test_a_call_whose_body_is_still_coming_is_in_flight_when_the_proxy_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(program, "_STOP_S", 0.05)
+    stopping, stop = asyncio.Event(), asyncio.Event()
+    async with provider(answer(MESSAGE)) as (url, _), asyncio.TaskGroup() as group:
+        opened: asyncio.Future[Proxy] = asyncio.get_running_loop().create_future()
+
+        async def live() -> None:
+            async with running(config(tmp_path, url, drain_s=60.0), TakingStore()) as proxy:
+                opened.set_result(proxy)
+                await stop.wait()
+            stopping.set()
+
+        group.create_task(live())
+        proxy = await opened
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(proxy.url.rsplit(":", 1)[1]))
+        writer.write(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(MESSAGES))
+        writer.write(MESSAGES[:10])
+        await until(lambda: proxy.forwarder._taken == 1)
+        stop.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), 0.5)
+        writer.write(MESSAGES[10:])
+        async with asyncio.timeout(10):
+            assert (await reader.read()).endswith(MESSAGE)
+        writer.close()
+
+
+async def test_on_a_shared_socket_idle_connections_end_while_a_stream_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(program, "_LEAVE_S", 0.1)
+    held, store, stop = Held(), TakingStore(), asyncio.Event()
+    async with provider(held) as (url, _), client() as c, asyncio.TaskGroup() as group:
+        with socket.socket() as shared:
+            shared.bind(("127.0.0.1", 0))
+            shared.listen()
+            opened: asyncio.Future[Proxy] = asyncio.get_running_loop().create_future()
+
+            async def live() -> None:
+                async with running(config(tmp_path, url, drain_s=60.0), store, shared=shared.dup()) as proxy:
+                    opened.set_result(proxy)
+                    await stop.wait()
+
+            group.create_task(live())
+            address = (await opened).url
+            idle, writer = await asyncio.open_connection(*shared.getsockname())
+            writer.write(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await idle.readuntil(b"}}}")
+            async with c.post(f"{address}/v1/messages", data=STREAMED) as got:
+                await got.content.readany()
+                stop.set()
+                async with asyncio.timeout(10):
+                    assert await idle.read() == b""
+                held.let_go.set()
+                assert (await got.read()).endswith(EVENTS[-1])
+            writer.close()
     assert [row["outcome"] for row in store.taken] == ["ok"]
 
 

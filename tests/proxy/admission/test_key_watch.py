@@ -3,7 +3,7 @@
 import os
 import stat
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -146,10 +146,36 @@ async def test_a_key_enabled_again_is_no_longer_decided_on(home: Path, table):
     watch, ring = watching(home, lambda: table)
     watch.apply(made)
     watch.switch_off("ci", by="ann", at=NOW)
-    watch.apply(key_changes.switch(table, "ci", enabled=True, by="ann", now=NOW))
+    watch.apply(key_changes.switch(table, "ci", enabled=True, by="ann", now=NOW), enabled_at=NOW)
     await watch.refresh()
     assert ring.find(text).enabled
     assert key_changes.get(table, "ci").document.enabled
+
+
+@pytest.mark.parametrize("asked", [None, NOW - timedelta(seconds=1)], ids=["of something else", "before"])
+async def test_a_change_that_was_asked_for_otherwise_does_not_enable_a_key_that_was_switched_off(
+    home: Path, table, asked: datetime | None
+):
+    made, text = make(table)
+    watch, ring = watching(home, lambda: table)
+    watch.apply(made)
+    watch.switch_off("ci", by="ann", at=NOW)
+    watch.apply(
+        key_changes.replace(table, "ci", KeyDocument(name="ci", team="core"), by="me", now=NOW), enabled_at=asked
+    )
+    assert ring.find(text).enabled is False
+    assert [each.name for each in read_copy(home / "keys.json").decided] == ["ci"]
+    await watch.refresh()
+    stored = key_changes.get(table, "ci").document
+    assert (stored.team, stored.enabled) == ("core", False)
+
+
+def test_an_older_change_that_is_heard_of_later_undoes_nothing(home: Path):
+    stored, text = key("ci")
+    watch, ring = watching(home)
+    watch.apply(changed(stored, enabled=False))
+    watch.apply(stored)
+    assert ring.find(text).enabled is False
 
 
 async def test_a_siblings_decision_is_taken_over_and_dropped_with_it(home: Path, table):
