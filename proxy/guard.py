@@ -27,7 +27,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": f"authorization, content-type, if-match, x-actor, {TOKEN_HEADER}",
     "Access-Control-Max-Age": "600",
 }
-_FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-real-ip"})
+_FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 _EXPOSED = "ETag, Retry-After"
 
 

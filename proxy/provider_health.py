@@ -24,13 +24,16 @@ class Standing(StrEnum):
 
 
 def health_of(provider: str, minute: Slot, circuits: Circuits, near: list[str]) -> dict[str, Any]:
-    """Return `{"status", "reasons", "error_share", "circuits", "limits_near"}`; shares are None without calls."""
+    """Return `{"status", "reasons", "error_share", "circuits", "limits_near"}`; shares are None without calls.
+
+    A call that failed by what was asked, or by the caller's own key, is none of the provider's errors.
+    """
     own = [(place, state) for place, state in circuits.items() if place[0] == provider]
     tripped = [(place, state) for place, state in own if state.get("state") != "closed"]
-    share = minute.errors / minute.requests if minute.requests else None
+    share = minute.blamed / minute.requests if minute.requests else None
     reasons = [f"circuit {state.get('state')}: {_place(place)}" for place, state in tripped]
     if share is not None and share >= _BAD_SHARE and minute.requests >= _FEWEST:
-        reasons.append(f"{minute.errors} of {minute.requests} calls failed in the last minute")
+        reasons.append(f"{minute.blamed} of {minute.requests} calls failed in the last minute")
     reasons += [f"limit near: {words}" for words in near]
     failing = share == 1.0 and (minute.requests >= _FEWEST or bool(tripped))
     status = Standing.FAILING if failing else Standing.DEGRADED if reasons else Standing.OK

@@ -9,6 +9,10 @@ from data.model import Endpoint, LedgerRecord, Outcome
 
 SECONDS = 60
 _GOOD = frozenset({Outcome.OK, Outcome.DISCONNECTED})
+#: Refusals that say nothing of what was asked: timeout, conflict, too early, rate limit.
+_NOT_OF_CALLERS = frozenset({408, 409, 425, 429})
+#: Not accepted, not paid for, not allowed.
+_OF_CREDENTIALS = frozenset({401, 402, 403})
 
 
 class Counts(NamedTuple):
@@ -19,6 +23,7 @@ class Counts(NamedTuple):
 
     calls: int
     error: bool
+    blamed: bool
     tokens: int
     cost_usd: float
     duration: int | None  # None: nobody knows how long it took
@@ -32,6 +37,7 @@ class Slot:
     second: int = -1
     requests: int = 0
     errors: int = 0
+    blamed: int = 0  # of the errors, those that a provider answers for
     tokens: int = 0
     cost_usd: float = 0.0
     duration: Counter[int] = field(default_factory=Counter)
@@ -41,6 +47,7 @@ class Slot:
         """Add another slot's sums to this one's."""
         self.requests += other.requests
         self.errors += other.errors
+        self.blamed += other.blamed
         self.tokens += other.tokens
         self.cost_usd += other.cost_usd
         self.duration.update(other.duration)
@@ -50,6 +57,7 @@ class Slot:
         """Count one ended call."""
         self.requests += call.calls
         self.errors += call.error
+        self.blamed += call.blamed
         self.tokens += call.tokens
         self.cost_usd += call.cost_usd
         if call.duration is not None:
@@ -98,6 +106,7 @@ def counts_of(record: LedgerRecord) -> Counts:
     return Counts(
         int(called),
         called and is_error(record),
+        called and is_blamed(record),
         tokens_of(record),
         float(record.cost_usd or 0),
         bucket_of(record.duration_ms) if record.duration_ms else None,
@@ -108,6 +117,12 @@ def counts_of(record: LedgerRecord) -> Counts:
 def is_error(record: LedgerRecord) -> bool:
     """Whether a call failed; a client that hung up is no failure."""
     return record.outcome not in _GOOD
+
+
+def is_blamed(record: LedgerRecord) -> bool:
+    """Whether a call failed by its provider, or by the key for it that is configured here, not by what was asked."""
+    of_caller = 400 <= record.status < 500 and record.status not in _NOT_OF_CALLERS
+    return is_error(record) and not (of_caller and not (record.status in _OF_CREDENTIALS and record.credential))
 
 
 def tokens_of(record: LedgerRecord) -> int:

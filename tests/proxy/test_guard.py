@@ -122,7 +122,7 @@ async def test_on_loopback_no_token_is_wanted(tmp_path: Path):
         assert (await c.get(f"{proxy.url}/api/system/stats")).status == 200
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "x-real-ip"])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "x-real-ip", "Via", "x-forwarded-proto"])
 async def test_what_a_web_server_on_this_machine_hands_on_is_not_from_this_machine(tmp_path: Path, header: str):
     settings = {"api_token": TOKEN}
     async with gateway(tmp_path, "http://127.0.0.1:9", settings=settings) as proxy, client() as c:

@@ -210,10 +210,31 @@ def test_the_health_of_a_provider(
     calls: tuple[int, int], circuits: Circuits, near: list[str], status: str, reasons: int
 ):
     good, bad = calls
-    minute = Slot(requests=good + bad, errors=bad)
+    minute = Slot(requests=good + bad, errors=bad, blamed=bad)
     health = health_of("a", minute, circuits, near)
     assert (health["status"], len(health["reasons"])) == (status, reasons)
     assert health["error_share"] == (None if good + bad == 0 else pytest.approx(bad / (good + bad)))
+
+
+@pytest.mark.parametrize(
+    ("status", "credential", "health"),
+    [
+        (400, "main", "ok"),
+        (404, "main", "ok"),
+        (413, "", "ok"),
+        (401, "", "ok"),
+        (401, "main", "failing"),
+        (429, "", "failing"),
+        (529, "", "failing"),
+        (0, "", "failing"),
+    ],
+)
+def test_what_was_wrong_with_calls_themselves_is_not_their_providers_fault(status: int, credential: str, health: str):
+    live = Live(T0)
+    for number in range(5):
+        ended(live, record(number, outcome=Outcome.ERROR, status=status, credential=credential), T0)
+    told = live.state(T0)["providers"]["anthropic"]
+    assert (told["errors_per_second"] > 0, told["health"]["status"]) == (True, health)
 
 
 def test_the_breaker_is_asked_whenever_somebody_looks():
