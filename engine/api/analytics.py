@@ -33,7 +33,7 @@ async def timeseries(request: web.Request) -> web.Response:
 
 
 async def metrics(_: web.Request) -> web.Response:
-    """Every metric with its unit and definition, and every dimension."""
+    """Every metric with its unit and definition, and every dimension of requests."""
     measured = [
         {"name": m.name, "label": m.label, "unit": m.unit, "definition": m.definition, "better": m.better}
         for m in (*METRICS, *LIMIT_METRICS)
@@ -86,5 +86,5 @@ ROUTES = (
     Route(
         "GET", "/api/analytics/timeseries", timeseries, "Metrics over time", query=(*_PARAMETERS, "grain"), result=_ROWS
     ),
-    Route("GET", "/api/analytics/metrics", metrics, "Every metric and dimension there is"),
+    Route("GET", "/api/analytics/metrics", metrics, "Every metric, and every dimension of requests"),
 )
