@@ -98,7 +98,7 @@ def _counts(
 
 
 def _asked(store: Reader, sql: Sql, most: int = MOST_ROWS) -> pl.DataFrame:
-    return store.sql(sql.text, sql.params, max_rows=most)
+    return store.sql(sql.text, sql.params, max_rows=most).rechunk()  # all columns at once, not one by one later
 
 
 def _names(store: Reader, scope: Scope) -> pl.DataFrame | None:

@@ -1,9 +1,9 @@
 """A metric at many instants, as a rule's condition would have seen it at each: the simulator's input.
 
 The value at an instant t is that of `answer` over the window that ends at t, half-open. All instants come from one
-read of the ledger, which what else is asked about the same requests shares: sums per cell (the widest of hour,
-quarter, five minutes or minute that no window's edge cuts), and sums over any window are differences of running sums.
-Edges within a minute are read from `requests`.
+read of the ledger (of a long time: of each half of it), which what else is asked about the same requests shares:
+sums per cell (the widest of hour, quarter, five minutes or minute that no window's edge cuts), and sums over any window
+are differences of running sums. Edges within a minute are read from `requests`.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -36,6 +36,9 @@ _CELLS = (Grain.HOUR, Grain.QUARTER, Grain.FIVE_MINUTES, Grain.MINUTE)
 _CALENDAR = (Grain.DAY, Grain.WEEK, Grain.MONTH)
 #: Reads that run beside each other, and groups summed up beside each other; what is read is in memory together.
 MOST_AT_ONCE = 2
+#: What has no groups is read in two halves, each of at least a day (in microseconds) and of so many times the windows'
+#: length: what a window at the cut reaches back to is read twice.
+_LEAST_HALF, _LEAST_WINDOWS = 86_400_000_000, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def lines(store: Reader, asked: Sequence[Asked]) -> list[list[Line]]:
         elif len(windows):
             sliding_one = _Sliding(number, metric(one.metric), windows, _scope(question, windows))
             shared.setdefault(sliding_one.read_with, []).append(sliding_one)
-    parts = [part for alike in shared.values() for part in _overlapping(alike)]
+    parts = [half for alike in shared.values() for part in _overlapping(alike) for half in _halves(part)]
     if parts:
         # side by side: the store reads for some while NumPy sums up the windows of others
         with (
@@ -113,7 +116,14 @@ def lines(store: Reader, asked: Sequence[Asked]) -> list[list[Line]]:
         ):
             for number, line in chain.from_iterable(reading.map(partial(_slide, store, summing), parts)):
                 found[number].append(line)
-    return [of or ([] if one.by else [_nothing()]) for one, of in zip(asked, found, strict=True)]
+    return [_joined(of) or ([] if one.by else [_nothing()]) for one, of in zip(asked, found, strict=True)]
+
+
+def _joined(found: Sequence[Line]) -> list[Line]:
+    """As they are; without groups, the halves in the order of time as one."""
+    if len(found) < 2 or found[0].group:
+        return list(found)
+    return [Line((), np.concatenate([line.ticks for line in found]), pl.concat([line.values for line in found]))]
 
 
 def _nothing() -> Line:
@@ -129,8 +139,12 @@ def _question(asked: Asked, windows: Windows) -> Question:
     """About all the time that the windows cover."""
     start, end = asked.start, asked.start + asked.step
     if len(windows):
-        start, end = _EPOCH + int(windows.starts[0]) * _US, _EPOCH + int(windows.ends[-1]) * _US
+        start, end = _covered(windows)
     return Question((asked.metric,), start, end, asked.by, where=asked.where, tz=asked.tz)
+
+
+def _covered(windows: Windows) -> tuple[datetime, datetime]:
+    return _EPOCH + int(windows.starts[0]) * _US, _EPOCH + int(windows.ends[-1]) * _US
 
 
 def _scope(question: Question, windows: Windows) -> Scope:
@@ -172,12 +186,13 @@ def _cell(windows: Windows) -> Grain | None:
 
 @dataclass(frozen=True, slots=True)
 class _Sliding:
-    """One of those asked, by its number."""
+    """One of those asked, by its number, or the piece of it that begins at the tick `first`."""
 
     number: int
     metric: Metric
     windows: Windows
     scope: Scope
+    first: int = 0
 
     @property
     def read_with(self) -> Hashable:
@@ -185,6 +200,15 @@ class _Sliding:
         way, scope = WAYS[self.metric.kind], self.scope
         where = tuple(sorted((name, tuple(sorted(wanted))) for name, wanted in scope.where.items()))
         return way.read, way.alone and self.metric.name, scope.by, scope.grain, scope.moments, where
+
+    def piece(self, since: int, until: int) -> "_Sliding | None":
+        """What of it ends from `since` up to but not at `until`, if anything does."""
+        first, last = np.searchsorted(self.windows.ends, [since, until]).tolist()
+        if first == last:
+            return None
+        windows = Windows(self.windows.starts[first:last], self.windows.ends[first:last])
+        start, end = _covered(windows)
+        return replace(self, windows=windows, scope=replace(self.scope, start=start, end=end), first=first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +231,19 @@ def _overlapping(alike: Sequence[_Sliding]) -> Iterator[list[_Sliding]]:
     yield part
 
 
+def _halves(together: Sequence[_Sliding]) -> Iterator[Sequence[_Sliding]]:
+    """Those read together, a long time without groups in two: one half is summed up while the other is read."""
+    first, last = min(int(one.windows.ends[0]) for one in together), max(int(one.windows.ends[-1]) for one in together)
+    longest = max(int(np.max(one.windows.ends - one.windows.starts)) for one in together)
+    middle = (first + last) // 2
+    if together[0].scope.by or middle - first < max(_LEAST_HALF, _LEAST_WINDOWS * longest):
+        yield together
+        return
+    for since, until in ((first, middle), (middle, last + 1)):
+        if half := [piece for one in together if (piece := one.piece(since, until))]:
+            yield half
+
+
 def _slide(store: Reader, summing: Executor, together: Sequence[_Sliding]) -> list[tuple[int, Line]]:
     """The lines of those read together, each with the number of the one whose it is."""
     start, end = min(one.scope.start for one in together), max(one.scope.end for one in together)
@@ -215,11 +252,16 @@ def _slide(store: Reader, summing: Executor, together: Sequence[_Sliding]) -> li
 
     def measured(of: Found[Any]) -> list[_Measured]:
         group, found = of[0], of[1]()
-        return [_Measured(group, *way.measure(found, one.windows, one.metric)) for one in together]
+        return [_measured(way, group, found, one) for one in together]
 
     by_group = list(summing.map(measured, way.read(store, scope, [one.metric for one in together])))
     lines_of = [_finished(way, one.metric, [of[n] for of in by_group]) for n, one in enumerate(together)]
     return [(one.number, line) for one, found in zip(together, lines_of, strict=True) for line in found]
+
+
+def _measured(way: Way[Any], group: Group, found: Any, one: _Sliding) -> _Measured:
+    ticks, columns = way.measure(found, one.windows, one.metric)
+    return _Measured(group, ticks + one.first, columns)
 
 
 def _finished(way: Way[Any], m: Metric, parts: Sequence[_Measured]) -> Iterator[Line]:

@@ -1,3 +1,5 @@
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from data.errors import QueryRejected, UnknownMetric
 from data.instants import Asked, instants, lines
 from data.metrics import METRICS
+from data.own_sources import OWN_SOURCES
 from data.periods import bucket_start
 from data.query import Grain, Question, answer
 from tests.data.oracle import FIRST, LAST
@@ -116,12 +119,31 @@ class Counting:
         return self.store.sql(text, params, max_rows=max_rows)
 
 
-def test_one_read_serves_all_instants(loaded):
+@pytest.mark.parametrize(("days", "reads"), [(1, 1), (3, 2)])
+def test_one_read_serves_all_instants_and_two_those_of_a_long_time(loaded, days, reads):
     counting = Counting(loaded)
 
-    instants(counting, metric="latency_p95", window=HOUR, start=FIRST, end=LAST, step=MINUTE)
+    instants(counting, metric="latency_p95", window=HOUR, start=FIRST, end=FIRST + days * DAY, step=MINUTE)
 
-    assert len(counting.asked) == 1
+    assert len(counting.asked) == reads
+
+
+@pytest.mark.parametrize("window", [5 * MINUTE, 7 * HOUR, Grain.DAY, timedelta(seconds=90)], ids=str)
+def test_two_halves_come_to_the_same_as_the_whole(loaded, monkeypatch, window):
+    span = FIRST - DAY, LAST + DAY
+    wanted = [Asked(m.name, window, *span, timedelta(minutes=13)) for m in METRICS if m.kind not in OWN_SOURCES]
+    shifted = [replace(one, start=one.start - 5 * HOUR, end=one.end - 5 * HOUR) for one in wanted]
+    counting = Counting(loaded)
+    monkeypatch.setattr("data.instants._LEAST_HALF", sys.maxsize)
+    whole = written(lines(counting, [*wanted, *shifted]))
+    reads = len(counting.asked)
+
+    monkeypatch.setattr("data.instants._LEAST_HALF", 0)
+    monkeypatch.setattr("data.instants._LEAST_WINDOWS", 0)
+
+    assert written(lines(counting, [*wanted, *shifted])) == whole
+    assert len(counting.asked) == 3 * reads
+    assert any(len(line.ticks) for of in lines(loaded, wanted) for line in of)
 
 
 def asked(metric, window, *, back=timedelta(), **more):
