@@ -6,39 +6,29 @@ sums per cell (the widest of hour, quarter, five minutes or minute that no windo
 are differences of running sums. Edges within a minute are read from `requests`.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from itertools import chain
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from data import sliding
+from data import sliding, sliding_reads
 from data.buckets import UTC_TIME
-from data.cells import Found, Group
 from data.errors import QueryRejected
-from data.measuring import WAYS, Way
-from data.metrics import Kind, Metric, metric
+from data.metrics import Kind, metric
 from data.own_sources import OWN_SOURCES
 from data.periods import Grain, bucket_starts
 from data.pieces import Scope
 from data.question import Question, check, own_kind
 from data.reads import Reader
 from data.sliding import Windows
+from data.sliding_reads import Line, SlidingMetric
 
 _US = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CELLS = (Grain.HOUR, Grain.QUARTER, Grain.FIVE_MINUTES, Grain.MINUTE)
 _CALENDAR = (Grain.DAY, Grain.WEEK, Grain.MONTH)
-#: Reads that run beside each other, and groups summed up beside each other; what is read is in memory together.
-MOST_AT_ONCE = 2
-#: What has no groups is read in two halves, each of at least a day (in microseconds) and of so many times the windows'
-#: length: what a window at the cut reaches back to is read twice.
-_LEAST_HALF, _LEAST_WINDOWS = 86_400_000_000, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +47,6 @@ class Asked:
     by: tuple[str, ...] = ()
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tz: str = "UTC"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One group's values (Float64, null over nothing) at the instants, counted from 0, whose window holds requests."""
-
-    group: Group
-    ticks: sliding.Ints
-    values: pl.Series
 
 
 def instants(
@@ -97,7 +78,7 @@ def lines(store: Reader, asked: Sequence[Asked]) -> list[list[Line]]:
     What sums up the same requests in the same cells is read once.
     """
     found: list[list[Line]] = [[] for _ in asked]
-    shared: dict[Hashable, list[_Sliding]] = {}
+    read: dict[int, SlidingMetric] = {}
     for number, one in enumerate(asked):
         windows = _windows(one)
         question = _question(one, windows)
@@ -105,25 +86,10 @@ def lines(store: Reader, asked: Sequence[Asked]) -> list[list[Line]]:
         if (kind := own_kind(question)) and len(windows):
             found[number] = _of_own_source(store, kind, one, windows)
         elif len(windows):
-            sliding_one = _Sliding(number, metric(one.metric), windows, _scope(question, windows))
-            shared.setdefault(sliding_one.read_with, []).append(sliding_one)
-    parts = [half for alike in shared.values() for part in _overlapping(alike) for half in _halves(part)]
-    if parts:
-        # side by side: the store reads for some while NumPy sums up the windows of others
-        with (
-            ThreadPoolExecutor(MOST_AT_ONCE, "reading") as reading,
-            ThreadPoolExecutor(MOST_AT_ONCE, "summing") as summing,
-        ):
-            for number, line in chain.from_iterable(reading.map(partial(_slide, store, summing), parts)):
-                found[number].append(line)
-    return [_joined(of) or ([] if one.by else [_nothing()]) for one, of in zip(asked, found, strict=True)]
-
-
-def _joined(found: Sequence[Line]) -> list[Line]:
-    """As they are; without groups, the halves in the order of time as one."""
-    if len(found) < 2 or found[0].group:
-        return list(found)
-    return [Line((), np.concatenate([line.ticks for line in found]), pl.concat([line.values for line in found]))]
+            read[number] = SlidingMetric(metric(one.metric), windows, _scope(question, windows))
+    for number, of in zip(read, sliding_reads.read(store, list(read.values())), strict=True):
+        found[number] = of
+    return [of or ([] if one.by else [_nothing()]) for one, of in zip(asked, found, strict=True)]
 
 
 def _nothing() -> Line:
@@ -139,12 +105,8 @@ def _question(asked: Asked, windows: Windows) -> Question:
     """About all the time that the windows cover."""
     start, end = asked.start, asked.start + asked.step
     if len(windows):
-        start, end = _covered(windows)
+        start, end = sliding_reads.covered(windows)
     return Question((asked.metric,), start, end, asked.by, where=asked.where, tz=asked.tz)
-
-
-def _covered(windows: Windows) -> tuple[datetime, datetime]:
-    return _EPOCH + int(windows.starts[0]) * _US, _EPOCH + int(windows.ends[-1]) * _US
 
 
 def _scope(question: Question, windows: Windows) -> Scope:
@@ -182,98 +144,6 @@ def _cell(windows: Windows) -> Grain | None:
         if not np.any(edges % ((grain.fixed or _US) // _US)):
             return grain
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Sliding:
-    """One of those asked, by its number, or the piece of it that begins at the tick `first`."""
-
-    number: int
-    metric: Metric
-    windows: Windows
-    scope: Scope
-    first: int = 0
-
-    @property
-    def read_with(self) -> Hashable:
-        """Equal for those that one read can serve."""
-        way, scope = WAYS[self.metric.kind], self.scope
-        where = tuple(sorted((name, tuple(sorted(wanted))) for name, wanted in scope.where.items()))
-        return way.read, way.alone and self.metric.name, scope.by, scope.grain, scope.moments, where
-
-    def piece(self, since: int, until: int) -> "_Sliding | None":
-        """What of it ends from `since` up to but not at `until`, if anything does."""
-        first, last = np.searchsorted(self.windows.ends, [since, until]).tolist()
-        if first == last:
-            return None
-        windows = Windows(self.windows.starts[first:last], self.windows.ends[first:last])
-        start, end = _covered(windows)
-        return replace(self, windows=windows, scope=replace(self.scope, start=start, end=end), first=first)
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """What a group's cells come to at some ticks, before it is finished."""
-
-    group: Group
-    ticks: sliding.Ints
-    columns: Mapping[str, sliding.Column]
-
-
-def _overlapping(alike: Sequence[_Sliding]) -> Iterator[list[_Sliding]]:
-    """Those whose times overlap, together: what lies between others is not read for them."""
-    part: list[_Sliding] = []
-    for one in sorted(alike, key=lambda one: one.scope.start):
-        if part and one.scope.start > max(before.scope.end for before in part):
-            yield part
-            part = []
-        part.append(one)
-    yield part
-
-
-def _halves(together: Sequence[_Sliding]) -> Iterator[Sequence[_Sliding]]:
-    """Those read together, a long time without groups in two: one half is summed up while the other is read."""
-    first, last = min(int(one.windows.ends[0]) for one in together), max(int(one.windows.ends[-1]) for one in together)
-    longest = max(int(np.max(one.windows.ends - one.windows.starts)) for one in together)
-    middle = (first + last) // 2
-    if together[0].scope.by or middle - first < max(_LEAST_HALF, _LEAST_WINDOWS * longest):
-        yield together
-        return
-    for since, until in ((first, middle), (middle, last + 1)):
-        if half := [piece for one in together if (piece := one.piece(since, until))]:
-            yield half
-
-
-def _slide(store: Reader, summing: Executor, together: Sequence[_Sliding]) -> list[tuple[int, Line]]:
-    """The lines of those read together, each with the number of the one whose it is."""
-    start, end = min(one.scope.start for one in together), max(one.scope.end for one in together)
-    way = WAYS[together[0].metric.kind]
-    scope = replace(together[0].scope, start=start, end=end)
-
-    def measured(of: Found[Any]) -> list[_Measured]:
-        group, found = of[0], of[1]()
-        return [_measured(way, group, found, one) for one in together]
-
-    by_group = list(summing.map(measured, way.read(store, scope, [one.metric for one in together])))
-    lines_of = [_finished(way, one.metric, [of[n] for of in by_group]) for n, one in enumerate(together)]
-    return [(one.number, line) for one, found in zip(together, lines_of, strict=True) for line in found]
-
-
-def _measured(way: Way[Any], group: Group, found: Any, one: _Sliding) -> _Measured:
-    ticks, columns = way.measure(found, one.windows, one.metric)
-    return _Measured(group, ticks + one.first, columns)
-
-
-def _finished(way: Way[Any], m: Metric, parts: Sequence[_Measured]) -> Iterator[Line]:
-    """All groups in one go: each one by itself would cost more than the work. One without any tick has no line."""
-    parts = [part for part in parts if len(part.ticks)]
-    if not parts:
-        return
-    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-    values, first = way.finish(pl.DataFrame(columns), m).cast(pl.Float64), 0
-    for part in parts:
-        yield Line(part.group, part.ticks, values.slice(first, len(part.ticks)))
-        first += len(part.ticks)
 
 
 def _frame(asked: Asked, times: sliding.Ints, found: Sequence[Line]) -> pl.DataFrame:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from data.instants import Asked, Line, lines
+from data.instants import Asked, lines
 from data.query import Grain, Reader
+from data.sliding_reads import Line
 from engine.condition import written_value
 from engine.evaluate import Group
 from engine.history import Grid, Points, Source, Wanted

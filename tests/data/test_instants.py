@@ -134,12 +134,12 @@ def test_two_halves_come_to_the_same_as_the_whole(loaded, monkeypatch, window):
     wanted = [Asked(m.name, window, *span, timedelta(minutes=13)) for m in METRICS if m.kind not in OWN_SOURCES]
     shifted = [replace(one, start=one.start - 5 * HOUR, end=one.end - 5 * HOUR) for one in wanted]
     counting = Counting(loaded)
-    monkeypatch.setattr("data.instants._LEAST_HALF", sys.maxsize)
+    monkeypatch.setattr("data.sliding_reads._LEAST_HALF", sys.maxsize)
     whole = written(lines(counting, [*wanted, *shifted]))
     reads = len(counting.asked)
 
-    monkeypatch.setattr("data.instants._LEAST_HALF", 0)
-    monkeypatch.setattr("data.instants._LEAST_WINDOWS", 0)
+    monkeypatch.setattr("data.sliding_reads._LEAST_HALF", 0)
+    monkeypatch.setattr("data.sliding_reads._LEAST_WINDOWS", 0)
 
     assert written(lines(counting, [*wanted, *shifted])) == whole
     assert len(counting.asked) == 3 * reads
