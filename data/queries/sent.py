@@ -9,6 +9,8 @@ from data.queries.notifications import ASIDE, FAILED, PENDING, SENT, TEST
 from data.schema import notifications, rules
 from data.store import Store
 
+_MOST_ROWS = 5_000_000
+
 
 def by_others(store: Store, rule_id: str, name: str, start: datetime, end: datetime) -> pl.DataFrame:
     """What took from channels' rate limits in [start, end) besides a rule's own notices, oldest first.
@@ -24,4 +26,5 @@ def by_others(store: Store, rule_id: str, name: str, start: datetime, end: datet
     within = and_(n.created_at >= start, n.created_at < end)
     at = n.created_at.label("at")
     question = select(at, n.channel, func.count().label("notices")).where(took, within, n.rule_id.not_in(own))
-    return store.frame(question.where(or_(~mine, others)).group_by(at, n.channel).order_by(at, n.channel))
+    counted = question.where(or_(~mine, others)).group_by(at, n.channel).order_by(at, n.channel)
+    return store.frame(counted, max_rows=_MOST_ROWS)
