@@ -161,6 +161,14 @@ def openings(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataF
     return store.frame(select(a.rule_id, a.group_key, a.opened_at).where(wanted).order_by(a.opened_at))
 
 
+def firings(store: Store, alert_id: str, since: datetime, until: datetime) -> pl.DataFrame:
+    """Incidents of this one's rule and group opened in (since, until], oldest first: opened_at, resolved_at."""
+    a, this = alerts.c, alerts.alias("this").c
+    same = and_(this.id == alert_id, this.rule_id == a.rule_id, this.group_key == a.group_key)
+    wanted = and_(exists().where(same), a.opened_at > since, a.opened_at <= until)
+    return store.frame(select(a.opened_at, a.resolved_at).where(wanted).order_by(a.opened_at))
+
+
 def by_ids(store: Store, alert_ids: Sequence[str]) -> pl.DataFrame:
     """These incidents: the columns of `alerts`."""
     return store.frame(select(alerts).where(alerts.c.id.in_(alert_ids)))
