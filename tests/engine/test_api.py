@@ -556,6 +556,7 @@ async def test_prometheus_gets_the_workers_own_figures(api, store):
     assert found["claude_proxy_worker_missed_ticks_total"] == "2.0"
     assert found["claude_proxy_worker_last_tick_seconds"] == "1.5"
     assert found['claude_proxy_job_runs_total{job="retention"}'] == "1.0"
+    assert found['claude_proxy_job_running_seconds{job="retention"}'] == "0.0"
     assert found['claude_proxy_open_incidents{severity="high",status="firing"}'] == "1.0"
     assert found["claude_proxy_worker_notifications_pending"] == "1.0"
     assert found["claude_proxy_worker_store_up"] == "1.0"
