@@ -225,6 +225,7 @@ async def test_incidents_are_acknowledged_and_resolved(api, store):
     )
     assert [event["to_state"] for event in done["events"]] == ["firing", "normal"]
     assert [n["reason"] for n in done["notifications"]] == ["resolved", "first"]
+    assert (done["more_notifications"], done["more_comments"]) == (False, False)
     await ask(api, "POST", path + "/ack", 409, json={})
     assert (await ask(api, "GET", "/api/alerts/active"))["items"] == []
     assert rules.get(store, rule_id).state == "normal"
