@@ -76,10 +76,14 @@ async def _main(config: Config, again: Callable[[], Config]) -> None:
     def reloads(follow: Callable[[Config], None]) -> None:
         loop.add_signal_handler(signal.SIGHUP, _reload, again, follow)
 
-    await run(config, stopping, ready, reloads)
-    leaving = threading.Timer(_LEAVE_S, os._exit, args=(0,))
-    leaving.daemon = True
-    leaving.start()
+    status = FAILED
+    try:
+        await run(config, stopping, ready, reloads)
+        status = 0
+    finally:
+        leaving = threading.Timer(_LEAVE_S, os._exit, args=(status,))
+        leaving.daemon = True
+        leaving.start()
 
 
 def _reload(again: Callable[[], Config], follow: Callable[[Config], None]) -> None:
