@@ -1,6 +1,7 @@
 """/api/alerts/{active,history,stats}."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -85,6 +86,23 @@ _HISTORY = (
     "cursor",
 )
 _SPAN = ("from", "to", "range")
+_ROWS = {"type": "array", "items": {"type": "object"}}
+_MORE = {
+    "more_notifications": "There are older notifications: /api/notifications/history?alert={id} has all",
+    "more_comments": "There are later comments: /api/alerts/history/{id}/comments has all",
+}
+#: The answer with one incident.
+DETAIL: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["alert", "events", "notifications", "comments", *_MORE],
+    "properties": {
+        "alert": {"type": "object"},
+        "events": _ROWS,
+        "notifications": {**_ROWS, "description": f"The newest {incidents.MOST}, newest first"},
+        "comments": {**_ROWS, "description": f"The first {incidents.MOST}, oldest first"},
+        **{name: {"type": "boolean", "description": said} for name, said in _MORE.items()},
+    },
+}
 ROUTES = (
     Route(
         "GET",
@@ -95,7 +113,13 @@ ROUTES = (
         result=LISTING,
     ),
     Route("GET", "/api/alerts/history", history, "Incidents, newest first", query=_HISTORY, result=LISTING),
-    Route("GET", "/api/alerts/history/{id}", one, "One incident with its transitions, notifications and comments"),
+    Route(
+        "GET",
+        "/api/alerts/history/{id}",
+        one,
+        "One incident with its transitions, notifications and comments",
+        result=DETAIL,
+    ),
     Route(
         "GET",
         "/api/alerts/stats",
