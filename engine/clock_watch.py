@@ -4,6 +4,7 @@ A clock that is set ahead needs nothing: what falls due meanwhile is done once, 
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -17,13 +18,14 @@ class ClockWatch:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._last = now()
+        self._last, self._seen = now(), time.monotonic()
 
     def set_back_by(self) -> timedelta:
         """How far the clock was set back since the last look; zero where it was not."""
         before, self._last = self._last, self._now()
+        seen, self._seen = self._seen, time.monotonic()
         by = before - self._last
-        return by if by > _TOLERANCE else timedelta(0)
+        return by + timedelta(seconds=self._seen - seen) if by > _TOLERANCE else timedelta(0)
 
 
 async def watching(now: Callable[[], datetime], tell: Callable[[timedelta], None]) -> None:

@@ -63,7 +63,8 @@ class Evaluator:
         self._again: dict[str, datetime] = {}
         self._taken_up = 0
         self._stopping = asyncio.Event()
-        self._set_back = timedelta(0)  # what the rows do not follow yet
+        #: how far the clock was set back, which the rows do not follow yet; at the start that is not known
+        self._set_back: timedelta | None = timedelta(0)
         self._cadences = Cadences(
             self._status, rules=lambda: self._rules, evaluate=self._evaluate_due, may=self._may, now=now
         )
@@ -120,20 +121,21 @@ class Evaluator:
         self._sweep_at = now
         self._again = {rule_id: at - by for rule_id, at in self._again.items()}
         status.last_tick_at = status.last_tick_at and min(status.last_tick_at, instant(now))
-        self._set_back += by
+        self._set_back = (self._set_back or timedelta(0)) + by
         self._desk.rules_changed.set()  # the next look is at once
 
     async def _follow_clock(self, *, leads: bool) -> None:
         """Let the rows follow a clock that was set back, also where that was before the lease was taken."""
-        by, now = self._set_back, self._now()
-        if not by and (not leads or self._lease.token == self._taken_up):
+        known, now = self._set_back, self._now()
+        if known is None and (not leads or self._lease.token == self._taken_up):
             return
+        by = known or timedelta(0)
         statements = [clock_set_back.shortening(LEASE, until=now + self._lease.lasts)]
         if leads:
             fence = self._lease.fence(self._lease.token)
             statements = [*fence, *statements, *clock_set_back.evaluations(instant(now), by)]
         await asyncio.to_thread(self._store(_LOOKING).transact, statements)
-        self._set_back -= by
+        self._set_back = None if self._set_back == known else self._set_back
 
     def _due(self) -> set[str]:
         """Takes the ids of the rules that wait for no cadence."""
