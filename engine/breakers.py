@@ -37,6 +37,10 @@ class Breakers:
         self._places: dict[str, int] = {}
         self._started: dict[str, datetime] = {}
 
+    def forget(self) -> None:
+        """Learn all of it again from the rows: the clock was set back, and they follow it."""
+        self._known.clear()
+
     async def learn(self, channels: Iterable[str]) -> None:
         """Look up how the last sends of channels went that are not known yet, and how much each bears.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from data.queries import alerts
-from data.queries.alerts import committing
+from data.queries.alerts import Changes, committing
 from data.queries.rules import RuleRow
 from data.store import Statement, Store
 from engine import instances, state
@@ -13,7 +13,7 @@ from engine.errors import RuleError
 from engine.ration import rationed
 from engine.rule import Rule, kept, parse, same_result
 from engine.situation import situations
-from engine.state import Instance, Reason, Step
+from engine.state import Instance, Reason, State, Step
 
 Ending = Callable[[Instance, datetime], Step]
 
@@ -53,16 +53,31 @@ def forgotten(instance: Instance, now: datetime) -> Step:
 
 
 def after_edit(store: Store, old: RuleRow, row: RuleRow, rule: Rule, now: datetime) -> list[Statement]:
-    """What an edit does to the instances: switched off they pause, with another result they begin anew."""
+    """What an edit does to the instances: switched off they pause, with another result they begin anew.
+
+    Evaluated more often from now on, they were not unwatched since the last evaluation at the cadence before.
+    """
     if old.enabled and not row.enabled:
         return end(store, old, paused, now)
     if row.enabled and not old.enabled:
         return end(store, old, forgotten, now)
     try:
-        same = same_result(kept(old.document), rule)
+        before = kept(old.document)
     except RuleError:
-        same = False
-    return [] if same else end(store, old, updated, now)
+        return end(store, old, updated, now)
+    if not same_result(before, rule):
+        return end(store, old, updated, now)
+    return _watched_so_far(store, old.id, before, rule, now) if rule.every < before.every else []
+
+
+def _watched_so_far(store: Store, rule_id: str, before: Rule, rule: Rule, now: datetime) -> list[Statement]:
+    known = instances.from_rows(alerts.instances(store, [rule_id])).get(rule_id, {})
+    pending = {key: instance for key, instance in known.items() if instance.state is State.PENDING}
+    moved = [
+        instances.moved(rule_id, instance, instances.recadenced(before, rule, instance, now), key)
+        for key, instance in pending.items()
+    ]
+    return committing([Changes(moved=tuple(moved))]) if moved else []
 
 
 def end(store: Store, row: RuleRow, ending: Ending, now: datetime) -> list[Statement]:

@@ -18,6 +18,7 @@ from data.queries.jobs import JobRow
 from data.store import Store
 from data.tasks import Tasks
 from engine.audit import clock, entry
+from engine.clock_watch import watching
 from engine.errors import NotFound, Refused, Unwell
 from engine.housekeeping import alarm
 from engine.housekeeping.job import Job, Run, Running
@@ -64,7 +65,7 @@ class Housekeeper:
         self._scheduler.add_job(self.look, IntervalTrigger(seconds=_LOOK_S, timezone=UTC), misfire_grace_time=None)
         self._scheduler.start()
         try:
-            await asyncio.Event().wait()
+            await watching(self._now, self._clock_set_back)
         finally:
             self._scheduler.shutdown(wait=False)
             await self._keeping.finish(_LAST_S)
@@ -78,6 +79,12 @@ class Housekeeper:
             self.jobs[name] = job
             if self._scheduler.running:
                 self._schedule(job)
+
+    def _clock_set_back(self, by: timedelta) -> None:
+        """Let no job wait until the clock has caught up."""
+        for job in self._scheduler.get_jobs():
+            if job.next_run_time is not None:
+                job.modify(next_run_time=job.next_run_time - by)
 
     def _schedule(self, job: Job) -> None:
         self._scheduler.add_job(
@@ -145,8 +152,9 @@ class Housekeeper:
 
     def _first(self, job: Job) -> datetime:
         """One that was missed while no worker ran is made up for."""
-        soon, last = self._now() + _AT_START, self.last(job.name)
-        return soon if last is None else max(soon, last.started_at + job.every)
+        now, last = self._now(), self.last(job.name)
+        # one that lies ahead was done before the clock was set back
+        return now + _AT_START if last is None else max(now + _AT_START, min(last.started_at, now) + job.every)
 
     async def _beat(self, job: Job) -> None:
         if self._leads() and job.name not in self._busy:

@@ -137,7 +137,7 @@ class Record:
         written = self._written.get(job.name)
         if written is None or (written.ok, written.result) != (row.ok, row.result) or job.every >= _OFTEN:
             return True
-        return row.started_at - written.started_at >= _OFTEN
+        return abs(row.started_at - written.started_at) >= _OFTEN  # also where the clock was set back
 
 
 def _hanging_as(row: JobRow, kept: JobRow) -> JobRow:
