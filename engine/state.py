@@ -195,7 +195,10 @@ def _move(rule: Rule, before: Instance, truth: Truth, now: datetime) -> _Move:
         return _active(rule, before, reason, now)
     if policy is NoData.OK:
         return _clear(rule, before, reason, now)
-    state = State.NO_DATA if truth is Truth.NO_DATA else State.ERROR
+    return _unknown(before, State.NO_DATA if truth is Truth.NO_DATA else State.ERROR, reason)
+
+
+def _unknown(before: Instance, state: State, reason: Reason) -> _Move:
     if not before.alerting:
         return _Move(state, reason)
     return _Move(state, reason, before.active_since, before.recovering_since)

@@ -108,8 +108,14 @@ LINES: dict[str, tuple[dict[str, object], Line]] = {
     ),
     "true after a hole clears the recovery timer": (
         {"keep_firing_for": "3m"},
-        [(0, T, "firing"), (1, F, "recovering"), (2, E, "error"), (3, T, "firing"), (4, F, "recovering")]
-        + [(6, F, "recovering"), (7, F, "normal")],
+        [
+            (0, T, "firing"),
+            (1, F, "recovering"),
+            (2, E, "error"),
+            (3, T, "firing"),
+            (4, F, "recovering"),
+            (7, F, "normal"),
+        ],
     ),
     "a vanished group is given up at the second evaluation": (
         {},
