@@ -16,6 +16,7 @@ import numpy as np
 from data.queries import rules as rule_rows
 from data.store import Store
 from engine import rules
+from engine.amounts import quantity
 from engine.channels.own_thread import OwnThreads
 from engine.channels.plain import colour
 from engine.chart_image import Chart, png
@@ -23,7 +24,7 @@ from engine.condition import Condition
 from engine.evaluate import compared, empty_value, number
 from engine.history import Grid, History, Points, load
 from engine.levels import LEVEL
-from engine.notice import Notice, NoticeStatus, quantity
+from engine.notice import Notice, NoticeStatus
 from engine.notify import Reason
 from engine.rule import Rule, document, parse
 from engine.sentence import limit, subject
