@@ -139,7 +139,7 @@ Offset = Annotated[
 class Compare(Document):
     """With what the window is compared: the one before (`previous`) or the same so long ago (`1d`).
 
-    Of a calendar's period, the one before is looked at up to the same time (`engine.previous`).
+    Of a calendar's period, the other one is looked at up to the same time (`engine.previous`).
     """
 
     to: Offset

@@ -98,7 +98,7 @@ def shifts(rule: Rule, condition: Condition, at: datetime) -> tuple[timedelta, .
     """How long before `at` the condition's window ends and, where it compares, the one it compares with."""
     if condition.compare is None:
         return (rule.delay,)
-    return rule.delay, rule.delay + (condition.compare.to or back(condition.window, at - rule.delay, rule.zone))
+    return rule.delay, rule.delay + back(condition.window, condition.compare.to, at - rule.delay, rule.zone)
 
 
 def spans(rule: Rule, condition: Condition, at: datetime) -> tuple[Span, ...]:

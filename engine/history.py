@@ -154,10 +154,11 @@ def _needed(rule: Rule, condition: Condition, grid: Grid) -> list[list[_Piece]]:
     shift, *rest = shifts(rule, condition, grid.start)
     whole = [[_Piece(_wanted(rule, condition, shift), grid, 0, len(grid))]]
     compare, window = condition.compare, condition.window
-    if compare is None or compare.to is not None or not isinstance(window, Calendar):
+    if compare is None or not isinstance(window, Calendar):
         return whole + [[_Piece(_wanted(rule, condition, other), grid, 0, len(grid))] for other in rest]
     times = grid.times().dt.epoch("us").to_numpy() - shift // _US
-    return [*whole, [_piece(rule, condition, grid, part) for part in stretches(window.period, times, rule.zone)]]
+    parts = stretches(compare.to or window.period, times, rule.zone)
+    return [*whole, [_piece(rule, condition, grid, part) for part in parts]]
 
 
 def _piece(rule: Rule, condition: Condition, grid: Grid, part: Stretch) -> _Piece:

@@ -1,18 +1,28 @@
 """Incidents that keep others quiet: while a source fires, matching targets notify nobody. Pure.
 
 As in Alertmanager: the source's own labels can be narrowed, the target's are matched, and labels named in `equal` must
-be the same on both, where one that both lack is the same. An incident that is source and target at once is not kept
-quiet by another that is both too, so that no two silence each other.
+be the same on both, where one that both lack is the same. A source that is quiet itself keeps its targets quiet too:
+what explains it explains them. An incident that is source and target of one inhibition at once is not kept quiet by
+another of its rule that is both too. Of incidents that keep one another quiet in a circle, one is told, if nothing
+else keeps any of them quiet: the worst by severity, of these the one that fires longest, then the first by rule and
+group. So whatever fires, one is told that explains it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 
+from engine.levels import quieted
 from engine.policies import Inhibition
+from engine.rule import Rule, Severity
+from engine.silences import SEVERITY
 
 Labels = Mapping[str, str]
+#: A rule's id and the key of one of its groups.
+Place = tuple[str, str]
+_RANKS: Mapping[str | None, int] = {severity.value: rank for rank, severity in enumerate(Severity)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,11 @@ class Subject:
     group_key: str
     labels: Labels
 
+    @property
+    def place(self) -> Place:
+        """What tells it apart from all others that are open."""
+        return self.rule_id, self.group_key
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -30,7 +45,19 @@ class Source:
 
     subject: Subject
     inhibits: tuple[Inhibition, ...]
+    opened: datetime
     quiets: str = ""
+
+    @classmethod
+    def of(cls, rule: Rule, subject: Subject, opened: datetime) -> "Source":
+        """As the rule says; a critical incident keeps the warn of its group quiet."""
+        return cls(subject, rule.inhibits, opened, quieted(subject.group_key) if rule.levels else "")
+
+    @property
+    def rank(self) -> tuple[int, datetime, Place]:
+        """Of several that keep one another quiet, the one with the least is told."""
+        severity = self.subject.labels.get(SEVERITY)
+        return _RANKS.get(severity, len(_RANKS)), self.opened, self.subject.place
 
 
 class Inhibitors:
@@ -38,8 +65,12 @@ class Inhibitors:
 
     def __init__(self, sources: Iterable[Source] = ()) -> None:
         self._by: dict[tuple[str, Inhibition], dict[tuple[str, ...], list[Subject]]] = {}
-        self._quieting: dict[tuple[str, str], Subject] = {}
+        self._quieting: dict[Place, Subject] = {}
+        self._sources: dict[Place, Source] = {}
+        self._behind: dict[Place, tuple[Subject, ...]] = {}
+        self._first: dict[Place, bool] = {}
         for source in sources:
+            self._sources[source.subject.place] = source
             if source.quiets:
                 self._quieting[source.subject.rule_id, source.quiets] = source.subject
             for inhibition in source.inhibits:
@@ -49,20 +80,61 @@ class Inhibitors:
 
     def of(self, target: Subject) -> Subject | None:
         """A source that keeps the target quiet; None: nothing does."""
-        if source := self._quieting.get((target.rule_id, target.group_key)):
-            return source
+        found = next(self._explaining(target), None)
+        return None if found is None or self._is_first(target) else found
+
+    def _explaining(self, target: Subject) -> Iterator[Subject]:
+        """The sources that the target matches, whether or not they are quiet themselves."""
+        if source := self._quieting.get(target.place):
+            yield source
         for (rule_id, inhibition), sources in self._by.items():
             if _matches(inhibition.match, target.labels):
                 both = rule_id == target.rule_id and _matches(inhibition.source, target.labels)
-                found = sources.get(_equal(inhibition, target), ())
-                if source := _other(found, target, inhibition, both=both):
-                    return source
-        return None
+                yield from _others(sources.get(_equal(inhibition, target), ()), target, inhibition, both=both)
+
+    def _is_first(self, target: Subject) -> bool:
+        """Whether it is the first of a circle that nothing outside of explains."""
+        if target.place not in self._sources:
+            return False
+        if target.place not in self._first:
+            circle = self._circle(target)
+            first = min(circle, key=lambda place: self._sources[place].rank, default=None)
+            self._first |= {place: place == first for place in circle or (target.place,)}
+        return self._first[target.place]
+
+    def _circle(self, target: Subject) -> frozenset[Place]:
+        """All from which a way leads to the target, if a way leads from it to each of them; else nothing."""
+        onward: dict[Place, list[Place]] = defaultdict(list)
+        seen, waiting = {target.place}, [target]
+        while waiting:
+            one = waiting.pop()
+            if not (behind := self._all_behind(one)):
+                return frozenset()  # where a way begins, none leads to
+            for source in behind:
+                onward[source.place].append(one.place)
+                if source.place not in seen:
+                    seen.add(source.place)
+                    waiting.append(source)
+        return frozenset(seen) if _reached(target.place, onward) == seen else frozenset()
+
+    def _all_behind(self, source: Subject) -> tuple[Subject, ...]:
+        if source.place not in self._behind:
+            self._behind[source.place] = tuple(self._explaining(source))
+        return self._behind[source.place]
 
 
-def _other(sources: Sequence[Subject], target: Subject, inhibition: Inhibition, *, both: bool) -> Subject | None:
+def _reached(place: Place, onward: Mapping[Place, Sequence[Place]]) -> set[Place]:
+    seen, waiting = {place}, [place]
+    while waiting:
+        found = [each for each in onward.get(waiting.pop(), ()) if each not in seen]
+        seen.update(found)
+        waiting.extend(found)
+    return seen
+
+
+def _others(sources: Sequence[Subject], target: Subject, inhibition: Inhibition, *, both: bool) -> Iterator[Subject]:
     others = (source for source in sources if not (both and _matches(inhibition.match, source.labels)))
-    return next((s for s in others if (s.rule_id, s.group_key) != (target.rule_id, target.group_key)), None)
+    return (source for source in others if source.place != target.place)
 
 
 def _matches(matchers: Mapping[str, Sequence[str]], labels: Labels) -> bool:

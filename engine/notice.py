@@ -9,6 +9,7 @@ import msgspec
 
 from data.errors import UnknownMetric
 from data.metrics import metric
+from engine.amounts import quantity
 
 #: Reasons of notices that only keep a provider's own record of an incident in step.
 ACKNOWLEDGEMENT, UNACKNOWLEDGED = "acknowledgement", "unacknowledged"
@@ -106,17 +107,6 @@ def encode(notice: Notice) -> str:
 def decode(text: str) -> Notice:
     """The notice that `encode` wrote; raises `msgspec.ValidationError`."""
     return msgspec.json.decode(text, type=Notice)
-
-
-def quantity(value: float | None, unit: str) -> str:
-    """A value with its unit as people read it: `$512.34`, `12.5 %`, `8,120 ms`; `no data` for None."""
-    if value is None:
-        return "no data"
-    number = f"{value:,.2f}".rstrip("0").rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
-    if unit.startswith("usd"):
-        shown = f"${value:,.2f}" if abs(value) >= 0.01 or value == 0 else f"${value:.6g}"
-        return shown + unit.removeprefix("usd")
-    return f"{number} {'%' if unit == 'percent' else unit}".strip()
 
 
 def links(public_url: str, *, alert_id: str, rule_id: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from data.queries import rules as rule_rows
 from data.store import Store
 from engine import rules
 from engine.aftermath import FALLBACK
+from engine.amounts import quantity
 from engine.channels.own_thread import OwnThreads
 from engine.channels.plain import colour
 from engine.chart_image import Chart, png
@@ -28,7 +29,7 @@ from engine.evaluate import compared, empty_value, number
 from engine.flapping import flaps
 from engine.history import Grid, History, Points, load
 from engine.levels import LEVEL
-from engine.notice import Notice, NoticeStatus, quantity
+from engine.notice import Notice, NoticeStatus
 from engine.notify import Reason
 from engine.rule import Rule, document, parse
 from engine.sentence import limit, subject

@@ -16,7 +16,7 @@ class Inhibiting:
 
     def __init__(self, recorded: Sequence[Recorded]) -> None:
         self._recorded = recorded
-        self._edges = _sorted(edge for one in recorded for edge in (one.opened, one.resolved))
+        self._edges = _sorted(edge for one in recorded for edge in (one.source.opened, one.resolved))
         self._known: tuple[int, Inhibitors] = (0, Inhibitors())
 
     def __bool__(self) -> bool:
@@ -26,7 +26,7 @@ class Inhibiting:
         """Those that are open at an instant."""
         place = bisect_right(self._edges, instant)
         if place != self._known[0]:
-            found = (one.source for one in self._recorded if _open(one.opened, one.resolved, instant))
+            found = (one.source for one in self._recorded if _open(one.source.opened, one.resolved, instant))
             self._known = place, Inhibitors(found)
         return self._known[1]
 

@@ -45,7 +45,7 @@ def _inhibiting(store: Store, rule: Rule, rule_id: str, start: datetime, end: da
         if one is None or one.id == rule_id or one.rule.name == rule.name:
             continue
         subject = Subject(one.id, row["group_key"], known_by(one, orjson.loads(row["labels"])))
-        yield Recorded(Source(subject, one.rule.inhibits), row["opened_at"], row["resolved_at"])
+        yield Recorded(Source.of(one.rule, subject, row["opened_at"]), row["resolved_at"])
 
 
 def _watched(rule_id: str, document: str) -> Watched | None:

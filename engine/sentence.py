@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from data.metrics import metric
 from engine.active import written_days, written_hours
+from engine.amounts import with_unit
 from engine.condition import WITHOUT_WINDOW, AllOf, CompareAs, Condition, Node, Not, Op
 from engine.durations import every_spoken, spoken
 from engine.levels import Level
@@ -75,27 +76,6 @@ def quantity(condition: Condition, value: float) -> str:
     percent = condition.compare is not None and condition.compare.as_ is CompareAs.PERCENT
     text = with_unit(value, "percent" if percent else metric(condition.metric).unit)
     return f"+{text}" if condition.compare and value > 0 else text
-
-
-def with_unit(value: float, unit: str) -> str:
-    """`$500`, `$0.50`, `10 %`, `8,000 ms`, `3 requests`."""
-    if unit.startswith("usd"):
-        sign, size = "-" if value < 0 else "", _digits(abs(value))
-        cents = f"{size}0" if size[-2:-1] == "." else size
-        return f"{sign}${cents}{unit.removeprefix('usd')}"
-    return f"{_digits(value)} {'%' if unit == 'percent' else unit}".rstrip()
-
-
-def rounded(value: float) -> float:
-    """A measured value as it is shown: four digits that matter, and never fewer than the whole number."""
-    return round(value) if abs(value) >= 1000 else float(f"{value:.4g}")
-
-
-def _digits(value: float) -> str:
-    """Up to six digits that matter, and never fewer than the whole number and cents."""
-    text = f"{value:,.2f}" if abs(value) >= 1000 else f"{float(f'{value:.6g}'):,.12f}"
-    short = text.rstrip("0").rstrip(".")
-    return "0" if short == "-0" else short
 
 
 def _baseline(condition: Condition) -> str:

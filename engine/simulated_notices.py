@@ -191,4 +191,4 @@ def _groups(watched: Watched, walks: Walks, around: Surroundings) -> Iterator[Gr
 def _own(rule: Rule, found: Mapping[str, Sequence[Incident]], subjects: Mapping[str, Subject]) -> Iterator[Recorded]:
     """The rule's own incidents, where it inhibits."""
     for key, subject in subjects.items() if rule.inhibits else ():
-        yield from (Recorded(Source(subject, rule.inhibits), one.opened, one.resolved) for one in found[key])
+        yield from (Recorded(Source.of(rule, subject, one.opened), one.resolved) for one in found[key])

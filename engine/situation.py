@@ -13,7 +13,6 @@ from engine import silences
 from engine.episode import Incident, Move, Situation, Watched, known_by, memory
 from engine.errors import RuleError
 from engine.inhibition import Inhibitors, Source, Subject
-from engine.levels import quieted
 from engine.post import terms
 from engine.rule import kept
 from engine.telling import Told
@@ -36,15 +35,15 @@ def situations(
     ids = [one.id for one in watched]
     if not ids:
         return {}
+    incidents = _incidents(store, ids)
     base = Situation(
         public_url=public_url,
         by=by,
         comment=comment,
         silences=silences.at(store, at),
-        inhibitors=Inhibitors(sources(store, watched, moves or {})),
+        inhibitors=Inhibitors(_sources(store, watched, moves or {}, incidents, at)),
         terms=terms(store, at),
     )
-    incidents = _incidents(store, ids)
     opens = _opens(store, watched, at)
     base = replace(base, unsettled=_unsettled(store, watched, base.terms.whole))
     told: dict[str, list[Told]] = defaultdict(list)
@@ -83,10 +82,16 @@ def _unsettled(store: Store, watched: Sequence[Watched], whole: frozenset[str]) 
     return frozenset(alerts.unsettled(store, ids, sorted(whole)).iter_rows()) if ids else frozenset()
 
 
-def sources(store: Store, watched: Sequence[Watched], moves: Mapping[str, Sequence[Move]]) -> list[Source]:
+def _sources(
+    store: Store,
+    watched: Sequence[Watched],
+    moves: Mapping[str, Sequence[Move]],
+    incidents: Mapping[str, Mapping[str, Incident]],
+    at: datetime,
+) -> list[Source]:
     """The incidents that inhibit others once `moves` are made: stored ones that stay open, and those that open."""
     after = {(rule_id, move.key): move for rule_id, some in moves.items() for move in some}
-    return [*_stored_sources(store, watched, after), *_new_sources(watched, after)]
+    return [*_stored_sources(store, watched, after), *_moved_sources(watched, after, incidents, at)]
 
 
 def _stored_sources(
@@ -102,21 +107,24 @@ def _stored_sources(
         except RuleError:
             continue  # a rule that cannot be read keeps nobody quiet
         rules[rule_id] = rule
-        yield _source(rule, Subject(rule_id, key, known_by(rule, orjson.loads(row["labels"]))))
+        subject = Subject(rule_id, key, known_by(rule, orjson.loads(row["labels"])))
+        yield Source.of(rule.rule, subject, row["opened_at"])
 
 
-def _new_sources(watched: Sequence[Watched], after: Mapping[tuple[str, str], Move]) -> Iterator[Source]:
+def _moved_sources(
+    watched: Sequence[Watched],
+    after: Mapping[tuple[str, str], Move],
+    incidents: Mapping[str, Mapping[str, Incident]],
+    at: datetime,
+) -> Iterator[Source]:
     inhibiting = {one.id: one for one in watched if one.rule.inhibits or one.rule.levels}
     for (rule_id, key), move in after.items():
         instance = move.step.instance
         if rule_id in inhibiting and instance is not None and instance.alerting:
             one = inhibiting[rule_id]
-            yield _source(one, Subject(rule_id, key, known_by(one, instance.labels)))
-
-
-def _source(one: Watched, subject: Subject) -> Source:
-    """An incident that inhibits: as the rule says, and a critical one the warn of its group."""
-    return Source(subject, one.rule.inhibits, quieted(subject.group_key) if one.rule.levels else "")
+            known = incidents.get(rule_id, {}).get(instance.alert_id)
+            subject = Subject(rule_id, key, known_by(one, instance.labels))
+            yield Source.of(one.rule, subject, known.opened_at if known else at)
 
 
 def _opens(store: Store, watched: Sequence[Watched], at: datetime) -> dict[str, dict[str, tuple[datetime, ...]]]:

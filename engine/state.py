@@ -3,7 +3,8 @@
     Normal ─► Pending ─► Firing ─► Recovering ─► Normal        besides: NoData, Error, Paused
 
 An instance *alerts* while it is Firing or Recovering, and stays so through NoData and Error: what is not known ends
-no incident. `active_since` is set exactly while an instance is Pending or alerts.
+no incident. `active_since` is set exactly while an instance is Pending or alerts; `recovering_since` from the first
+false on until it is true again or over, so that a hole does not begin the wait for the end anew.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -194,8 +195,13 @@ def _move(rule: Rule, before: Instance, truth: Truth, now: datetime) -> _Move:
         return _active(rule, before, reason, now)
     if policy is NoData.OK:
         return _clear(rule, before, reason, now)
-    state = State.NO_DATA if truth is Truth.NO_DATA else State.ERROR
-    return _Move(state, reason, before.active_since if before.alerting else None)
+    return _unknown(before, State.NO_DATA if truth is Truth.NO_DATA else State.ERROR, reason)
+
+
+def _unknown(before: Instance, state: State, reason: Reason) -> _Move:
+    if not before.alerting:
+        return _Move(state, reason)
+    return _Move(state, reason, before.active_since, before.recovering_since)
 
 
 def _active(rule: Rule, before: Instance, reason: Reason, now: datetime) -> _Move:

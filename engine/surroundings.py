@@ -14,10 +14,9 @@ from engine.silences import Silence
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An incident that keeps others quiet, open in [opened, resolved); without an end it still is."""
+    """An incident that keeps others quiet, open in [its beginning, resolved); without an end it still is."""
 
     source: Source
-    opened: datetime
     resolved: datetime | None
 
 

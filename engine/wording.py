@@ -7,12 +7,13 @@ from typing import Any
 from data.errors import UnknownMetric
 from data.metrics import metric
 from engine import templates
+from engine.amounts import quantity, with_unit
 from engine.condition import CompareAs, Condition
 from engine.durations import spoken
 from engine.errors import TemplateFault
-from engine.notice import Notice, quantity
+from engine.notice import Notice
 from engine.rule import Rule
-from engine.sentence import limit, subject, with_unit
+from engine.sentence import limit, subject
 from engine.state import Reason
 from engine.truth import GroupTruth
 

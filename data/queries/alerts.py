@@ -133,11 +133,11 @@ def unsettled(store: Store, rule_ids: Sequence[str], channels: Sequence[str]) ->
 def inhibiting(store: Store, also: Sequence[str] = ()) -> pl.DataFrame:
     """Open incidents of rules that may inhibit others, and of the rules with these ids.
 
-    Columns: rule_id, version and document of the rule, group_key, labels.
+    Columns: rule_id, version and document of the rule, group_key, labels, opened_at.
     """
     a, r = alerts.c, rules.c
     joined = alerts.join(rules, r.id == a.rule_id)
-    question = select(a.rule_id, r.version, r.document, a.group_key, a.labels).select_from(joined)
+    question = select(a.rule_id, r.version, r.document, a.group_key, a.labels, a.opened_at).select_from(joined)
     wanted = or_(r.document.contains('"inhibits"'), a.rule_id.in_(also))
     return store.frame(question.where(a.status.in_(OPEN), wanted))
 

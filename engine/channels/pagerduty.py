@@ -11,11 +11,12 @@ import orjson
 from msgspec import structs
 from pydantic import Field, HttpUrl
 
+from engine.amounts import quantity
 from engine.channels.channel import ANSWER_CHARS, ChannelConfig, ChannelKind, Delivery, Receipt, Wire
 from engine.channels.cutting import cut, fitting, shortened
 from engine.channels.plain import lines, links
 from engine.errors import DeliveryError
-from engine.notice import Notice, NoticeStatus, quantity, when
+from engine.notice import Notice, NoticeStatus, when
 
 SUMMARY, DEDUP_KEY, SOURCE, MOST_BYTES = 1024, 255, 255, 512 * 1024
 #: A test's two sends have so long each, together less than one send of any channel.

@@ -1,11 +1,9 @@
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import polars as pl
 import pytest
 
 from engine.evaluate import MOST_GROUPS, Failure, evaluate, questions
-from engine.explain import explain
 from engine.rule import Rule, parse
 from engine.state import Instance, Reason, State, step
 from engine.truth import GroupTruth, Truth, group_key
@@ -182,26 +180,6 @@ def test_the_value_shown_is_of_the_condition_that_decided():
     (group,) = evaluate(rule, [frame("cost", 1), frame("errors", 4)])
 
     assert (group.value, group.threshold, group.decisive.path) == (4, 3, "when.any[1]")
-
-
-def test_an_evaluation_is_explained_condition_by_condition():
-    members: list[dict[str, Any]] = [
-        {**CONDITION, "compare": {"to": "1d"}},
-        {**CONDITION, "metric": "error_rate"},
-        {**CONDITION, "metric": "errors"},
-    ]
-    rule = parse(with_fields(when={"all": members}))
-
-    rows = explain(
-        rule, evaluate(rule, [frame("cost", 15.12345), frame("cost", 10), frame("error_rate"), Failure("away")])
-    )
-
-    assert [(r.path, r.shown, r.limit, r.measured, r.baseline, r.truth, r.message) for r in rows] == [
-        ("when.all[0]", "+51.23 %", "+10 %", "$15.12", "$10", T, ""),
-        ("when.all[1]", "no data", "10 %", "", "", N, ""),
-        ("when.all[2]", "error", "10 requests", "", "", E, "away"),
-    ]
-    assert {row.whole for row in rows} == {N}
 
 
 def test_a_thousand_groups_are_judged_and_one_more_is_a_failure_that_says_so():

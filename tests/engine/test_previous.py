@@ -68,7 +68,38 @@ def test_an_hour_that_comes_twice_looks_twice_at_the_same():
 
 
 def test_a_rolling_window_is_compared_with_the_one_before():
-    assert back(Rolling(5 * HOUR), datetime(2026, 3, 29, tzinfo=UTC), ZoneInfo(BERLIN)) == 5 * HOUR
+    assert back(Rolling(5 * HOUR), None, datetime(2026, 3, 29, tzinfo=UTC), ZoneInfo(BERLIN)) == 5 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("window", "days", "at", "expected"),
+    [
+        ("today", 1, "2026-03-30T00:30", ["2026-03-29T00:00", "2026-03-29T00:30"]),  # of a day with 23 hours
+        ("today", 1, "2026-03-29T23:30", ["2026-03-28T00:00", "2026-03-28T23:30"]),
+        ("today", 1, "2026-10-25T23:30", ["2026-10-24T00:00", "2026-10-24T23:30"]),  # of a day with 25
+        ("today", 1, "2026-10-26T00:30", ["2026-10-25T00:00", "2026-10-25T00:30"]),
+        ("today", 7, "2026-03-30T00:30", ["2026-03-23T00:00", "2026-03-23T00:30"]),
+        ("today", 1, "2026-03-30T00:00", ["2026-03-28T00:00", "2026-03-29T00:00"]),  # the 29th, whole, and the 28th
+        ("this_week", 7, "2026-03-30T00:30", ["2026-03-23T00:00", "2026-03-23T00:30"]),
+        ("this_week", 7, "2026-10-26T00:30", ["2026-10-19T00:00", "2026-10-19T00:30"]),
+        ("this_month", 28, "2026-04-01T00:30", ["2026-03-01T00:00", "2026-03-04T00:30"]),
+        ("today", 0.5, "2026-03-29T14:00", ["2026-03-29T00:00", "2026-03-29T01:00"]),  # no whole day: so long ago
+    ],
+)
+def test_whole_days_ago_a_calendar_is_looked_at_up_to_the_same_time_on_the_wall(
+    window: str, days: float, at: str, expected: list[str]
+):
+    compare = {"to": f"{int(24 * days)}h"}
+    rule = parse({**with_condition(window=window, compare=compare), "tz": BERLIN})
+    now = datetime.fromisoformat(at).replace(tzinfo=rule.zone).astimezone(UTC)
+    _, then = spans(rule, rule.conditions[0], now)
+    assert [f"{edge.astimezone(rule.zone):%Y-%m-%dT%H:%M}" for edge in (then.start, then.end)] == expected
+
+
+def test_a_rolling_window_is_as_long_ago_as_it_says():
+    rule = parse({**with_condition(window="1h", compare={"to": "1d"}), "tz": BERLIN})
+    now = datetime(2026, 3, 29, 12, tzinfo=UTC)
+    assert spans(rule, rule.conditions[0], now)[1].end == now - timedelta(days=1)
 
 
 def test_the_delay_is_taken_off_before_the_calendar_is_asked():
@@ -78,23 +109,27 @@ def test_the_delay_is_taken_off_before_the_calendar_is_asked():
     assert (then.start, then.end) == (datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
 
 
+DAYS = st.sampled_from([timedelta(days=1), timedelta(days=7), timedelta(days=30), timedelta(hours=36)])
+
+
 @given(
-    st.sampled_from(Period),
+    st.one_of(st.sampled_from(Period), DAYS),
     st.sampled_from(["UTC", BERLIN, NEW_YORK, CAIRO, "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns"]),
     st.integers(0, 4 * 365 * 1440),
     st.sampled_from([timedelta(seconds=30), timedelta(minutes=7), HOUR, timedelta(hours=7)]),
 )
-def test_stretches_look_where_each_instant_looks(period: Period, zone: str, start: int, step: timedelta):
+def test_stretches_look_where_each_instant_looks(by: Period | timedelta, zone: str, start: int, step: timedelta):
     place, begun = ZoneInfo(zone), datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=start)
     times = [begun + n * step for n in range(300)]
     numbers = np.array([(at - datetime(1970, 1, 1, tzinfo=UTC)) // US for at in times], dtype=np.int64)
     found = []
-    for one in stretches(period, numbers, place):
+    for one in stretches(by, numbers, place):
         assert one.first == len(found)
         first = times[one.first] - one.back
         found += [first if one.held else at - one.back for at in times[one.first : one.end]]
-    assert found == [same_time_before(period, at, place) for at in times]
-    for at, then in zip(times, found, strict=True):
+    assert found == [same_time_before(by, at, place) for at in times]
+    period = by if isinstance(by, Period) else Period.TODAY
+    for at, then in zip(times, found, strict=True) if by != timedelta(hours=36) else ():
         span = Calendar(period).span(then, place)
         assert span.start < span.end <= Calendar(period).span(at, place).start
 
@@ -106,15 +141,18 @@ def test_a_month_is_looked_at_in_few_stretches():
     assert len(stretches(Period.TODAY, every_minute, ZoneInfo("UTC"))) == 1
 
 
-@pytest.mark.parametrize("window", [each.value for each in Period])
+@pytest.mark.parametrize(
+    ("window", "to"),
+    [*[(each.value, "previous") for each in Period], ("today", "1d"), ("this_week", "1w"), ("today", "12h")],
+)
 @pytest.mark.parametrize(
     ("start", "days"), [(datetime(2026, 3, 6, 4, tzinfo=UTC), 5), (datetime(2026, 3, 27, 10, tzinfo=UTC), 6)]
 )
-def test_simulated_is_live_over_the_same_ledger(store, window: str, start: datetime, days: int):
+def test_simulated_is_live_over_the_same_ledger(store, window: str, to: str, start: datetime, days: int):
     ends = [(n, datetime(2026, 1, 25, tzinfo=UTC) + n * 5 * HOUR) for n in range(340) if n * n % 23 > 9]
     rows = [record(n, at=at) for n, at in ends]
     store.put(record_table(rows), spool_id="test", first=1, last=len(rows))
-    compare = {"to": "previous", "as": "difference"}
+    compare = {"to": to, "as": "difference"}
     when = {"metric": "requests", "window": window, "op": ">", "value": 0, "compare": compare}
     rule = parse({"name": "r", "when": when, "every": "3h", "group_by": ["key"], "tz": NEW_YORK, "delay": "1m"})
     grid = Grid(start, start + timedelta(days=days), 3 * HOUR)

@@ -21,8 +21,9 @@ def silence(first: int, last: int, **matchers: str) -> Silence:
 
 
 def recorded(first: int, last: int | None, model: str = "a") -> Recorded:
-    source = Source(Subject("s", model, {"model": model}), (Inhibition(match={"rule": ("target",)}, equal=("model",)),))
-    return Recorded(source, at(first), None if last is None else at(last))
+    inhibits = (Inhibition(match={"rule": ("target",)}, equal=("model",)),)
+    source = Source(Subject("s", model, {"model": model}), inhibits, at(first))
+    return Recorded(source, None if last is None else at(last))
 
 
 def around(*silences: Silence, worse=(), inhibiting=()) -> Quiet:

@@ -4,7 +4,7 @@ import pytest
 
 from engine.durations import duration, every_spoken, spoken, written
 from engine.rule import parse
-from engine.sentence import condition_sentence, rounded, sentence, with_unit
+from engine.sentence import condition_sentence, sentence
 from tests.engine.test_rule import CONDITION, FULL, with_condition, with_fields
 
 
@@ -75,27 +75,6 @@ def test_fields_are_told(fields: dict[str, Any], expected: str):
 )
 def test_conditions_are_told(fields: dict[str, Any], expected: str):
     assert condition_sentence(parse(with_condition(**fields)).conditions[0]) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "expected"),
-    [
-        (1234567.891, "usd", "$1,234,567.89"),
-        (0.000123, "usd", "$0.000123"),
-        (-3.5, "usd/h", "-$3.50/h"),
-        (0.5, "usd", "$0.50"),
-        (99.999999999, "percent", "100 %"),
-        (8000.0, "ms", "8,000 ms"),
-        (-0.0, "tokens", "0 tokens"),
-    ],
-)
-def test_numbers_carry_their_unit(value: float, unit: str, expected: str):
-    assert with_unit(value, unit) == expected
-
-
-@pytest.mark.parametrize(("value", "expected"), [(1234.56, 1235), (123.456, 123.5), (0.0123456, 0.01235), (0, 0)])
-def test_measured_values_are_rounded_for_show(value: float, expected: float):
-    assert rounded(value) == expected
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,22 @@ LINES: dict[str, tuple[dict[str, object], Line]] = {
     "error keeps": ({"on_error": "keep"}, [(0, T, "firing"), (1, E, "firing"), (2, F, "normal")]),
     "an error ends no wait for the end": (
         {"keep_firing_for": "2m"},
-        [(0, T, "firing"), (1, F, "recovering"), (2, E, "error"), (3, F, "recovering"), (5, F, "normal")],
+        [(0, T, "firing"), (1, F, "recovering"), (2, E, "error"), (4, E, "error"), (5, F, "normal")],
+    ),
+    "holes do not begin the wait for the end anew": (
+        {"keep_firing_for": "3m", "no_data": "no_data"},
+        [(0, T, "firing"), (1, F, "recovering"), (2, N, "no_data"), (3, F, "recovering"), (4, F, "normal")],
+    ),
+    "true after a hole clears the recovery timer": (
+        {"keep_firing_for": "3m"},
+        [
+            (0, T, "firing"),
+            (1, F, "recovering"),
+            (2, E, "error"),
+            (3, T, "firing"),
+            (4, F, "recovering"),
+            (7, F, "normal"),
+        ],
     ),
     "a vanished group is given up at the second evaluation": (
         {},

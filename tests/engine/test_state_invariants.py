@@ -21,6 +21,8 @@ RULES = st.fixed_dictionaries(
 ).map(lambda fields: rule_with(**fields))
 MOVES = st.sampled_from([*Truth, None, "pause", "reset", "restore"])
 LINES = st.lists(st.tuples(st.integers(1, 6), MOVES), max_size=40)
+#: Long ones, minute by minute, in which nothing but the truth changes.
+COURSES = st.lists(st.tuples(st.just(1), st.sampled_from(Truth)), min_size=15, max_size=30)
 
 
 def walk(rule: Rule, line: list[tuple[int, Any]]) -> list[tuple[int, Any, Instance | None, Step]]:
@@ -75,7 +77,9 @@ def test_timers_run_only_where_they_mean_something(rule: Rule, line: list[tuple[
             continue
         starts_anew = move == "restore" and after.state is State.PENDING
         assert (after.active_since is not None) == (after.alerting or after.state is State.PENDING) or starts_anew
-        assert (after.recovering_since is not None) == (after.state is State.RECOVERING)
+        waits_for_the_end = after.recovering_since is not None
+        assert waits_for_the_end or after.state is not State.RECOVERING
+        assert not waits_for_the_end or (after.alerting and after.state is not State.FIRING)
         assert after.since <= minute(at)
 
 
@@ -85,6 +89,29 @@ def test_nothing_fires_before_it_was_true_for_as_long_as_the_rule_says(rule: Rul
         if made.transition and made.transition.opens:
             since = before.active_since if before and before.active_since else minute(at)
             assert minute(at) - since >= rule.for_
+
+
+@given(rule=RULES, line=COURSES)
+def test_a_wait_for_the_end_begins_with_a_false_and_only_a_true_or_an_end_clears_it(
+    rule: Rule, line: list[tuple[int, Any]]
+):
+    for at, _, before, made in walk(rule, line):
+        after = made.instance
+        if after is None or after.state is State.FIRING or not after.alerting:
+            continue
+        if before and before.recovering_since:
+            assert after.recovering_since == before.recovering_since
+        elif after.recovering_since:
+            assert (after.state, after.recovering_since) == (State.RECOVERING, minute(at))
+
+
+@given(rule=RULES, line=COURSES)
+def test_an_incident_is_over_at_the_first_false_after_the_wait_for_its_end(rule: Rule, line: list[tuple[int, Any]]):
+    for at, move, before, made in walk(rule, line):
+        if move is Truth.FALSE and before and before.recovering_since:
+            over = minute(at) - before.recovering_since >= rule.keep_firing_for
+            assert made.instance is not None
+            assert made.instance.alerting is not over
 
 
 @given(rule=RULES, line=LINES)

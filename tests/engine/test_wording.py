@@ -40,6 +40,14 @@ def seen(measured, threshold=500, **more):
         (seen(512.3), "Cost over the last day: $512.30 (threshold: above $500)."),
         (seen(0.004212, 0.001), "Cost over the last day: $0.004212 (threshold: above $0.001)."),
         (
+            seen(0.004, 0.001, metric="error_rate"),
+            "Error rate over the last day: 0.004 % (threshold: above 0.001 %).",
+        ),
+        (
+            seen(-12.5, -10, compare={"to": "7d", "as": "difference"}, op="<"),
+            "The change in cost over the last day from 7 days earlier: -$12.50 (threshold: below -$10).",
+        ),
+        (
             seen(7, metric="requests", window="today", op="<="),
             "Requests today: 7 (threshold: at most 500).",
         ),
