@@ -105,12 +105,14 @@ async def test_a_restart_remembers_that_a_channel_rests(store, box, clock):
 
 
 async def test_a_receiver_that_asks_for_patience_does_not_rest(store, box, clock):
-    async with receiving((429, {"Retry-After": "1"}, "")) as busy:
+    async with receiving((429, {"Retry-After": "3600"}, "")) as busy:
         hook(store, box, busy.url)
-        async with sending(store, box, clock):
+        async with sending(store, box, clock) as sender:
             for _ in range(OPENS_AFTER + 2):
-                fresh(store)
-            await until(lambda: len(busy.got) == OPENS_AFTER + 2)
+                put_off = fresh(store)
+                sender.wake()
+                await until(lambda put_off=put_off: results(store, put_off) == ["retry"])
+    assert len(busy.got) == OPENS_AFTER + 2
 
 
 async def test_a_burst_goes_to_slack_at_the_pace_that_slack_asks_for(store, box, clock):
