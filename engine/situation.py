@@ -78,7 +78,7 @@ def _incidents(store: Store, rule_ids: Sequence[str]) -> dict[str, dict[str, Inc
 def _unsettled(
     store: Store, watched: Sequence[Watched], terms: Terms, told: Mapping[str, Sequence[Told]]
 ) -> frozenset[tuple[str, str]]:
-    """What of open incidents has not arrived at channels that want no partial ends, or that are gone, but may elsewhere.
+    """What of open incidents has not arrived at channels that want no partial ends, or are gone, but may elsewhere.
 
     Where else is what the rule said when it was told, whatever it says now.
     """
