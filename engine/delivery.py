@@ -141,8 +141,9 @@ class Sender:
             await self._follow_clock()
             due = await asyncio.to_thread(rows.due, self._store, self._now())
             if due:
-                self._channels.know(await asyncio.to_thread(channel_store.all_by_name, self._store))
-            await self._breakers.learn(row.channel for row in due)
+                stored = await asyncio.to_thread(channel_store.all_by_name, self._store)
+                self._channels.know(stored)
+                await self._breakers.learn((row.channel for row in due), stored)
         except Exception as error:  # noqa: BLE001 - the loop must outlive whatever it is
             if not self._away:
                 _log.warning("the outbox cannot be read: %s: %s", type(error).__name__, error)

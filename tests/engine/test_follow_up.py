@@ -51,6 +51,22 @@ async def test_a_message_follows_its_incident_from_the_first_word_to_the_last(st
     assert bodies[2]["text"].startswith("[RESOLVED]")
 
 
+async def test_where_the_bot_posts_now_hears_of_the_end_of_what_it_said_elsewhere(store, box):
+    old = (200, {}, json.dumps({"ok": True, "channel": "C1", "ts": "1.1"}))
+    async with receiving(old, (200, {}, json.dumps({"ok": True, "channel": "C2", "ts": "2.2"}))) as receiver:
+        made = bot(store, box, receiver.url)
+        _, alert_id = firing(store, notify=["slack"])
+        async with sending(store, box, Clock()) as sender:
+            await until(lambda: len(receiver.got) == 1)
+            channel_store.update(store, box, made.id, {"config": {"channel": "#duty"}}, by="ada")
+            incidents.resolve(store, [alert_id], by="grace")
+            sender.wake()
+            await until(lambda: len(receiver.got) == 2)
+    last = json.loads(receiver.got[1].body)
+    assert (receiver.got[1].path.rpartition("/")[2], last["channel"]) == ("chat.postMessage", "#duty")
+    assert last["text"].startswith("[RESOLVED]")
+
+
 def test_only_channels_that_were_told_and_follow_are_told_of_an_acknowledgement(store, box):
     bot(store, box)
     bot(store, box, name="other")
