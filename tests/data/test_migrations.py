@@ -149,6 +149,17 @@ def test_a_job_of_before_alarms_alarms_nobody_yet(database):
         assert cursor.execute(f"SELECT {', '.join(added)} FROM jobs").fetchall() == [(None, 0, None, False)]
 
 
+def test_a_silence_of_before_versions_is_at_its_first(database):
+    migrate(database, NOW)
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0020_add_silence_versions'")
+        cursor.execute("ALTER TABLE silences DROP COLUMN version")
+        cursor.execute("INSERT INTO silences VALUES ('1', '{}', now(), now(), '', '', now())")
+    assert migrate(database, NOW) == ["0020_add_silence_versions"]
+    with database.reading() as cursor:
+        assert cursor.execute("SELECT id, version FROM silences").fetchall() == [("1", 1)]
+
+
 def test_messages_of_before_keep_without_when_they_were_written(database):
     migrate(database, NOW)
     with database.writing() as cursor:
