@@ -133,6 +133,10 @@ def _add_provider_limits(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(provider_limits, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_silence_versions(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute("ALTER TABLE silences ADD COLUMN IF NOT EXISTS version INTEGER DEFAULT 1")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -154,6 +158,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0018_add_posted_at", _add_posted_at),
     ("0019_add_provider_limits", _add_provider_limits),
     ("0020_add_hanging_jobs", _add_hanging_jobs),
+    ("0021_add_silence_versions", _add_silence_versions),
 )
 
 

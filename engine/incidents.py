@@ -28,6 +28,7 @@ from engine.state import Instance, Reason
 _TRIES = 5
 #: So many notifications and comments an incident's detail has; their own listings have all.
 MOST = 500
+_ANY = HistoryFilter()
 
 
 class Action(StrEnum):
@@ -242,13 +243,17 @@ def with_attempts(store: Store, told: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def active(
-    store: Store, *, before: tuple[datetime, str] | None = None, limit: int | None = None
+    store: Store,
+    wanted: HistoryFilter = _ANY,
+    *,
+    before: tuple[datetime, str] | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Open incidents, newest first, each with its instance's state and current value; `labels` is unpacked.
 
     `before` are the opened_at and id of the last one already seen; without a limit all.
     """
-    return [_plain(row) for row in queries.active(store, before=before, limit=limit).iter_rows(named=True)]
+    return [_plain(row) for row in queries.active(store, wanted, before=before, limit=limit).iter_rows(named=True)]
 
 
 def history(store: Store, wanted: HistoryFilter, *, before: str = "", limit: int = 50) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """What a change of a rule does to its instances: which begin anew, pause or end, with their incidents and notices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from data.queries import alerts
@@ -52,6 +52,11 @@ def forgotten(instance: Instance, now: datetime) -> Step:
     return Step(None, None)
 
 
+def of_switch(*, enabled: bool) -> Ending:
+    """What becomes of instances when a rule is switched on, or off."""
+    return forgotten if enabled else paused
+
+
 def after_edit(store: Store, old: RuleRow, row: RuleRow, rule: Rule, now: datetime) -> list[Statement]:
     """What an edit does to the instances: switched off they pause, with another result they begin anew.
 
@@ -82,12 +87,21 @@ def _watched_so_far(store: Store, rule_id: str, before: Rule, rule: Rule, now: d
 
 def end(store: Store, row: RuleRow, ending: Ending, now: datetime) -> list[Statement]:
     """Statements that take every instance of the rule through `ending`, with its incidents and notices."""
-    known = instances.from_rows(alerts.instances(store, [row.id])).get(row.id, {})
-    rule = to_end(row)
-    situation = situations(store, [rule], now)[row.id]
-    moves = [Move(key, instance, ending(instance, now)) for key, instance in known.items()]
-    part = changes(rule, moves, situation, now)
-    return committing(rationed([(rule.rule.severity, part)], situation.terms, now))
+    return end_all(store, [row], ending, now)
+
+
+def end_all(store: Store, rows: Sequence[RuleRow], ending: Ending, now: datetime) -> list[Statement]:
+    """As `end`, of several rules, whose notices share what channels still take."""
+    if not rows:
+        return []
+    known = instances.from_rows(alerts.instances(store, [row.id for row in rows]))
+    rules = [to_end(row) for row in rows]
+    told = situations(store, rules, now)
+    due = []
+    for rule in rules:
+        moves = [Move(key, instance, ending(instance, now)) for key, instance in known.get(rule.id, {}).items()]
+        due.append((rule.rule.severity, changes(rule, moves, told[rule.id], now)))
+    return committing(rationed(due, told[rules[0].id].terms, now))
 
 
 def _nameless(row: RuleRow) -> Rule:

@@ -38,6 +38,11 @@ def chosen(name: str, text: str, *known: str) -> Parameter:
     return Parameter(name, text, {"type": "string", "enum": list(known)})
 
 
+def flag(name: str, text: str) -> Parameter:
+    """`true` or `false`."""
+    return Parameter(name, text, {"type": "boolean"})
+
+
 def breakdown(note: str = "", *own: Dimension) -> Parameter:
     """`by`, with the dimensions that only some metrics have, of which the note says so."""
     known = (each.name for each in (*DIMENSIONS, *own) if each.name != "tag")

@@ -117,6 +117,14 @@ def among(request: web.Request, name: str, known: tuple[str, ...]) -> tuple[str,
     return values
 
 
+def flag(request: web.Request, name: str) -> bool | None:
+    """A parameter that says `true` or `false`, None where it is left out; raises BadRequest."""
+    text = request.query.get(name)
+    if text not in {None, "true", "false"}:
+        raise BadRequest(f"{name} must be true or false, not {text!r}")
+    return None if text is None else text == "true"
+
+
 def page(request: web.Request, default: int = 50) -> tuple[int, str]:
     """`limit` and `cursor`; raises BadRequest for a limit that is none."""
     text = request.query.get("limit", str(default))

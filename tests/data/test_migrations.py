@@ -164,6 +164,17 @@ def test_a_job_of_before_hanging_ones_were_known_hangs_not(database):
         assert cursor.execute(f"SELECT {', '.join(added)}, runs FROM jobs").fetchall() == [(None, None, 2)]
 
 
+def test_a_silence_of_before_versions_is_at_its_first(database):
+    migrate(database, NOW)
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0021_add_silence_versions'")
+        cursor.execute("ALTER TABLE silences DROP COLUMN version")
+        cursor.execute("INSERT INTO silences VALUES ('1', '{}', now(), now(), '', '', now())")
+    assert migrate(database, NOW) == ["0021_add_silence_versions"]
+    with database.reading() as cursor:
+        assert cursor.execute("SELECT id, version FROM silences").fetchall() == [("1", 1)]
+
+
 def test_messages_of_before_keep_without_when_they_were_written(database):
     migrate(database, NOW)
     with database.writing() as cursor:
