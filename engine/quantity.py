@@ -57,7 +57,7 @@ class Quantity(str):
         if not isinstance(other, Quantity | int | float):
             return NotImplemented
         theirs = number_of(other)
-        return self.number is not None and theirs is not None and bool(how(self.number, theirs))
+        return bool(self.number is not None and theirs is not None and how(self.number, theirs))
 
 
 def number_of(value: object) -> object:

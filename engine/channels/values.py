@@ -60,4 +60,4 @@ def values_of(notice: Notice) -> dict[str, Any]:
 def fields_of(notice: Notice) -> dict[str, Any]:
     """The notice's own fields but for its time."""
     fields: dict[str, Any] = {name: getattr(notice, name) for name in notice.__struct_fields__ if name != "at"}
-    return {**fields, "labels": dict(notice.labels), "groups": to_builtins(notice.groups)}
+    return {**fields, "labels": dict(notice.labels), "groups": list(to_builtins(notice.groups))}
