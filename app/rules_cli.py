@@ -13,7 +13,7 @@ from data.config import Config
 from data.queries.rule_filter import RuleFilter
 from data.settings import load
 from data.store import connect, ensure_running
-from engine import provisioning, rule_files, rule_templates, rule_transfer, rules, scenario, scenario_run
+from engine import provisioning, rule_files, rule_templates, rule_transfer, rules, scenario, scenario_run, unique_yaml
 from engine.errors import Fault, RuleError
 from engine.rule import Severity
 from engine.rule_files import Draft
@@ -140,7 +140,7 @@ def _setting(text: str) -> tuple[str, object]:
     if not (name and equals):
         raise typer.BadParameter(f"write NAME=VALUE, not {text!r}", param_hint="--set")
     try:
-        return name, yaml.safe_load(value)
+        return name, unique_yaml.load(value)
     except yaml.YAMLError as error:
         raise typer.BadParameter(f"{name} has no value that can be read: {value!r}", param_hint="--set") from error
 

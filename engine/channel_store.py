@@ -1,6 +1,6 @@
 """Channels as they are kept: a name that rules refer to, a form filled in, and its secrets, encrypted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,7 +16,8 @@ from data.queries.channels import ChannelRow
 from data.store import Store
 from engine.audit import clock, entry, new_id
 from engine.channels import CHANNELS, ChannelConfig, ChannelKind
-from engine.errors import Fault, NotFound, Refused, RuleError, SecretUnreadable, StaleVersion
+from engine.channels.values import try_words
+from engine.errors import Fault, NotFound, Refused, RuleError, SecretUnreadable, StaleVersion, TemplateFault
 from engine.secrets import MASK, SecretBox
 
 #: The channel that is always there.
@@ -240,10 +241,21 @@ def _faults(error: ValidationError, prefix: str = "") -> RuleError:
 
 def _filled(row: ChannelRow, kind: ChannelKind, fields: Mapping[str, Any], box: SecretBox) -> ChannelRow:
     """The row with a checked form: what is secret goes, encrypted, into `secret`."""
-    whole = _checked(kind, fields).model_dump(mode="json", exclude_defaults=True)
+    config = _checked(kind, fields)
+    if unfillable := tuple(_unfillable(config)):
+        raise RuleError(unfillable)
+    whole = config.model_dump(mode="json", exclude_defaults=True)
     plain = {name: value for name, value in whole.items() if name not in kind.secrets}
     secret = {name: value for name, value in whole.items() if name in kind.secrets}
     return replace(row, config=orjson.dumps(plain).decode(), secret=box.seal(secret))
+
+
+def _unfillable(config: ChannelConfig) -> Iterator[Fault]:
+    for field, text, fill in config.templates():
+        try:
+            try_words(text, fill)
+        except TemplateFault as fault:
+            yield Fault(f"config.{field}", str(fault))
 
 
 def _kept(old: ChannelRow, box: SecretBox) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def rollback(
         raise RuleError(unknown)
     made = editing(store, row, rule, by=by, at=at or clock(), action=f"rollback to {to}")
     commit(store, [made])
-    return rules.stored(made.row)
+    return rules.present(store, made.row)
 
 
 def _document(store: Store, rule_id: str, number: int) -> dict[str, Any]:

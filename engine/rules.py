@@ -31,6 +31,7 @@ __all__ = [
     "expected",
     "get",
     "page",
+    "present",
     "save",
     "stored",
     "toggle",
@@ -81,7 +82,12 @@ def page(
 
 def get(store: Store, rule_id: str) -> Stored:
     """One rule; raises NotFound."""
-    return replace(stored(_row(store, rule_id)), **_standing(store, [rule_id]).get(rule_id, {}))
+    return present(store, _row(store, rule_id))
+
+
+def present(store: Store, row: RuleRow) -> Stored:
+    """A row as what people wrote, with its state and health now."""
+    return replace(stored(row), **_standing(store, [row.id]).get(row.id, {}))
 
 
 def watched_by_id(store: Store, rule_id: str) -> Watched:
@@ -115,7 +121,7 @@ def save(
     else:
         made = editing(store, old, rule, by=by, at=now, enabled=enabled)
     commit(store, [made])
-    return stored(made.row)
+    return present(store, made.row)
 
 
 def toggle(
@@ -137,7 +143,7 @@ def toggle(
         return get(store, rule_id)
     made = switching(store, old, enabled=wanted, by=by, at=at or clock())
     commit(store, [made])
-    return stored(made.row)
+    return present(store, made.row)
 
 
 def delete(store: Store, rule_id: str, *, by: str, version: int | None = None, at: datetime | None = None) -> None:

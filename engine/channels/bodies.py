@@ -115,6 +115,11 @@ def check_template(text: str) -> str:
     return text
 
 
+def texts_of(template: str) -> Iterator[str]:
+    """The texts in a template that was checked."""
+    yield from _texts(orjson.loads(template)) if template else ()
+
+
 def _texts(tree: Any) -> Iterator[str]:
     if isinstance(tree, str):
         yield tree
