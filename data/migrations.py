@@ -128,6 +128,10 @@ def _add_provider_limits(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(provider_limits, if_not_exists=True).compile(dialect=DIALECT)))
 
 
+def _add_spools_ended_at(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute("ALTER TABLE ingest_offsets ADD COLUMN IF NOT EXISTS ended_at TIMESTAMP")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -148,6 +152,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0017_add_job_alarms", _add_job_alarms),
     ("0018_add_posted_at", _add_posted_at),
     ("0019_add_provider_limits", _add_provider_limits),
+    ("0020_add_spools_ended_at", _add_spools_ended_at),
 )
 
 

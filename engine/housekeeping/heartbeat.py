@@ -70,6 +70,8 @@ def trouble(desk: Desk, at: datetime) -> str:
     status = desk.status
     if status.store_error:
         return f"the store is away ({status.store_error})"
+    if status.waiting:
+        return status.waiting
     if status.last_error:
         return f"the last evaluation failed ({status.last_error})"
     if not status.rules or not status.cadences_s:
