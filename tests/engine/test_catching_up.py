@@ -120,18 +120,19 @@ async def test_an_outage_of_the_store_fires_and_ends_nothing(config, tmp_path):
                 gate.open = False
                 await asyncio.to_thread(running.stop)
                 await until(lambda: status.store_error and spool.backlog().records > ABSENCE)
-                assert "the store is away" in trouble(desk, clock())
-                assert status.missed_ticks - missed > 5
+                away, missed = trouble(desk, clock()), status.missed_ticks - missed
                 running = await asyncio.to_thread(RunningStore, config)
                 # the worker has found the store, and the gateway has not
                 await until(lambda: not status.store_error)
-                assert trouble(desk, clock()).startswith("waiting for the ledger: 1 gateway")
-                ticks = status.ticks
+                ticks, waiting = status.ticks, trouble(desk, clock())
                 gate.open = True
                 await until(lambda: status.ticks > ticks + 3)
                 assert spool.backlog().records < ABSENCE
-                assert (status.waiting, trouble(desk, clock())) == ("", "")
                 assert rows(store, "alert_events", "rule_id", "to_state") == told
+                assert waiting.startswith("waiting for the ledger: 1 gateway")
+                assert (status.waiting, trouble(desk, clock())) == ("", "")
+                assert "the store is away" in away
+                assert missed > 5
                 evaluator.stop()
                 await evaluating
     finally:
