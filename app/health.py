@@ -117,7 +117,8 @@ def _well(check: Mapping[str, Any]) -> bool:
 
 def _trouble(part: str, check: Mapping[str, Any]) -> str:
     words = next(
-        (check[key] for key in ("detail", "message", "last_error", "store_error") if check.get(key)), "not well"
+        (check[key] for key in ("detail", "message", "last_error", "store_error", "waiting") if check.get(key)),
+        "not well",
     )
     return f"{part}: {str(words).rstrip('.')}."
 

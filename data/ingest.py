@@ -4,6 +4,7 @@ from datetime import datetime
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data import derived, rollups
 from data.errors import QueryRejected
@@ -26,13 +27,15 @@ def store_batch(cursor: duckdb.DuckDBPyConnection, rows: pa.Table, batch: Batch,
     fresh = _conformed(rows).take(pa.array(range(known, rows.num_rows), pa.int64()))
     if not fresh.num_rows:
         return stored, fresh
+    latest = pc.max(fresh["ended_at"]).as_py()
     fresh = derived.unknown(cursor, fresh)
     if fresh.num_rows:
         _append(cursor, fresh)
     cursor.execute(
-        "INSERT INTO ingest_offsets (spool_id, sequence, updated_at) VALUES (?, ?, ?) "
-        "ON CONFLICT (spool_id) DO UPDATE SET sequence = excluded.sequence, updated_at = excluded.updated_at",
-        [batch.spool_id, batch.last, naive_utc(now)],
+        "INSERT INTO ingest_offsets (spool_id, sequence, updated_at, ended_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (spool_id) DO UPDATE SET sequence = excluded.sequence, updated_at = excluded.updated_at, "
+        "ended_at = excluded.ended_at",
+        [batch.spool_id, batch.last, naive_utc(now), latest],
     )
     return batch.last, fresh
 

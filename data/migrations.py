@@ -137,6 +137,10 @@ def _add_silence_versions(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute("ALTER TABLE silences ADD COLUMN IF NOT EXISTS version INTEGER DEFAULT 1")
 
 
+def _add_spools_ended_at(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute("ALTER TABLE ingest_offsets ADD COLUMN IF NOT EXISTS ended_at TIMESTAMP")
+
+
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0001_create_tables", _create_tables),
     ("0002_record_unmerged", _record_unmerged),
@@ -159,6 +163,7 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0019_add_provider_limits", _add_provider_limits),
     ("0020_add_hanging_jobs", _add_hanging_jobs),
     ("0021_add_silence_versions", _add_silence_versions),
+    ("0022_add_spools_ended_at", _add_spools_ended_at),
 )
 
 

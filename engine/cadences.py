@@ -12,6 +12,7 @@ from engine.desk import EvaluatorStatus
 from engine.history import EPOCH
 from engine.move import Watched
 from engine.punctuality import Punctuality
+from engine.turns import Turns
 
 #: Rows may take this long from the end of a request to the store; ticks look at the ledger as it was then.
 LEDGER_DELAY = timedelta(seconds=1)
@@ -26,7 +27,8 @@ def instant(now: datetime) -> datetime:
 class Cadences:
     """Calls `evaluate(some, work)` with those of the `rules`, by id, whose cadence is due, while it `may`.
 
-    Counts in `status` what is missed. For the event loop's thread only.
+    It says whether it could at all. Counts in `status` what is missed. One evaluation of a cadence is under way at a
+    time: `turns` has them. For the event loop's thread only.
     """
 
     def __init__(
@@ -34,11 +36,12 @@ class Cadences:
         status: EvaluatorStatus,
         *,
         rules: Callable[[], Mapping[str, Watched]],
-        evaluate: Callable[[Sequence[Watched], str], Awaitable[None]],
+        evaluate: Callable[[Sequence[Watched], str], Awaitable[bool]],
         may: Callable[[], bool],
         now: Callable[[], datetime],
     ) -> None:
         self._status, self._rules, self._evaluate, self._may, self._now = status, rules, evaluate, may, now
+        self.turns = Turns()
         self._punctuality = Punctuality()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
@@ -73,7 +76,7 @@ class Cadences:
         `evaluated` is when rules were last evaluated, by id: a cadence that begins has missed what fell due since.
         """
         rules = self._rules()
-        wanted = sorted({_seconds(rule) for rule in rules.values()})
+        wanted = sorted({cadence(rule) for rule in rules.values()})
         for job in self._scheduler.get_jobs():
             if int(job.id) not in wanted:
                 job.remove()
@@ -85,7 +88,7 @@ class Cadences:
 
     def _begin(self, seconds: int, rules: Mapping[str, Watched], evaluated: Mapping[str, datetime]) -> None:
         at = instant(self._now())
-        mine = [evaluated[each] for each in evaluated.keys() & rules if _seconds(rules[each]) == seconds]
+        mine = [evaluated[each] for each in evaluated.keys() & rules if cadence(rules[each]) == seconds]
         self._count_missed(seconds, self._punctuality.begin(seconds, max(mine, default=at), at))
 
     def _add_job(self, seconds: int) -> None:
@@ -100,11 +103,19 @@ class Cadences:
             misfire_grace_time=max(seconds, 1),
         )
 
+    def with_due(self, rules: Sequence[Watched], at: datetime) -> list[Watched]:
+        """`rules`, and all others of their cadences that are due at `at` too: they are to see one another."""
+        ids = {rule.id for rule in rules}
+        due = {seconds for seconds in map(cadence, rules) if (at - EPOCH) % timedelta(seconds=seconds) == timedelta(0)}
+        return [rule for rule in self._rules().values() if rule.id in ids or cadence(rule) in due]
+
     async def _beat(self, seconds: int) -> None:
-        mine = [rule for rule in self._rules().values() if _seconds(rule) == seconds]
-        if mine and self._may():
-            self._count_missed(seconds, self._punctuality.evaluated(seconds, instant(self._now())))
-            await self._evaluate(mine, f"the evaluation every {seconds} s")
+        async with self.turns.taking([seconds]):
+            mine = [rule for rule in self._rules().values() if cadence(rule) == seconds]
+            if mine and self._may():
+                self._count_missed(seconds, self._punctuality.evaluated(seconds, instant(self._now())))
+                if not await self._evaluate(mine, f"the evaluation every {seconds} s"):
+                    self._count_missed(seconds, 1)
 
     def _missed(self, event: JobExecutionEvent | JobSubmissionEvent) -> None:
         due = event.scheduled_run_times[-1] if isinstance(event, JobSubmissionEvent) else event.scheduled_run_time
@@ -117,5 +128,6 @@ class Cadences:
             _log.warning("%d evaluations of the rules evaluated every %d s were missed", missed, seconds)
 
 
-def _seconds(rule: Watched) -> int:
+def cadence(rule: Watched) -> int:
+    """How often a rule is evaluated, in seconds."""
     return int(rule.rule.every.total_seconds())

@@ -29,6 +29,8 @@ class EvaluatorStatus:
     last_tick_ms: float = 0.0
     last_error: str = ""
     store_error: str = ""
+    #: why nothing is evaluated although the store answers; '' while nothing is in the way
+    waiting: str = ""
 
 
 @dataclass(slots=True)

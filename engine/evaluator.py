@@ -12,7 +12,8 @@ from data.queries import rules as rule_rows
 from data.queries.rules import RuleRow
 from data.tasks import Tasks
 from engine.audit import clock
-from engine.cadences import Cadences, instant
+from engine.cadences import Cadences, cadence, instant
+from engine.catching_up import CatchingUp
 from engine.clock_watch import watching
 from engine.commit import Fenced
 from engine.desk import Desk
@@ -61,6 +62,7 @@ class Evaluator:
         self._unreadable: dict[str, int] = {}
         self._fresh: set[str] = set()
         self._again: dict[str, datetime] = {}
+        self._catching_up = CatchingUp()
         self._taken_up = 0
         self._stopping = asyncio.Event()
         #: how far the clock was set back, which the rows do not follow yet; at the start that is not known
@@ -104,13 +106,13 @@ class Evaluator:
         """Hold the lease, learn of changed rules, and evaluate at once the new ones and those to be made up for."""
         leads = await self._lead()
         await self._follow_clock(leads=leads)
-        if not leads:
-            return
-        await self._learn()
-        fresh = [self._rules[rule_id] for rule_id in self._due() & self._rules.keys()]
-        if fresh:
-            await self._evaluate(fresh, _LOOKING)
-        await self._sweep()
+        if leads:
+            await asyncio.to_thread(self._catching_up.look, self._store(_LOOKING))
+            self._status.waiting = self._catching_up.why
+            await self._learn()
+            if not self._status.waiting:
+                await self._evaluate_now()
+            await self._sweep()
         self._status.store_error = ""
 
     def _clock_set_back(self, by: timedelta) -> None:
@@ -137,14 +139,17 @@ class Evaluator:
         await asyncio.to_thread(self._store(_LOOKING).transact, statements)
         self._set_back = None if self._set_back == known else self._set_back
 
-    def _due(self) -> set[str]:
-        """Takes the ids of the rules that wait for no cadence."""
-        now = self._now()
+    async def _evaluate_now(self) -> None:
+        if due := self._due():
+            async with self._cadences.turns.taking({cadence(rule) for rule in due}):
+                await self._evaluate(due, _LOOKING)
+
+    def _due(self) -> list[Watched]:
+        """The rules that wait for no cadence; those of one that is being evaluated wait for that."""
+        now, turns = self._now(), self._cadences.turns
         due = self._fresh | {rule_id for rule_id, at in self._again.items() if at <= now}
-        self._fresh.clear()
-        for rule_id in due:
-            self._again.pop(rule_id, None)
-        return due
+        found = [self._rules[rule_id] for rule_id in due & self._rules.keys()]
+        return [rule for rule in found if not turns.under_way(cadence(rule))]
 
     async def _sweep(self) -> None:
         """Tell what was held back, where it can be told by now."""
@@ -176,6 +181,7 @@ class Evaluator:
         if news is News.LOST:
             self._stand_by()
         elif news is News.OFFERED:
+            self._cadences.turns.give_up()
             self._failed("an evaluation stands still")
         self._say_who_leads()
 
@@ -185,7 +191,7 @@ class Evaluator:
         self._rules.clear()
         self._cadences.clear()
         # how its last evaluation went says nothing of those to come, should it lead again
-        self._status.last_tick_at, self._status.last_error = None, ""
+        self._status.last_tick_at, self._status.last_error, self._status.waiting = None, "", ""
         self._say_who_leads()
 
     def _release(self) -> None:
@@ -202,16 +208,15 @@ class Evaluator:
         """Read the rules; new and changed ones become due at once, cadences nobody uses any more end."""
         evaluated = await self._evaluated_before()
         rows = await asyncio.to_thread(rule_rows.every, self._store(_LOOKING), enabled_only=True)
-        known = self._rules
-        self._rules = {}
+        found: dict[str, Watched] = {}
         for row in rows:
-            before = known.get(row.id)
+            before = self._rules.get(row.id)
             rule = before if before and before.version == row.version else await self._read(row)
-            if rule is None:
-                continue
-            self._rules[row.id] = rule
-            if rule is not before:
-                self._fresh.add(row.id)
+            if rule is not None:
+                found[row.id] = rule
+        # all at once: an evaluation that begins meanwhile is not to find some of them
+        self._fresh.update(rule_id for rule_id, rule in found.items() if rule is not self._rules.get(rule_id))
+        self._rules = found
         self._cadences.schedule(evaluated)
 
     async def _evaluated_before(self) -> Mapping[str, datetime]:
@@ -236,12 +241,18 @@ class Evaluator:
     def _may(self) -> bool:
         return bool(self._lease.token) and not self._stopping.is_set()
 
-    async def _evaluate_due(self, rules: Sequence[Watched], work: str) -> None:
+    async def _evaluate_due(self, rules: Sequence[Watched], work: str) -> bool:
+        """Whether the store was there for it, with a ledger to decide on."""
+        if self._catching_up.why:
+            self._make_up(rules, timedelta(0))
+            return False
         with self._progress.under_way(work):
             await self._guarded(self._evaluate(rules, work))
+        return not self._catching_up.why
 
     async def _evaluate(self, rules: Sequence[Watched], work: str) -> None:
-        token, at, url = self._lease.token, instant(self._now()), self._desk.public_url
+        at, rules = self._taken(rules)
+        token, url = self._lease.token, self._desk.public_url
         if not token:
             raise Fenced("the lease was lost meanwhile")
         fence = self._lease.fence(token)
@@ -255,15 +266,22 @@ class Evaluator:
         except StoreError as error:
             self._make_up(rules, timedelta(0) if isinstance(error, StoreUnavailable) else AGAIN_AFTER)
             raise
-        for rule in rules:
-            self._again.pop(rule.id, None)
         status = self._status
         status.ticks += 1
         status.last_tick_at, status.last_tick_ms, status.last_error = done.at, done.duration_ms, ""
-        for rule_id in done.conflicted:  # edited meanwhile: read again and evaluated at the next look
-            self._rules.pop(rule_id, None)
+        # edited meanwhile: read again and evaluated at the next look
+        self._make_up([rule for rule in rules if rule.id in done.conflicted], timedelta(0))
         if done.notices:
             self._desk.outbox.set()
+
+    def _taken(self, rules: Sequence[Watched]) -> tuple[datetime, list[Watched]]:
+        """The instant to evaluate at, and the rules to evaluate then; they are no longer to be made up for."""
+        at = instant(self._now())
+        taken = self._cadences.with_due(rules, at)
+        for rule in taken:
+            self._again.pop(rule.id, None)
+            self._fresh.discard(rule.id)
+        return at, taken
 
     def _make_up(self, rules: Sequence[Watched], pause: timedelta) -> None:
         """Evaluate them again by a look to come: what is due once a day must not wait for the next day."""
@@ -278,6 +296,7 @@ class Evaluator:
             if not self._status.store_error:
                 _log.warning("nothing is evaluated while the store is away: %s", error)
             self._status.store_error = str(error)
+            self._catching_up.away()
         except StoreError as error:
             _log.error("a tick failed: %s", error)
             self._failed(str(error))

@@ -171,6 +171,8 @@ ingest_offsets = Table(
     Column("spool_id", String, primary_key=True),
     Column("sequence", BigInteger, nullable=False),
     Column("updated_at", DateTime, nullable=False),
+    #: when the last of the requests ended that came then: how far behind the spool was
+    Column("ended_at", DateTime),
 )
 
 #: Ids of the rows of `requests` whose id follows from their content; they outlive the rows.

@@ -41,7 +41,8 @@ def _checks(desk: Desk) -> dict[str, dict[str, Any]]:
     return {
         "store": {"ok": True, "version": status.version, "uptime_s": status.uptime_s},
         "evaluator": {
-            "ok": not (desk.status.last_error or desk.status.store_error) and bool(evaluator["leader"]),
+            "ok": not (desk.status.last_error or desk.status.store_error or desk.status.waiting)
+            and bool(evaluator["leader"]),
             **evaluator,
         },
         "outbox": {"ok": waiting["overdue_s"] < OVERDUE_S, **waiting},

@@ -70,13 +70,18 @@ def trouble(desk: Desk, at: datetime) -> str:
     status = desk.status
     if status.store_error:
         return f"the store is away ({status.store_error})"
+    if status.waiting:
+        return status.waiting
     if status.last_error:
         return f"the last evaluation failed ({status.last_error})"
-    if not status.rules or not status.cadences_s:
-        return ""
-    allowed = timedelta(seconds=min(status.cadences_s)) * _LATE + _GRACE
-    if status.last_tick_at is not None and at - status.last_tick_at > allowed:
-        return f"no rule was evaluated since {status.last_tick_at:%Y-%m-%d %H:%M:%S} UTC"
-    if status.last_tick_at is not None and status.last_tick_at - at > _GRACE:
-        return f"no rule was evaluated since the clock was set back, at {status.last_tick_at:%Y-%m-%d %H:%M:%S} UTC"
+    return _late(status, at) if status.rules and status.cadences_s and status.last_tick_at else ""
+
+
+def _late(status: EvaluatorStatus, at: datetime) -> str:
+    """Whether the last evaluation was too long ago, or lies ahead; '' where it is neither."""
+    last = status.last_tick_at or at
+    if at - last > timedelta(seconds=min(status.cadences_s)) * _LATE + _GRACE:
+        return f"no rule was evaluated since {last:%Y-%m-%d %H:%M:%S} UTC"
+    if last - at > _GRACE:
+        return f"no rule was evaluated since the clock was set back, at {last:%Y-%m-%d %H:%M:%S} UTC"
     return ""
