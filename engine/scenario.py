@@ -17,7 +17,7 @@ windows, also calendar ones, add it up. Where one group's measurement fails, tha
 one question asks for all of them. Expected notices are all there may be, where any are given.
 
 `events` happen before the evaluation at their time: `{at: 10m, acknowledge: {for: 1h}}`, `resolve: {}`,
-`silence: {for: 1h}`, `edit: {for: 5m}` (fields of the rule), `restart: 30m` (nobody evaluates for so long),
+`silence: {for: 1h}`, `edit: {for: 5m}` (fields of the rule but `every`), `restart: 30m` (nobody evaluates so long),
 `clock: -5m` (the clock is set back or ahead). Every `at` counts what has passed since the start, whatever the clock
 says. `limits` are what channels take, where that is not the usual: `limits: {mail: {burst: 1, per_minute: 0.5}}`; what
 is held back comes with the reason `digest`, for no group. In place of `rule` there may be a `template` with what is
@@ -234,6 +234,8 @@ def _idle(scenario: Scenario) -> Iterator[Fault]:
     for n, event in enumerate(scenario.events):
         if event.edit is not None:
             yield from (Fault(f"events[{n}].edit.{f.path}", f.message) for f in _faults_of(scenario.rule, event.edit))
+        if "every" in (event.edit or {}):
+            yield Fault(f"events[{n}].edit.every", "cannot change: values are one an evaluation, from first to last")
 
 
 def _idle_series(rule: Rule, series: GivenSeries) -> Iterator[tuple[str, str]]:

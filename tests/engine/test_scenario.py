@@ -118,6 +118,7 @@ def test_a_text_that_is_no_scenario_is_refused(text: str):
         ({"events": [{"at": "1m"}]}, "events[0]", "needs at and one of"),
         ({"events": [{"at": "1m", "clock": "5m", "restart": "5m"}]}, "events[0]", "needs at and one of"),
         ({"events": [{"at": "1m", "edit": {"for": "x"}}]}, "events[0].edit.for", "is not a duration"),
+        ({"events": [{"at": "1m", "edit": {"every": "30s"}}]}, "events[0].edit.every", "cannot change"),
         ({"events": [{"at": "1m", "silence": {}}]}, "events[0].silence.for", "is required"),
         ({"series": [{"metric": "cost"}]}, "series[0]", "needs either values or each"),
         ({"template": "nope"}, "template", "there is no template"),

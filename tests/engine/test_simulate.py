@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from data.client import FlightStore
@@ -47,6 +47,8 @@ def conditions(draw: st.DrawFn) -> dict[str, Any]:
         to = draw(st.sampled_from(["previous", "3m", "1d"]))
         as_ = draw(st.sampled_from(["percent", "difference"]))
         condition["compare"] = {"to": to, "as": as_}
+    if draw(st.integers(0, 2)) == 0:
+        condition["where"] = draw(st.sampled_from([{"provider": "x"}, {"model": ["a", "b"], "team": "core"}]))
     return condition
 
 
@@ -94,6 +96,8 @@ RULES = st.fixed_dictionaries(
         "keep_firing_for": LENGTHS,
         "delay": st.sampled_from(["0s", "60s"]),
         "no_data": st.sampled_from(["ok", "no_data", "firing", "keep"]),
+        "on_error": st.sampled_from(["error", "firing", "keep"]),
+        "where": st.sampled_from([{}, {"team": "core"}]),
         "cooldown": LENGTHS,
         "repeat": LENGTHS,
         "notify": st.just(["one"]),
@@ -223,12 +227,14 @@ def rule_labels(key: str) -> Mapping[str, str]:
     return labels
 
 
-@settings(
-    max_examples=12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # with a store to fill, shrinking takes for ever
-)
+STORED: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture],
+    "phases": [Phase.explicit, Phase.reuse, Phase.generate],  # with a store to fill, shrinking takes for ever
+}
+
+
+@settings(max_examples=12, **STORED)
 @given(rule=RULES, seed=st.integers(0, 9999), block=st.integers(1, 9), start=STARTS)
 def test_the_simulator_moves_exactly_as_the_worker_has_stored(
     store: FlightStore, rule: Rule, seed: int, block: int, start: datetime
@@ -242,11 +248,34 @@ def test_the_simulator_moves_exactly_as_the_worker_has_stored(
         ticking.tick(store, [Watched(rule_id, 1, rule)], grid.at(tick), asking=world.asking)
     simulated = replay(rule, load(rule, world.series, grid))
 
+    assert moved(store, rule_id) == plainly(simulated.transitions)
+
+
+@settings(max_examples=10, **STORED)
+@given(rule=RULES, seed=st.integers(0, 9999), block=st.integers(1, 4))
+def test_where_measurements_fail_the_worker_stores_what_the_states_make_of_it(
+    store: FlightStore, rule: Rule, seed: int, block: int
+):
+    world, grid = World(seed, block=block, failing=25), Grid(START, START + 30 * MINUTE, rule.every)
+    made = creating(rule, by="ada", at=START)
+    commit(store, [made])
+
+    for tick in range(len(grid)):
+        ticking.tick(store, [Watched(made.row.id, 1, rule)], grid.at(tick), asking=world.asking)
+
+    transitions, _ = driven(rule, world, grid)
+    event("failed" if any(t.reason.value == "error" for t in transitions) else "nothing failed")
+    assert moved(store, made.row.id) == plainly(transitions)
+
+
+def moved(store: FlightStore, rule_id: str) -> list[tuple[Any, ...]]:
     columns = '"at", group_key, from_state, to_state, reason, value'
-    moved = stored(store, f"SELECT {columns} FROM alert_events WHERE rule_id = ?", rule_id)
-    assert moved == ordered(
-        (t.at, group_key(t.labels), t.before.value, t.after.value, t.reason.value, t.value)
-        for t in simulated.transitions
+    return stored(store, f"SELECT {columns} FROM alert_events WHERE rule_id = ?", rule_id)
+
+
+def plainly(transitions: Iterable[Transition]) -> list[tuple[Any, ...]]:
+    return ordered(
+        (t.at, group_key(t.labels), t.before.value, t.after.value, t.reason.value, t.value) for t in transitions
     )
 
 

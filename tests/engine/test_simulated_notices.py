@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
@@ -30,7 +30,7 @@ from engine.surroundings import Surroundings
 from engine.sweep import sweep
 from engine.terms import ALL
 from engine.truth import group_key
-from tests.engine.test_simulate import MINUTE, RULES, STARTS, WHOLE, ordered
+from tests.engine.test_simulate import MINUTE, RULES, STARTS, STORED, WHOLE, ordered
 from tests.engine.worlds import START, World
 
 BESIDE = {"new_groups", "some_resolved", "others_fire"}
@@ -110,11 +110,6 @@ BUSILY = st.builds(
     acknowledge_after=st.none(),
     whole=st.frozensets(st.sampled_from(["one", "two"]), min_size=1),
 )
-STORED: dict[str, Any] = {
-    "deadline": None,
-    "suppress_health_check": [HealthCheck.function_scoped_fixture],
-    "phases": [Phase.explicit, Phase.reuse, Phase.generate],  # with a store to fill, shrinking takes for ever
-}
 
 
 @settings(max_examples=15, **STORED)
