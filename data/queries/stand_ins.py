@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, or_, select, union_all
+from sqlalchemy import CTE, Select, or_, select, tuple_
 
 from data.queries.alerts import RESOLVED
 from data.queries.notifications import BUNDLED, ENDS, PENDING, SENT, SILENT
@@ -16,22 +16,30 @@ def ended(store: Store, *, since: datetime) -> dict[str, datetime]:
 
     Left out are those about which something is on its way still, to whomever: that may bring the end.
     """
-    n, a, end = notifications.c, alerts.c, notifications.alias("ending").c
-    told_over = exists().where(
-        end.alert_id == n.alert_id, end.channel == n.channel, or_(end.reason.in_(ENDS), end.held.in_(ENDS))
-    )
-    question = select(a.id, a.resolved_at).select_from(alerts.join(notifications, n.alert_id == a.id)).distinct()
+    n, a = notifications.c, alerts.c
     over = (a.status == RESOLVED) & (a.resolved_at >= since)
     stood_in = (n.fallback_of != "") & n.status.in_((SENT, BUNDLED))
-    found = store.frame(question.where(over, stood_in, ~told_over, a.id.not_in(_on_its_way())))
-    return dict(found.iter_rows())
+    joined = select(a.id, a.resolved_at, n.channel).select_from(alerts.join(notifications, n.alert_id == a.id))
+    candidates = joined.where(over, stood_in)
+    if store.frame(candidates.limit(1)).is_empty():
+        return {}  # as nearly always: what follows looks through all notifications several times
+    few = candidates.cte("few")
+    heard = tuple_(few.c.id, few.c.channel).in_(_ends(few))
+    question = select(few.c.id, few.c.resolved_at).where(~heard, few.c.id.not_in(_on_its_way(few))).distinct()
+    return dict(store.frame(question).iter_rows())
 
 
-def _on_its_way() -> Select[Any]:
-    """Ids of the incidents that something is to be told of: by itself, in a bundle, or later with others."""
-    n, part = notifications.c, notifications.alias("part").c
-    pending = select(n.id).where(n.status == PENDING)
+def _ends(few: CTE) -> Select[Any]:
+    """Which channels were told of the end of which of these, by the reasons alone."""
+    n = notifications.alias("ending").c
+    told = or_(n.reason.in_(ENDS), n.held.in_(ENDS))
+    return select(n.alert_id, n.channel).where(n.alert_id.in_(select(few.c.id)), told)
+
+
+def _on_its_way(few: CTE) -> Select[Any]:
+    """Ids of those about which something is to be told: by itself, in a bundle, or later with others."""
+    n, carrier = notifications.alias("waiting").c, notifications.alias("carrier").c
     held_back = (n.status == SILENT) & (n.held != "") & (n.bundle == "")
-    alone = select(n.alert_id).where(or_(n.status == PENDING, held_back))
-    together = select(part.alert_id).where(part.status == BUNDLED, part.bundle.in_(pending))
-    return select(union_all(alone, together).subquery("on_its_way").c.alert_id)
+    together = (n.status == BUNDLED) & n.bundle.in_(select(carrier.id).where(carrier.status == PENDING))
+    mine = n.alert_id.in_(select(few.c.id))
+    return select(n.alert_id).where(mine, or_(n.status == PENDING, held_back, together))
