@@ -166,7 +166,7 @@ def _resolving(
         mine = [row for row in live if row["rule_id"] == rule_id]
         moves = [_move(known.get(rule_id, {}), row, now) for row in mine]
         part = changes(rule, [move for move in moves if move], told[rule_id], now)
-        due.append((rule.rule.severity, part))
+        due.append(part)
     parts = rationed(due, told[next(iter(rules))].terms, now) if rules else []
     covered = {row["id"] for part in parts for row in part.resolved}
     parts += [_alone(row, by, comment, now) for row in live if row["id"] not in covered]

@@ -72,7 +72,7 @@ def end(store: Store, row: RuleRow, ending: Ending, now: datetime) -> list[State
     situation = situations(store, [rule], now)[row.id]
     moves = [Move(key, instance, ending(instance, now)) for key, instance in known.items()]
     part = changes(rule, moves, situation, now)
-    return committing(rationed([(rule.rule.severity, part)], situation.terms, now))
+    return committing(rationed([part], situation.terms, now))
 
 
 def _nameless(row: RuleRow) -> Rule:
