@@ -41,7 +41,8 @@ def lines(  # noqa: PLR0917 - what a decision depends on
     )
     whole, reachable = situation.whole(incident.id), partial(situation.reaches, incident.id)
     for verdict in verdicts(watched.rule, alert, told, at, situation.company, move.key, whole, reachable):
-        yield _line(watched, move, incident, situation, verdict, at)
+        if verdict.channel != situation.told_by:
+            yield _line(watched, move, incident, situation, verdict, at)
 
 
 def _line(  # noqa: PLR0917 - as above
