@@ -9,7 +9,7 @@ from sqlalchemy import exists, func, select
 
 from data import bulk
 from data.queries.alerts import OPEN
-from data.queries.notifications import BUNDLED, SILENT
+from data.queries.notifications import BUNDLED, SILENT, NotificationRow
 from data.schema import alerts, notifications
 from data.store import Statement, Store
 
@@ -32,6 +32,14 @@ def held(store: Store, now: datetime, *, limited: str, most: int = 5_000) -> pl.
     known = (a.rule_id, a.rule_name, a.severity, a.opened_at, a.resolved_at, a.status.in_(OPEN).label("open"))
     question = select(*columns, *known, told.label("told")).join(alerts, a.id == w.alert_id)
     return store.frame(question.where(w.last <= now).order_by(w.id).limit(most))
+
+
+def unbound(store: Store, *, held: str, most: int = 5_000) -> list[NotificationRow]:
+    """What is about no incident and was held back from giving this reason, oldest first."""
+    n = notifications.c
+    waiting = (n.status == SILENT) & (n.held == held) & (n.bundle == "") & (n.alert_id == "")
+    found = store.frame(select(notifications).where(waiting).order_by(n.created_at, n.id).limit(most))
+    return [NotificationRow(**row) for row in found.iter_rows(named=True)]
 
 
 def telling(rows: Sequence[Mapping[str, Any]]) -> list[Statement]:
