@@ -80,7 +80,7 @@ async def _again(config: SlackConfig, notice: Notice, known: str, place: Mapping
 
 
 async def _post(config: SlackConfig, notice: Notice, wire: Wire, channel: str = "", thread_ts: str = "") -> Receipt:
-    where = {"channel": channel or config.channel}
+    where: dict[str, Any] = {"channel": channel or config.channel}
     where |= {"thread_ts": thread_ts, "reply_broadcast": True} if thread_ts else {}
     body = {**where, **payload(notice), "unfurl_links": False, "unfurl_media": False}
     return await _call(config, "chat.postMessage", body, wire)
