@@ -76,15 +76,18 @@ def export(
     config_file: ConfigFile = None,
 ) -> None:
     """Write the rules as YAML."""
-    found = [rule for rule in rules.every(_store(home, config_file)) if not rule.fault]
+    stored = rules.every(_store(home, config_file))
+    found = [rule for rule in stored if not rule.fault]
+    for line in rule_transfer.unreadable(stored):
+        typer.echo(f"left out: {line}", err=True)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, rule in zip(_names([rule.name for rule in found]), found, strict=True):
             (folder / name).write_text(rule_transfer.one(rule), encoding="utf-8")
     elif file is not None:
-        file.write_text(rule_transfer.export(found), encoding="utf-8")
+        file.write_text(rule_transfer.export(stored), encoding="utf-8")
     else:
-        typer.echo(rule_transfer.export(found), nl=False)
+        typer.echo(rule_transfer.export(stored), nl=False)
         return
     typer.echo(f"{len(found)} rules written to {folder or file}")
 

@@ -44,7 +44,8 @@ def lines(  # noqa: PLR0917 - what a decision depends on
     themselves = {one.channel for one in made if one.reason.notifies or one.held}
     stand_ins = [name for name in watched.rule.fallback if name not in themselves]
     for verdict in made:
-        yield _line(watched, move, incident, situation, verdict, stand_ins, at)
+        if verdict.channel != situation.told_by:
+            yield _line(watched, move, incident, situation, verdict, stand_ins, at)
 
 
 def _line(  # noqa: PLR0917 - as above

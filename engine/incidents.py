@@ -1,7 +1,7 @@
 """What people do with incidents: take them on, resolve them, read their history."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -17,7 +17,7 @@ from data.queries.alerts import OPEN, RESOLVED, HistoryFilter, committing
 from data.store import Statement, Store
 from engine import follow_up, instances, state
 from engine.audit import clock, entry, new_id
-from engine.episode import Move, Watched, changes
+from engine.episode import Move, Situation, Watched, changes
 from engine.errors import NotFound, Refused, StaleVersion
 from engine.ration import rationed
 from engine.rule_endings import to_end
@@ -100,20 +100,22 @@ def resolve(
     versions: Mapping[str, int] | None = None,
     at: datetime | None = None,
     public_url: str = "",
+    told_by: str = "",
     also: Sequence[Statement] = (),
 ) -> list[Done]:
     """End incidents by hand, all or none; those already resolved stay as they are.
 
     Their instances begin anew: where the condition still holds, a new incident opens after the rule's `for`, and its
-    notices obey the rule's cooldown. Channels that were told of the incident are told that it is over. `also` is
-    committed with it, `versions` as in `acknowledge`. Raises NotFound for an unknown id, StaleVersion where somebody
-    else has acted since or evaluations keep changing them.
+    notices obey the rule's cooldown. Channels that were told of the incident are told that it is over; `versions`,
+    `told_by` and `also` as in `acknowledge`. Raises NotFound for an unknown id, StaleVersion where somebody else has
+    acted since or evaluations keep changing them.
     """
     now = at or clock()
     for _ in range(_TRIES):
         rows = found(store, alert_ids, versions)
         live = [row for row in rows if row["status"] in OPEN]
-        statements = _resolving(store, live, by=by or "somebody", comment=comment, now=now, public_url=public_url)
+        ending = Situation(by=by or "somebody", comment=comment, public_url=public_url, told_by=told_by)
+        statements = _resolving(store, live, ending, now)
         words = remarks(live, Action.RESOLVE, by=by or "somebody", comment=comment, at=now)
         try:
             store.transact([*touching(live, versions), *statements, *words, *also])
@@ -157,24 +159,32 @@ def remarks(
     ]
 
 
-def _resolving(
-    store: Store, live: Sequence[Mapping[str, Any]], *, by: str, comment: str, now: datetime, public_url: str
-) -> list[Statement]:
+def _resolving(store: Store, live: Sequence[Mapping[str, Any]], ending: Situation, now: datetime) -> list[Statement]:
+    """Statements that end these; of `ending` who does it, with which words, and through which channel."""
+    by, comment, url = ending.by, ending.comment, ending.public_url
     rule_ids = sorted({row["rule_id"] for row in live})
     known = instances.from_rows(queries.instances(store, rule_ids)) if rule_ids else {}
     rules = _rules(store, rule_ids)
-    told = situations(store, list(rules.values()), now, public_url=public_url, by=by, comment=comment)
+    told = situations(store, list(rules.values()), now, public_url=url, by=by, comment=comment)
+    told_by = _knows(store, live, ending.told_by)
     due = []
     for rule_id, rule in rules.items():
         mine = [row for row in live if row["rule_id"] == rule_id]
         moves = [_move(known.get(rule_id, {}), row, now) for row in mine]
-        part = changes(rule, [move for move in moves if move], told[rule_id], now)
-        due.append((rule.rule.severity, part))
+        situation = replace(told[rule_id], told_by=told_by)
+        part = changes(rule, [move for move in moves if move], situation, now)
+        due.append(part)
     parts = rationed(due, told[next(iter(rules))].terms, now) if rules else []
     covered = {row["id"] for part in parts for row in part.resolved}
     parts += [_alone(row, by, comment, now) for row in live if row["id"] not in covered]
     lines = [entry(by, "resolve", "alert", row["id"], at=now, detail={"comment": comment}) for row in live]
     return [statement for part in parts for statement in committing([part])] + lines
+
+
+def _knows(store: Store, live: Sequence[Mapping[str, Any]], channel: str) -> str:
+    """The channel that an end came from; '' where something is on its way there that would open it again."""
+    last = notifications.last_told(store, [row["id"] for row in live], [channel]) if channel else []
+    return "" if any(row.status == notifications.PENDING for row in last) else channel
 
 
 def _rules(store: Store, rule_ids: Sequence[str]) -> dict[str, Watched]:

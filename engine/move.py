@@ -59,6 +59,8 @@ class Situation:
     #: who ended it by hand, '' for nobody
     by: str = ""
     comment: str = ""
+    #: the channel that it was ended through, which hears of it by itself; '' for none
+    told_by: str = ""
 
     def whole(self, alert_id: str) -> frozenset[str]:
         """The channels that want no partial end of the incident; where one may be stood in for, each end is told."""

@@ -1,7 +1,7 @@
 """What people do in PagerDuty comes back: its V3 webhooks, told apart by their signature, each obeyed once.
 
 PagerDuty knows our incident by the key that we gave it (`incident_key`). An event is only obeyed for incidents that
-this very channel was told of, and it is never sent back to where it came from.
+this very channel was told of, and it is not sent back to where it came from.
 """
 
 import hashlib
@@ -106,7 +106,7 @@ def _done(  # noqa: PLR0917 - all of it is needed
     if meant is Result.ACKNOWLEDGED:
         incidents.acknowledge(store, ids, by=by, at=at, told_by=channel.name, also=once)
     elif meant is Result.RESOLVED:
-        incidents.resolve(store, ids, by=by, at=at, public_url=public_url, also=once)
+        incidents.resolve(store, ids, by=by, at=at, public_url=public_url, told_by=channel.name, also=once)
     else:
         told = follow_up.let_go(store, ids, by=by, at=at, besides=channel.name)
         line = entry(by, "unacknowledge", "alert", alert_id, at=at)

@@ -1,7 +1,7 @@
 """Holds back what channels take no more of: such a notice is kept silent as `rate_limited`, for a digest. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,35 +16,41 @@ from engine.rule import Severity
 from engine.terms import Purse, Terms
 
 Row = Mapping[str, Any]
+_RANKS: Mapping[str, int] = {severity.value: rank for rank, severity in enumerate(Severity)}
 
 
-def rationed(parts: Sequence[tuple[Severity, Changes]], terms: Terms, at: datetime) -> list[Changes]:
-    """The same changes, with what is over a limit held back; the worst severity is served first."""
-    purse, ranks = Purse(terms, at), list(Severity)
-    made: dict[int, Changes] = {}
-    for place in sorted(range(len(parts)), key=lambda n: ranks.index(parts[n][0])):
-        made[place] = _served(parts[place][1], purse)
-    return [made[place] for place in range(len(parts))]
+def rationed(parts: Sequence[Changes], terms: Terms, at: datetime) -> list[Changes]:
+    """The same changes, with what is over a limit held back; the worst severity is served first.
 
-
-def _served(part: Changes, purse: Purse) -> Changes:
-    sent: Counter[str] = Counter()
+    That is the notice's own: what a critical rule only warns of does not come before another's high.
+    """
+    due = [(place, row) for place, part in enumerate(parts) for row in part.notices if row["status"] == PENDING]
+    purse, sent = Purse(terms, at), [Counter[str]() for _ in parts]
     denied: set[str] = set()
-    for row in part.notices:
-        if row["status"] == PENDING:
-            if purse.take(row["channel"]):
-                sent[row["channel"]] += 1
-            else:
-                denied.add(row["id"])
-    if not (sent or denied):
+    for place, row in sorted(due, key=lambda one: _rank(one[1])) if len(due) > 1 else due:
+        if purse.take(row["channel"]):
+            sent[place][row["channel"]] += 1
+        else:
+            denied.add(row["id"])
+    return [_served(part, purse.spent(count), denied) for part, count in zip(parts, sent, strict=True)]
+
+
+def _rank(row: Row) -> int:
+    return _RANKS[notice.decode(row["notice"]).severity]
+
+
+def _served(part: Changes, spent: tuple[dict[str, Any], ...], denied: Container[str]) -> Changes:
+    if not any(row["status"] == PENDING for row in part.notices):
         return part
     kept = tuple(
-        _held(row) if denied & {row["id"], row["bundle"]} else row for row in part.notices if _stays(row, denied)
+        _held(row) if row["id"] in denied or row["bundle"] in denied else row
+        for row in part.notices
+        if _stays(row, denied)
     )
-    return replace(part, notices=kept, spent=purse.spent(sent))
+    return replace(part, notices=kept, spent=spent)
 
 
-def _stays(row: Row, denied: set[str]) -> bool:
+def _stays(row: Row, denied: Container[str]) -> bool:
     """A bundle that is not sent leaves only its parts."""
     return row["id"] not in denied or bool(row["alert_id"])
 

@@ -97,11 +97,11 @@ def end_all(store: Store, rows: Sequence[RuleRow], ending: Ending, now: datetime
     known = instances.from_rows(alerts.instances(store, [row.id for row in rows]))
     rules = [to_end(row) for row in rows]
     told = situations(store, rules, now)
-    due = []
+    parts = []
     for rule in rules:
         moves = [Move(key, instance, ending(instance, now)) for key, instance in known.get(rule.id, {}).items()]
-        due.append((rule.rule.severity, changes(rule, moves, told[rule.id], now)))
-    return committing(rationed(due, told[rules[0].id].terms, now))
+        parts.append(changes(rule, moves, told[rule.id], now))
+    return committing(rationed(parts, told[rules[0].id].terms, now))
 
 
 def _nameless(row: RuleRow) -> Rule:

@@ -36,8 +36,15 @@ class Imported:
 
 
 def export(found: Iterable[Stored]) -> str:
-    """The rules as YAML, one document each. One that cannot be read (any more) is left out."""
-    return rule_files.joined(one(rule) for rule in found if not rule.fault)
+    """The rules as YAML, one document each; one that cannot be read (any more) is named in a comment before them."""
+    every = list(found)
+    said = "".join(f"# left out: {line}\n" for line in unreadable(every))
+    return said + rule_files.joined(one(rule) for rule in every if not rule.fault)
+
+
+def unreadable(found: Iterable[Stored]) -> list[str]:
+    """Which of these cannot be read (any more), and why, a line each."""
+    return [" ".join(f"the rule {rule.name!r} cannot be read: {rule.fault}".split()) for rule in found if rule.fault]
 
 
 def one(rule: Stored) -> str:

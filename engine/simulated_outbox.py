@@ -84,7 +84,7 @@ class Outbox:
 
     def _rationed(self, found: Sequence[NotificationRow], at: datetime) -> list[NotificationRow]:
         rows = tuple({name: getattr(row, name) for name in _RATIONED} for row in found)
-        (made,) = rationed([(self._rule.severity, Changes(notices=rows))], self._terms(at), at)
+        (made,) = rationed([Changes(notices=rows)], self._terms(at), at)
         self._spend(made.spent, at)
         if len(made.notices) == len(rows) and all(map(is_, made.notices, rows)):
             return list(found)

@@ -204,9 +204,8 @@ def _consequences(
         except Exception as error:  # noqa: BLE001 - as in `_step`
             one, part = _broken(one.watched, error), Changes()  # noqa: PLW2901 - its health is told either way
         made[one.watched.id] = replace(part, health=(_health(one, at, begun),))
-    severities = [one.watched.rule.severity for one in evaluated]
     terms = next((situation.terms for situation in known.values()), Terms())
-    served = rationed(list(zip(severities, made.values(), strict=True)), terms, at)
+    served = rationed(list(made.values()), terms, at)
     return dict(zip(made, served, strict=True))
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import exists, func, or_, select
 
 from data import bulk
 from data.queries.alerts import OPEN
-from data.queries.notifications import BUNDLED, SILENT
+from data.queries.notifications import BUNDLED, SILENT, NotificationRow
 from data.schema import alerts, notifications
 from data.store import Statement, Store
 
@@ -36,6 +36,14 @@ def held(store: Store, now: datetime, *, limited: str, most: int = 5_000) -> pl.
     due = question.where(w.last <= now, or_(w.reason == limited, a.status.not_in(OPEN)))
     chosen = due.order_by("turn", w.id).limit(most).subquery("chosen")
     return store.frame(select(*(each for each in chosen.c if each.name != "turn")).order_by(chosen.c.id))
+
+
+def unbound(store: Store, *, held: str, most: int = 5_000) -> list[NotificationRow]:
+    """What is about no incident and was held back from giving this reason, oldest first."""
+    n = notifications.c
+    waiting = (n.status == SILENT) & (n.held == held) & (n.bundle == "") & (n.alert_id == "")
+    found = store.frame(select(notifications).where(waiting).order_by(n.created_at, n.id).limit(most))
+    return [NotificationRow(**row) for row in found.iter_rows(named=True)]
 
 
 def telling(rows: Sequence[Mapping[str, Any]]) -> list[Statement]:

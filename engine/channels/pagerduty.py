@@ -28,7 +28,8 @@ _ACTIONS = {NoticeStatus.RESOLVED: "resolve", NoticeStatus.ACKNOWLEDGED: "acknow
 class PagerDutyConfig(ChannelConfig):
     """A service's integration key. With `webhook_secret` (of a V3 webhook) what is done in PagerDuty comes back.
 
-    `previous_webhook_secret` counts too while the secret is being changed.
+    `previous_webhook_secret` counts too while the secret is being changed. What is open in PagerDuty when `routing_key`
+    changes has to be resolved there: its end is sent with the new key.
     """
 
     routing_key: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_\-]+$")]

@@ -14,13 +14,17 @@ from data.budgets import Budget, Period
 from data.counters.news import Reached, reached_since
 from data.queries import inbox
 from data.queries import notifications as rows
-from data.store import Statement
+from data.queries.inbox import InboxRow
+from data.queries.notifications import NotificationRow
+from data.store import Store
 from engine import outbox
 from engine.channel_store import IN_APP_NAME
 from engine.desk import Desk
+from engine.housekeeping.budget_digest import BUDGET, kept, tell_kept
 from engine.housekeeping.job import Job
 from engine.inbox import message, shown
 from engine.notice import Notice, NoticeStatus
+from engine.room import Room
 
 _EVERY: Final = timedelta(seconds=5)
 #: What was reached longer ago is no news, also for a worker that was down.
@@ -43,18 +47,22 @@ def budget_news(desk: Desk) -> Job:
     async def run(at: datetime) -> str:
         since = to_us(at - _FRESH)
         reached = await asyncio.to_thread(reached_since, desk.config.home / "budgets.sqlite", since)
+        late, waiting = await asyncio.to_thread(tell_kept, desk.store, at)
         told = 0
         for each in reached:
-            told += await _tell(desk, each)
-        if told:
+            told += await _tell(desk, each, at, waiting)
+        if told or late:
             desk.outbox.set()
         return f"{told} of {len(reached)} thresholds were news"
 
     return Job("budgets", "Tell which thresholds budgets have reached", _EVERY, run)
 
 
-async def _tell(desk: Desk, reached: Reached) -> bool:
-    """Tell the app and the budget's channels, in one transaction; False where that was done before."""
+async def _tell(desk: Desk, reached: Reached, at: datetime, waiting: set[str]) -> bool:
+    """Tell the app and the budget's channels, in one transaction; False where that was done before.
+
+    What a channel takes no more of is kept for a digest, with all that comes after it: `waiting` are these channels.
+    """
     try:
         budget = Budget.model_validate_json(reached.document)
     except ValidationError:
@@ -65,17 +73,22 @@ async def _tell(desk: Desk, reached: Reached) -> bool:
     row = message(notice_id, notice)
     if await asyncio.to_thread(inbox.is_posted, desk.store, notice_id):
         return False
-    await asyncio.to_thread(desk.store.transact, [inbox.posting(row), *_queued(budget.notify, notice_id, notice)])
+    await asyncio.to_thread(_write, desk.store, row, _queued(budget.notify, notice_id, notice), at, waiting)
     shown(desk.hub, row)
     return True
 
 
-def _queued(channels: Sequence[str], notice_id: str, notice: Notice) -> list[Statement]:
+def _write(store: Store, posted: InboxRow, queued: Sequence[NotificationRow], at: datetime, waiting: set[str]) -> None:
     """A second worker that tells the same fails as a whole: the ids are taken."""
+    room = Room(store, at)
+    waiting |= {row.channel for row in queued if row.channel in waiting or not room.take(row.channel)}
+    given = [kept(row) if row.channel in waiting else row for row in queued]
+    store.transact([inbox.posting(posted), *map(rows.adding, given), *room.spending()])
+
+
+def _queued(channels: Sequence[str], notice_id: str, notice: Notice) -> list[NotificationRow]:
     return [
-        rows.adding(
-            outbox.queued(str(uuid.uuid5(_IDS, f"{notice_id}/{channel}")), notice, channel=channel, at=notice.at)
-        )
+        outbox.queued(str(uuid.uuid5(_IDS, f"{notice_id}/{channel}")), notice, channel=channel, at=notice.at)
         for channel in dict.fromkeys(channels)
         if channel != IN_APP_NAME
     ]
@@ -98,7 +111,7 @@ def notice_of(budget: Budget, reached: Reached) -> Notice:
         status=NoticeStatus.MESSAGE,
         severity=_severity(reached),
         at=from_us(reached.at_us),
-        reason="budget",
+        reason=BUDGET,
         summary=summary,
         labels={"budget": budget.name, **({"scope": str(budget.scope)} if reached.value else {})},
         metric="budget_used",

@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app import cli
+from data.store import Statement
 from engine import rules, scenario
 
 SCENARIO = scenario.__doc__.split("\n\n")[1]
@@ -88,6 +89,15 @@ def test_rules_are_exported_and_imported_as_files(store, home, tmp_path):
     done = ran("import", folder, "--home", home)
     assert sorted(line.split(" ")[0] for line in done.output.splitlines()) == ["unchanged", "updated"]
     assert ran("export", "--home", home).output.count("name: High") == 2
+
+
+def test_an_export_says_which_rules_it_leaves_out(store, home, tmp_path):
+    broken = rules.save(store, RULE, by="me")
+    store.transact([Statement("UPDATE rules SET document = '{}' WHERE id = ?", (broken.id,))])
+    done = ran("export", tmp_path / "all.yaml", "--home", home)
+    assert "left out: the rule 'High cost' cannot be read: " in done.output
+    assert "0 rules written" in done.output
+    assert (tmp_path / "all.yaml").read_text().startswith("# left out: the rule 'High cost'")
 
 
 def test_an_import_names_the_file_and_the_field_of_every_fault(store, home, tmp_path, monkeypatch):

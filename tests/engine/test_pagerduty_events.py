@@ -5,6 +5,7 @@ import json
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from data.store import Statement
 from engine import channel_store, incidents
 from engine.api.server import make_app
 from engine.desk import Desk
@@ -90,6 +91,23 @@ async def test_resolving_there_resolves_here(api, store, channel):
     alert_id = firing(store)
     assert await tell(api, channel, event("resolved", alert_id)) == "resolved"
     assert status_of(store) == ("resolved", "", "Grace Hopper (PagerDuty)")
+
+
+def arrive(store):
+    store.transact([Statement("UPDATE notifications SET status = 'sent'")])
+
+
+async def test_others_hear_that_it_was_resolved_there_and_it_is_not_sent_back(api, store, channel):
+    alert_id = firing(store, ("pager", "in-app"))
+    arrive(store)
+    await tell(api, channel, event("resolved", alert_id))
+    assert rows(store, "notifications", "channel", "reason")[2:] == [("in-app", "resolved")]
+
+
+async def test_what_is_on_its_way_there_when_it_is_resolved_there_is_closed_again(api, store, channel):
+    alert_id = firing(store)
+    await tell(api, channel, event("resolved", alert_id))
+    assert rows(store, "notifications", "channel", "reason") == [("pager", "first"), ("pager", "resolved")]
 
 
 @pytest.mark.parametrize("kind", ["unacknowledged", "reopened"])

@@ -8,7 +8,7 @@ from engine.notice import decode
 from engine.secrets import SecretBox
 from engine.sweep import sweep
 from engine.tick import tick
-from tests.engine.traffic import MINUTE, NOON, SECOND, rows, spend, watch
+from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, rows, spend, watch
 
 HOUR = timedelta(hours=1)
 
@@ -89,6 +89,14 @@ def test_the_worst_severity_is_served_first(store, hook):
     spend(store, NOON - SECOND, "2")
     tick(store, rules, NOON)
     assert sorted(said.rule_name for _, said in notices(store)) == ["c", "d"]
+
+
+def test_what_a_critical_rule_warns_of_comes_after_what_is_worse(store, hook):
+    warned = {**COSTLY["when"], "value": 100, "warn": 1}
+    milder = watching(store, "a", "b", severity="critical", warn_severity="info", when=warned)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [*milder, *watching(store, "c", "d", severity="high")], NOON)
+    assert sorted((said.severity, said.rule_name) for _, said in notices(store)) == [("high", "c"), ("high", "d")]
 
 
 def test_a_bundle_takes_one_from_the_bucket_and_held_back_leaves_its_parts(store, hook):

@@ -1,5 +1,6 @@
 import pytest
 
+from data.store import Statement
 from engine import rules
 from engine.errors import RuleError
 from engine.rule_files import read
@@ -25,6 +26,21 @@ def test_what_is_exported_is_imported_without_a_change(store):
 
     assert [(one.name, one.fate) for one in done] == [("High cost", Fate.UNCHANGED), ("Off", Fate.UNCHANGED)]
     assert [(one.version, one.enabled) for one in rules.every(store)] == [(1, True), (2, False)]
+
+
+def test_an_export_says_which_rules_it_leaves_out_and_can_be_imported_all_the_same(store):
+    watch(store)
+    broken = watch(store, name="Two\nlines: 1")
+    document = "UPDATE rules SET document = replace(document, 'cost', 'no_such_metric') WHERE id = ?"
+    store.transact([Statement(document, (broken.id,))])
+
+    text = export_from(store)
+
+    first, rest = text.split("\n", 1)
+    assert first.startswith(r"# left out: the rule 'Two\nlines: 1' cannot be read: ")
+    assert "no_such_metric" in first
+    assert "left out" not in rest
+    assert [one.name for one in bring(store, read(text, "a"), by="ada")] == ["High cost"]
 
 
 def test_an_import_changes_rules_by_name_and_creates_the_others(store):

@@ -14,13 +14,17 @@ from data.counters import books, reports
 from data.counters.file import CounterFile
 from data.counters.rows import Crossing, Document
 from data.errors import StoreUnavailable
+from engine import channel_store
 from engine.channels.http import HttpSender
 from engine.desk import Desk
 from engine.errors import DeliveryError, Unwell
 from engine.housekeeping.budget_news import budget_news
 from engine.housekeeping.heartbeat import heartbeat, trouble
 from engine.housekeeping.watch import Watch
+from engine.notice import decode
+from engine.post import terms
 from engine.secrets import SecretBox
+from engine.terms import ALL
 from tests.engine.receivers import receiving
 from tests.engine.traffic import MINUTE, NOON, rows
 
@@ -93,6 +97,62 @@ async def test_the_next_period_is_news_again_and_what_is_long_past_is_none(store
     reach(config, CORE, "80%", 81 * DOLLAR, at=NOON + timedelta(days=31))
     await budget_news(desk).run(NOON + timedelta(days=31))
     assert len(rows(store, "inbox", "id")) == 2
+
+
+def narrow(desk: Desk) -> None:
+    form = {"url": "http://127.0.0.1:9/", "allow_private": True, "burst": 2, "per_minute": 1}
+    channel_store.create(desk.store, desk.box, {"name": "mail", "kind": "webhook", "config": form}, by="ada")
+
+
+def to_mail(store, *columns: str) -> list[tuple]:
+    return store.sql(
+        f"SELECT {', '.join(columns)} FROM notifications WHERE channel = 'mail' ORDER BY due_at, id"
+    ).rows()
+
+
+async def test_what_a_channel_takes_no_more_of_is_told_there_in_one_notice(store, config, desk):
+    narrow(desk)
+    job, each = budget_news(desk), CORE.model_copy(update={"scope": Scope(kind=ScopeKind.TEAM, value="*")})
+    for n in range(40):
+        reach(
+            config,
+            each,
+            "100%" if n == 30 else "80%",
+            100 * DOLLAR,
+            value=f"team-{n}",
+            at=NOON - (60 - n) * MINUTE / 60,
+        )
+    assert await job.run(NOON) == "40 of 40 thresholds were news"
+    assert sorted(to_mail(store, "reason", "status", "held")) == [
+        *[("budget", "pending", "")] * 2,
+        *[("rate_limited", "silent", "budget")] * 38,
+    ]
+    reach(config, each, "80%", 80 * DOLLAR, value="late", at=NOON + timedelta(seconds=30))
+    await job.run(NOON + timedelta(seconds=30))
+    assert ("pending", 2) in store.sql("SELECT status, count(*) FROM notifications GROUP BY ALL").rows()
+
+    assert await job.run(NOON + MINUTE) == "0 of 41 thresholds were news"
+    await job.run(NOON + 2 * MINUTE)
+
+    told = [decode(text) for text, status in to_mail(store, "notice", "status") if status == "pending"]
+    assert len(told) == 3
+    assert (told[2].title, told[2].summary) == (
+        "39 notices about budgets held back",
+        "Held back: 39 by the rate limit.",
+    )
+    lines = told[2].message.splitlines()
+    assert (told[2].severity, lines[0][:6], len(lines), lines[-1]) == ("high", "[HIGH]", 21, "and 19 more")
+    assert len(rows(store, "inbox", "id")) == 41
+    bundles = {bundle for status, bundle in to_mail(store, "status", "bundle") if status == "bundled"}
+    assert len(bundles) == 1
+
+
+async def test_news_of_budgets_takes_from_the_limits_that_alerts_take_from(store, config, desk):
+    narrow(desk)
+    reach(config, CORE, "80%", 84 * DOLLAR)
+    await budget_news(desk).run(NOON)
+    left = terms(store, NOON).buckets
+    assert (left["mail"].level, left[ALL].limit.burst - left[ALL].level) == (1.0, 1.0)
 
 
 def well(desk: Desk) -> None:
