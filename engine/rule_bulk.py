@@ -7,11 +7,10 @@ from enum import StrEnum
 
 from data.queries import rules as rows
 from data.queries.rules import RuleRow
-from data.store import Statement, Store
-from engine import rule_endings
+from data.store import Store
 from engine.audit import clock
 from engine.errors import NotFound, Refused, StaleVersion
-from engine.rule_changes import Prepared, commit, removed, switched
+from engine.rule_changes import Together, commit, removing_all, switching_all
 
 #: How often it is tried again when an evaluation changed an incident of one of them at the same time.
 _TRIES = 5
@@ -57,13 +56,15 @@ def act(
         found = _found(store, rule_ids, versions or {})
         due = [row for row in found if action is RuleAction.DELETE or row.enabled != (action is RuleAction.ENABLE)]
         _check_owners(due)
-        made = {row.id: _prepared(action, row, by, now) for row in due}
+        made = _made(store, action, due, by, now)
         try:
-            commit(store, made.values(), _ends(store, action, due, now))
+            commit(store, [made])
         except StaleVersion:
             continue
-        is_now = {row.id: row for row in found} | {rule_id: change.row for rule_id, change in made.items()}
-        return [Done(row.id, _DONE[action], is_now[row.id].version, row.id in made) for row in found]
+        versions_now = {row.id: row.version for row in made.rows}
+        return [
+            Done(row.id, _DONE[action], versions_now.get(row.id, row.version), row.id in versions_now) for row in found
+        ]
     raise StaleVersion("the rules and their incidents keep changing; nothing was done, try again")
 
 
@@ -85,12 +86,7 @@ def _check_owners(due: Sequence[RuleRow]) -> None:
         raise Refused(f"provided by files, which alone change them: {', '.join(provided)}; nothing was done")
 
 
-def _prepared(action: RuleAction, row: RuleRow, by: str, at: datetime) -> Prepared:
+def _made(store: Store, action: RuleAction, due: Sequence[RuleRow], by: str, at: datetime) -> Together:
     if action is RuleAction.DELETE:
-        return removed(row, by=by, at=at)
-    return switched(row, enabled=action is RuleAction.ENABLE, by=by, at=at)
-
-
-def _ends(store: Store, action: RuleAction, due: Sequence[RuleRow], at: datetime) -> list[Statement]:
-    switch = rule_endings.of_switch(enabled=action is RuleAction.ENABLE)
-    return rule_endings.end_all(store, due, rule_endings.deleted if action is RuleAction.DELETE else switch, at)
+        return removing_all(store, due, by=by, at=at)
+    return switching_all(store, due, enabled=action is RuleAction.ENABLE, by=by, at=at)

@@ -4,16 +4,17 @@ Each leaves a version (but a deletion) and a line of the audit log. A rule that 
 alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from data.errors import ConflictError
 from data.queries import rules as rows
 from data.queries.rules import RuleRow
 from data.store import Statement, Store
 from engine import channel_store, rule_endings
-from engine.audit import entry, new_id
+from engine.audit import entries, new_id
 from engine.errors import Fault, Refused, StaleVersion
 from engine.rule import Rule, to_json
 
@@ -26,6 +27,14 @@ class Prepared:
     statements: tuple[Statement, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """One change of several rules: as they will be (as they were, for a deletion), and what stores that."""
+
+    rows: tuple[RuleRow, ...] = ()
+    statements: tuple[Statement, ...] = ()
+
+
 def creating(
     rule: Rule, *, by: str, at: datetime, enabled: bool = True, provisioned_from: str = "", action: str = "create"
 ) -> Prepared:
@@ -33,7 +42,7 @@ def creating(
     row = RuleRow(
         new_id(), rule.name, rule.severity.value, enabled, 1, to_json(rule), at, at, provisioned_from=provisioned_from
     )
-    return Prepared(row, (rows.adding(row), rows.versioning(row, by=by), _line(row, action, by, at)))
+    return Prepared(row, (rows.adding(row), rows.versioning([row], by=by), _line(row, action, by, at)))
 
 
 def editing(
@@ -60,34 +69,39 @@ def editing(
         provisioned_from=provisioned_from,
     )
     ended = rule_endings.after_edit(store, old, row, rule, at)
-    return Prepared(row, (rows.replacing(row), rows.versioning(row, by=by), *ended, _line(row, action, by, at)))
+    return Prepared(row, (rows.replacing(row), rows.versioning([row], by=by), *ended, _line(row, action, by, at)))
 
 
 def switching(store: Store, old: RuleRow, *, enabled: bool, by: str, at: datetime) -> Prepared:
     """The rule on or off; raises Refused where a file provides it."""
-    made = switched(old, enabled=enabled, by=by, at=at)
-    ended = rule_endings.end(store, old, rule_endings.of_switch(enabled=enabled), at)
-    return Prepared(made.row, (*made.statements, *ended))
+    made = switching_all(store, [old], enabled=enabled, by=by, at=at)
+    return Prepared(made.rows[0], made.statements)
 
 
-def switched(old: RuleRow, *, enabled: bool, by: str, at: datetime) -> Prepared:
-    """As `switching`, without what it does to the instances."""
-    check_owner(old)
-    row = replace(old, enabled=enabled, version=old.version + 1, updated_at=at)
-    line = _line(row, "enable" if enabled else "disable", by, at)
-    return Prepared(row, (rows.replacing(row), rows.versioning(row, by=by), line))
+def switching_all(store: Store, olds: Sequence[RuleRow], *, enabled: bool, by: str, at: datetime) -> Together:
+    """Rules on or off; raises Refused where a file provides one."""
+    for old in olds:
+        check_owner(old)
+    changed = [replace(old, enabled=enabled, version=old.version + 1, updated_at=at) for old in olds]
+    if not changed:
+        return Together()
+    ended = rule_endings.end_all(store, olds, rule_endings.forgotten if enabled else rule_endings.paused, at)
+    line = _lines(changed, "enable" if enabled else "disable", by, at)
+    return Together(tuple(changed), (rows.switching(changed), rows.versioning(changed, by=by), *ended, line))
 
 
 def removing(store: Store, row: RuleRow, *, by: str, at: datetime, provisioned_from: str = "") -> Prepared:
     """No such rule any more; raises Refused where a file provides it that is not this one."""
-    made = removed(row, by=by, at=at, provisioned_from=provisioned_from)
-    return Prepared(row, (*made.statements, *rule_endings.end(store, row, rule_endings.deleted, at)))
-
-
-def removed(row: RuleRow, *, by: str, at: datetime, provisioned_from: str = "") -> Prepared:
-    """As `removing`, without what it does to the instances."""
     check_owner(row, provisioned_from)
-    return Prepared(row, (*rows.removing(row), _line(row, "delete", by, at)))
+    return Prepared(row, removing_all(store, [row], by=by, at=at).statements)
+
+
+def removing_all(store: Store, gone: Sequence[RuleRow], *, by: str, at: datetime) -> Together:
+    """No such rules any more, whoever provides them."""
+    if not gone:
+        return Together()
+    ended = rule_endings.end_all(store, gone, rule_endings.deleted, at)
+    return Together(tuple(gone), (*rows.removing(gone), *ended, _lines(gone, "delete", by, at)))
 
 
 def check_owner(row: RuleRow, provisioned_from: str = "") -> None:
@@ -112,9 +126,9 @@ def unknown_channels(store: Store, rule: Rule) -> Iterator[Fault]:
                 yield Fault(f"{field}[{n}]", f"there is no channel {name!r}; known are {', '.join(known)}")
 
 
-def commit(store: Store, changes: Iterable[Prepared], also: Iterable[Statement] = ()) -> None:
+def commit(store: Store, changes: Iterable[Prepared | Together]) -> None:
     """Store them, all or none; raises StaleVersion when a rule or one of its incidents changed meanwhile."""
-    statements = [*(statement for change in changes for statement in change.statements), *also]
+    statements = [statement for change in changes for statement in change.statements]
     if not statements:
         return
     try:
@@ -124,7 +138,13 @@ def commit(store: Store, changes: Iterable[Prepared], also: Iterable[Statement] 
 
 
 def _line(row: RuleRow, action: str, by: str, at: datetime) -> Statement:
+    return _lines([row], action, by, at)
+
+
+def _lines(changed: Iterable[RuleRow], action: str, by: str, at: datetime) -> Statement:
+    return entries(by, action, "rule", {row.id: _detail(row) for row in changed}, at=at)
+
+
+def _detail(row: RuleRow) -> dict[str, Any]:
     detail = {"name": row.name, "version": row.version, "enabled": row.enabled}
-    if row.provisioned_from:
-        detail["provisioned_from"] = row.provisioned_from
-    return entry(by, action, "rule", row.id, at=at, detail=detail)
+    return {**detail, "provisioned_from": row.provisioned_from} if row.provisioned_from else detail

@@ -52,11 +52,6 @@ def forgotten(instance: Instance, now: datetime) -> Step:
     return Step(None, None)
 
 
-def of_switch(*, enabled: bool) -> Ending:
-    """What becomes of instances when a rule is switched on, or off."""
-    return forgotten if enabled else paused
-
-
 def after_edit(store: Store, old: RuleRow, row: RuleRow, rule: Rule, now: datetime) -> list[Statement]:
     """What an edit does to the instances: switched off they pause, with another result they begin anew.
 
@@ -91,9 +86,7 @@ def end(store: Store, row: RuleRow, ending: Ending, now: datetime) -> list[State
 
 
 def end_all(store: Store, rows: Sequence[RuleRow], ending: Ending, now: datetime) -> list[Statement]:
-    """As `end`, of several rules, whose notices share what channels still take."""
-    if not rows:
-        return []
+    """As `end`, of several rules (one at least), whose notices share what channels still take."""
     known = instances.from_rows(alerts.instances(store, [row.id for row in rows]))
     rules = [to_end(row) for row in rows]
     told = situations(store, rules, now)

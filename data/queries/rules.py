@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
 
+from data import bulk
 from data.queries.rule_filter import RuleFilter, filtered
 from data.schema import alert_instances, rule_health, rule_versions, rules
 from data.store import Statement, Store
@@ -129,22 +130,32 @@ def replacing(row: RuleRow) -> Statement:
     return Statement(update(rules).where(unchanged).values(**values), expect=1)
 
 
-def removing(row: RuleRow) -> list[Statement]:
-    """Delete a rule that still has `row.version`, and its health. Its versions and incidents stay."""
-    unchanged = (rules.c.id == row.id) & (rules.c.version == row.version)
+def switching(changed: Sequence[RuleRow]) -> Statement:
+    """Switch rules on or off; holds only while each one's stored version is the one before its `version`."""
+    names = ("id", "enabled", "version", "updated_at")
+    values = [{**{name: getattr(row, name) for name in names}, "was_version": row.version - 1} for row in changed]
+    return bulk.updating(rules, values, by=("id",))
+
+
+def removing(gone: Sequence[RuleRow]) -> list[Statement]:
+    """Delete rules that still have their `version`, and their health. Their versions and incidents stay."""
+    unchanged = [{"id": row.id, "was_version": row.version} for row in gone]
     return [
-        Statement(delete(rules).where(unchanged), expect=1),
-        Statement(delete(rule_health).where(rule_health.c.rule_id == row.id)),
+        bulk.deleting(rules, unchanged, by=("id",)),
+        Statement(delete(rule_health).where(rule_health.c.rule_id.in_([row.id for row in gone]))),
     ]
 
 
-def versioning(row: RuleRow, *, by: str) -> Statement:
-    """Record a version and who made it."""
-    values = {
-        "rule_id": row.id,
-        "version": row.version,
-        "document": row.document,
-        "changed_at": row.updated_at,
-        "changed_by": by,
-    }
-    return Statement(insert(rule_versions).values(**values), expect=1)
+def versioning(changed: Sequence[RuleRow], *, by: str) -> Statement:
+    """Record a version of each and who made it."""
+    values = [
+        {
+            "rule_id": row.id,
+            "version": row.version,
+            "document": row.document,
+            "changed_at": row.updated_at,
+            "changed_by": by,
+        }
+        for row in changed
+    ]
+    return bulk.inserting(rule_versions, values)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from data.queries import rules as rule_rows
-from engine import channel_store, provisioning, rule_bulk, rule_files, rules
+from engine import channel_store, provisioning, rule_bulk, rule_endings, rule_files, rules
 from engine.errors import NotFound, Refused, StaleVersion
 from engine.rule import parse
 from engine.rule_bulk import Done, RuleAction
@@ -109,7 +109,7 @@ def _off(store, rule_id):
 
 def test_an_evaluation_at_the_same_time_costs_another_try_and_no_incident(store, monkeypatch):
     ids = firing(store, "a", "b")
-    ends, tries = rule_bulk.rule_endings.end_all, []
+    ends, tries = rule_endings.end_all, []
 
     def meanwhile(*given):
         made = ends(*given)
@@ -118,7 +118,7 @@ def test_an_evaluation_at_the_same_time_costs_another_try_and_no_incident(store,
             tick(store, [again(store, rule_id) for rule_id in ids], NOON + MINUTE)
         return made
 
-    monkeypatch.setattr(rule_bulk.rule_endings, "end_all", meanwhile)
+    monkeypatch.setattr(rule_endings, "end_all", meanwhile)
     rule_bulk.act(store, RuleAction.DISABLE, ids, by="ada", at=NOON + 2 * MINUTE)
     assert len(tries) == 2
     assert rows(store, "alerts", "status") == [("resolved",)] * 2
@@ -126,14 +126,14 @@ def test_an_evaluation_at_the_same_time_costs_another_try_and_no_incident(store,
 
 def test_an_edit_at_the_same_time_is_a_conflict_for_who_named_the_version(store, monkeypatch):
     ids = firing(store, "a", "b")
-    ends = rule_bulk.rule_endings.end_all
+    ends = rule_endings.end_all
 
     def meanwhile(*given):
         made = ends(*given)
         rules.save(store, {**COSTLY, "name": "b"}, rule_id=ids[1], by="grace")
         return made
 
-    monkeypatch.setattr(rule_bulk.rule_endings, "end_all", meanwhile)
+    monkeypatch.setattr(rule_endings, "end_all", meanwhile)
     with pytest.raises(StaleVersion, match=f"changed {ids[1]} meanwhile"):
         act(store, RuleAction.DELETE, ids, versions=dict.fromkeys(ids, 1))
     assert shown(store) == [("a", True, 1), ("b", True, 2)]
