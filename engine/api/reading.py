@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from engine.api.problems import BadRequest
 from engine.api.repeats import repeats
 from engine.durations import duration
-from engine.errors import RuleError
+from engine.errors import Fault, RuleError
+from engine.plain_names import unreadable
 
 M = TypeVar("M", bound=BaseModel)
 #: Rows of a list, each with its id, after the one with a given id ('': from the beginning), and how many at most.
@@ -87,8 +88,11 @@ async def posted(request: web.Request, model: type[M]) -> M:
 
 
 def actor(request: web.Request, named: str = "") -> str:
-    """Who acts: as the body says, else the `X-Actor` header, else `api`."""
-    return (named or request.headers.get("X-Actor", "") or "api")[:200]
+    """Who acts: as the body says (`by`), else the `X-Actor` header, else `api`. RuleError for what is no name."""
+    said = (named or request.headers.get("X-Actor", "")).strip()[:200].strip()
+    if said and (why := unreadable(said)):
+        raise RuleError([Fault("by" if named else "X-Actor", why)])
+    return said or "api"
 
 
 def expected_version(request: web.Request, given: Any) -> int | None:
