@@ -13,7 +13,7 @@ from data.queries import silences as rows
 from data.queries.silences import SilenceRow
 from data.store import Store
 from engine.audit import clock, entry, new_id
-from engine.errors import NotFound, Refused
+from engine.errors import Fault, NotFound, Refused, RuleError
 
 #: Names a matcher may have besides an incident's labels.
 RULE, RULE_ID, SEVERITY = "rule", "rule_id", "severity"
@@ -59,13 +59,15 @@ def create(
     comment: str = "",
     now: datetime | None = None,
 ) -> Silence:
-    """Begin a silence, now or at `starts_at`; raises Refused for one that matches everything or has no time."""
+    """Begin a silence, now or at `starts_at`; RuleError for one that matches everything or has no time."""
     present = now or clock()
     start = starts_at or present
     if not matchers:
-        raise Refused("a silence needs a matcher: without one it would hide everything")
-    if ends_at <= max(start, present):
-        raise Refused("a silence must end in the future and after it starts")
+        raise RuleError([Fault("matchers", "needs at least one: without any it would hide everything")])
+    if ends_at <= present:
+        raise RuleError([Fault("ends_at", "must lie in the future")])
+    if ends_at <= start:
+        raise RuleError([Fault("ends_at", "must be later than starts_at")])
     packed = orjson.dumps(dict(matchers)).decode()
     row = SilenceRow(new_id(), packed, start, ends_at, by, comment, present)
     detail = {"matchers": dict(matchers), "ends_at": ends_at}

@@ -164,7 +164,10 @@ def bounds(request: web.Request) -> tuple[datetime | None, datetime | None]:
     query = request.query
     end = moment(query["to"], "to") if "to" in query else None
     if "from" in query:
-        return moment(query["from"], "from"), end
+        start = moment(query["from"], "from")
+        if end is not None and start >= end:
+            raise BadRequest(f"the range must start before it ends: {start.isoformat()} to {end.isoformat()}")
+        return start, end
     if "range" in query:
         return (end or moment("now", "to")) - length(query["range"]), end
     return None, end

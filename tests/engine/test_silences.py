@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from engine import silences
-from engine.errors import NotFound, Refused
+from engine.errors import NotFound, Refused, RuleError
 from engine.tick import tick
 from tests.engine.traffic import MINUTE, NOON, SECOND, rows, spend, watch
 
@@ -57,9 +57,14 @@ def test_a_silence_can_be_ended_early_and_only_once(store):
 
 
 @pytest.mark.parametrize(
-    ("matchers", "options"),
-    [({}, {}), ({"rule": "x"}, {"ends_at": NOON - HOUR}), ({"rule": "x"}, {"starts_at": NOON + HOUR})],
+    ("matchers", "options", "field"),
+    [
+        ({}, {}, "matchers"),
+        ({"rule": "x"}, {"ends_at": NOON - HOUR}, "ends_at"),
+        ({"rule": "x"}, {"starts_at": NOON + HOUR}, "ends_at"),
+    ],
 )
-def test_a_silence_needs_a_matcher_and_a_time(store, matchers, options):
-    with pytest.raises(Refused):
+def test_a_silence_needs_a_matcher_and_a_time(store, matchers, options, field):
+    with pytest.raises(RuleError) as caught:
         silence(store, matchers, **options)
+    assert [fault.path for fault in caught.value.faults] == [field]
