@@ -9,7 +9,7 @@ from data.queries import alerts as queries
 from data.queries import comments as comment_rows
 from data.store import Statement, Store
 from engine.audit import clock, entry
-from engine.errors import Refused, StaleVersion
+from engine.errors import Fault, RuleError, StaleVersion
 from engine.incidents import Action, Done, acknowledge, found, remarks, touching
 
 Row = Mapping[str, Any]
@@ -24,9 +24,9 @@ def comment(
     versions: Mapping[str, int] | None = None,
     at: datetime | None = None,
 ) -> list[Done]:
-    """Add a comment to each incident's thread. Raises NotFound, StaleVersion, or Refused for an empty one."""
+    """Add a comment to each incident's thread. Raises NotFound, StaleVersion, or RuleError for an empty one."""
     if not comment.strip():
-        raise Refused("a comment needs words")
+        raise RuleError([Fault("comment", "needs words")])
     return _each(store, alert_ids, lambda _row: [], Action.COMMENT, by=by, comment=comment, versions=versions, at=at)
 
 
@@ -64,7 +64,10 @@ def snooze(
     versions: Mapping[str, int] | None = None,
     at: datetime | None = None,
 ) -> list[Done]:
-    """Take open incidents on until a time: what still fires then is told again as the rule's repeat has it."""
+    """Take open incidents on until a time: what still fires then is told again as the rule's repeat has it.
+
+    Raises as `acknowledge`.
+    """
     return acknowledge(
         store, alert_ids, by=by, comment=comment, until=until, versions=versions, at=at, action=Action.SNOOZE
     )

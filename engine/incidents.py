@@ -18,7 +18,7 @@ from data.store import Statement, Store
 from engine import follow_up, instances, state
 from engine.audit import clock, entry, new_id
 from engine.episode import Move, Situation, Watched, changes
-from engine.errors import NotFound, Refused, StaleVersion
+from engine.errors import Fault, NotFound, Refused, RuleError, StaleVersion
 from engine.ration import rationed
 from engine.rule_endings import to_end
 from engine.situation import situations
@@ -67,11 +67,11 @@ def acknowledge(
 
     `versions` are those that the person saw, by id. Channels that keep a record of their own are told, but for the one
     it was `told_by`; `also` is committed with it. Raises NotFound for an unknown id, Refused for a resolved incident,
-    StaleVersion where somebody else has acted since.
+    StaleVersion where somebody else has acted since, RuleError for an `until` that has passed.
     """
     now = at or clock()
     if until is not None and until <= now:
-        raise Refused("an acknowledgement must end in the future")
+        raise RuleError([Fault("until", "must lie in the future")])
     rows = found(store, alert_ids, versions)
     over = [row["id"] for row in rows if row["status"] == RESOLVED]
     if over:

@@ -35,6 +35,7 @@ from engine.durations import Duration, PositiveDuration
 from engine.errors import Fault, RuleError
 from engine.faults import faults
 from engine.levels import LEVEL, WARN_FIELDS, Level, at_level, level_faults, warns
+from engine.plain_names import unreadable
 from engine.policies import Flapping, Inhibition, Name, Names, SomeNames, Step, escalation_faults, listed
 from engine.rule_message import message_faults
 
@@ -163,7 +164,7 @@ def parse(document: Mapping[str, Any] | str) -> Rule:
 
 
 def kept(document: Mapping[str, Any] | str) -> Rule:
-    """As `parse`, for what is stored: it is watched although its message may be no template, which its notices tell."""
+    """As `parse`, for what is stored: it is watched whatever its name, and though its message be no template."""
     return _parsed(_stored(document) if isinstance(document, str) else document, _contradictions)
 
 
@@ -242,6 +243,8 @@ def _of_level(rule: Rule, level: Level) -> Rule:
 
 
 def _faults(rule: Rule) -> Iterator[Fault]:
+    if why := unreadable(rule.name):
+        yield Fault("name", why)
     yield from _contradictions(rule)
     yield from message_faults(rule.message, {*rule.labels, *rule.group_by, *([LEVEL] if rule.levels else ())})
 

@@ -42,7 +42,9 @@ def creating(
     row = RuleRow(
         new_id(), rule.name, rule.severity.value, enabled, 1, to_json(rule), at, at, provisioned_from=provisioned_from
     )
-    return Prepared(row, (rows.adding(row), rows.versioning([row], by=by), _line(row, action, by, at)))
+    return Prepared(
+        row, (rows.unnamed(row), rows.adding(row), rows.versioning([row], by=by), _line(row, action, by, at))
+    )
 
 
 def editing(
@@ -111,6 +113,14 @@ def check_owner(row: RuleRow, provisioned_from: str = "") -> None:
             f"the rule {row.name!r} is provided by the file {row.provisioned_from}: "
             "change it there, or take it out of the file"
         )
+
+
+def taken_name(store: Store, rule: Rule, old: RuleRow | None = None) -> Iterator[Fault]:
+    """That another rule has the name that is new to this one: files, and people, know rules by their names."""
+    if old is not None and old.name == rule.name:
+        return
+    if rows.named(store, rule.name):
+        yield Fault("name", f"is taken: there is a rule {rule.name!r}")
 
 
 def unknown_channels(store: Store, rule: Rule) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field
 
 from engine.channel_store import IN_APP_NAME
-from engine.condition import Document
+from engine.condition import LARGEST_NUMBER, Document
 from engine.errors import Fault, NotFound, RuleError
 from engine.rule import Rule, parse
 from engine.sentence import sentence
@@ -28,11 +28,30 @@ _ABSENT = object()
 
 
 class Parameter(Document):
-    """What can be set: what it is, and what it is without being set. One without a default must be set."""
+    """What can be set: what it is, and what it is without being set. One without a default must be set.
+
+    A `positive` number must be more than nothing; no number is negative.
+    """
 
     text: str
     default: Any = None
     example: Any = None
+    positive: bool = False
+
+    @property
+    def numeric(self) -> bool:
+        """Whether only a number makes sense, as its default or its example is one."""
+        return any(_is_number(usual) for usual in (self.default, self.example))
+
+    def fault(self, value: Any) -> str:
+        """Why it cannot have this value, as words after its name; '' where nothing is wrong."""
+        if value is None or not self.numeric:
+            return ""
+        if not _is_number(value):
+            return f"must be a number, not {value!r}"
+        if value < 0 or (self.positive and value == 0):
+            return f"must {'be more than 0' if self.positive else 'not be negative'}, not {value!r}"
+        return ""
 
     @property
     def required(self) -> bool:
@@ -83,11 +102,18 @@ class Template:
                 yield Fault(name, f"is not a parameter of {self.name}; there are {', '.join(self.parameters)}")
         for name, parameter in self.parameters.items():
             if parameter.required and values.get(name) is None:
-                yield Fault(name, f"must be set: {parameter.text[0].lower()}{parameter.text[1:]}")
-        for name in _negated(self.rule):
-            number = values.get(name, 0)
-            if isinstance(number, bool) or not isinstance(number, int | float):
-                yield Fault(name, f"must be a number, not {number!r}")
+                yield Fault(name, f"must be set: {_inside(parameter.text)}")
+            if why := parameter.fault(values.get(name)):
+                yield Fault(name, why)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+
+
+def _inside(text: str) -> str:
+    """A sentence as it stands after a colon: `by how many`, but `US dollars`."""
+    return text if text[1:2].isupper() else f"{text[:1].lower()}{text[1:]}"
 
 
 @cache
@@ -135,12 +161,3 @@ def _filled(value: Any, known: Mapping[str, Any]) -> Any:
         found = known[whole[2]]
         return _ABSENT if found is None else -found if whole[1] else found
     return _INSIDE.sub(lambda match: str(known[match[1]]) if match[1] else "$", value)
-
-
-def _negated(value: Any) -> Iterator[str]:
-    if isinstance(value, str) and (whole := _WHOLE.fullmatch(value)) and whole[1]:
-        yield whole[2]
-    elif isinstance(value, Mapping):
-        yield from (name for item in value.values() for name in _negated(item))
-    elif isinstance(value, list):
-        yield from (name for item in value for name in _negated(item))

@@ -14,7 +14,7 @@ from engine.audit import clock
 from engine.differences import Difference, differences
 from engine.errors import NotFound, RuleError
 from engine.rule import document, kept, parse
-from engine.rule_changes import commit, editing, unknown_channels
+from engine.rule_changes import commit, editing, taken_name, unknown_channels
 from engine.rules import Stored
 
 
@@ -67,8 +67,8 @@ def rollback(
     """
     row = rules.expected(store, rule_id, version)
     rule = parse(_document(store, rule_id, to))
-    if unknown := tuple(unknown_channels(store, rule)):
-        raise RuleError(unknown)
+    if wrong := (*taken_name(store, rule, row), *unknown_channels(store, rule)):
+        raise RuleError(wrong)
     made = editing(store, row, rule, by=by, at=at or clock(), action=f"rollback to {to}")
     commit(store, [made])
     return rules.present(store, made.row)

@@ -19,7 +19,7 @@ from engine.audit import clock
 from engine.episode import Watched
 from engine.errors import NotFound, RuleError, StaleVersion
 from engine.rule import Rule, document, kept, parse
-from engine.rule_changes import commit, creating, editing, removing, switching, unknown_channels
+from engine.rule_changes import commit, creating, editing, removing, switching, taken_name, unknown_channels
 from engine.rule_endings import watched
 from engine.sentence import sentence
 from engine.state import WORST, State, worst
@@ -107,14 +107,14 @@ def save(
 ) -> Stored:
     """Add a rule, or change the one of `rule_id`; returns what is stored now.
 
-    Raises RuleError with every fault of the document or with the channels in it that do not exist, NotFound,
-    StaleVersion when the rule is not at `version` any more, and Refused where a file provides it. An edit that changes
-    the result resets the instances; one of words or channels does not.
+    Raises RuleError with every fault of the document, or where its name is another's or its channels do not exist,
+    NotFound, StaleVersion when the rule is not at `version` any more, and Refused where a file provides it. An edit
+    that changes the result resets the instances; one of words or channels does not.
     """
     rule = source if isinstance(source, Rule) else parse(source)
     old = None if rule_id is None else expected(store, rule_id, version)
-    if unknown := tuple(unknown_channels(store, rule)):
-        raise RuleError(unknown)
+    if wrong := (*taken_name(store, rule, old), *unknown_channels(store, rule)):
+        raise RuleError(wrong)
     now = at or clock()
     if old is None:
         made = creating(rule, by=by, at=now, enabled=enabled is not False)

@@ -13,7 +13,7 @@ from data.queries import silences as rows
 from data.queries.silences import SilenceRow
 from data.store import Store
 from engine.audit import clock, entry, new_id
-from engine.errors import NotFound, Refused, StaleVersion
+from engine.errors import Fault, NotFound, Refused, RuleError, StaleVersion
 
 #: Names a matcher may have besides an incident's labels.
 RULE, RULE_ID, SEVERITY = "rule", "rule_id", "severity"
@@ -64,7 +64,7 @@ def create(
     comment: str = "",
     now: datetime | None = None,
 ) -> Silence:
-    """Begin a silence, now or at `starts_at`; raises Refused for one that matches everything or has no time."""
+    """Begin a silence, now or at `starts_at`; RuleError for one that matches everything or has no time."""
     present = now or clock()
     start = starts_at or present
     _check(matchers, start, ends_at, present)
@@ -95,8 +95,8 @@ def change(
     """Let a silence end at another time, or say something else; None: as it is.
 
     Matchers and start can change until it begins: whom it has kept quiet since is on record. A start that has passed is
-    now. Raises NotFound, StaleVersion when it is not at `version` any more, or Refused for one that is over, begun,
-    matches everything or has no time.
+    now. Raises NotFound, StaleVersion when it is not at `version` any more, Refused for one that is over or has begun, or
+    RuleError for one that would match everything or have no time.
     """
     present, old = now or clock(), _expected(store, silence_id, version)
     if old.ends_at <= present:
@@ -121,10 +121,13 @@ def end(store: Store, silence_id: str, *, by: str, version: int | None = None, n
 
 
 def _check(matchers: Mapping[str, str], start: datetime, ends_at: datetime, now: datetime) -> None:
+    """Raises RuleError, with the field."""
     if not matchers:
-        raise Refused("a silence needs a matcher: without one it would hide everything")
-    if ends_at <= max(start, now):
-        raise Refused("a silence must end in the future and after it starts")
+        raise RuleError([Fault("matchers", "needs at least one: without any it would hide everything")])
+    if ends_at <= now:
+        raise RuleError([Fault("ends_at", "must lie in the future")])
+    if ends_at <= start:
+        raise RuleError([Fault("ends_at", "must be later than starts_at")])
 
 
 def _row(store: Store, silence_id: str) -> SilenceRow:

@@ -25,7 +25,7 @@ class UniqueLoader(yaml.SafeLoader):
 
 
 def load(text: str) -> Any:
-    """The one document in a text, as plain values; raises YAMLError, ValueError for an impossible date or number."""
+    """The one document in a text, as plain values; raises YAMLError, or ValueError for an impossible date or number."""
     loader = UniqueLoader(text)
     try:
         return loader.get_single_data()

@@ -11,6 +11,9 @@ from data import bulk
 from data.schema import audit_log
 from data.store import Statement, Store
 
+#: The kinds of object that lines are about.
+KINDS = ("rule", "channel", "silence", "alert", "notification", "job", "budget", "key", "requests")
+
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:

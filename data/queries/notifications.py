@@ -14,6 +14,7 @@ from data.store import Statement, Store
 PENDING, SENT, FAILED, SILENT = "pending", "sent", "failed", "silent"
 #: Told by another notification, its `bundle`.
 BUNDLED = "bundled"
+STATUSES = (PENDING, SENT, FAILED, SILENT, BUNDLED)
 #: Results of an attempt; `sending` until the answer is known, `unknown` if it never will be.
 SENDING, UNKNOWN = "sending", "unknown"
 #: Reasons of notices about what people did, which say nothing of when a channel is told next.

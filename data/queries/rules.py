@@ -116,6 +116,17 @@ def referring_to(store: Store, channel: str) -> list[str]:
     return named
 
 
+def named(store: Store, name: str) -> list[str]:
+    """The ids of the rules of this name."""
+    return list(store.frame(select(rules.c.id).where(rules.c.name == name).order_by(rules.c.id))["id"])
+
+
+def unnamed(row: RuleRow) -> Statement:
+    """Hold only while no other rule has this one's name; changes nothing."""
+    others = (rules.c.name == row.name) & (rules.c.id != row.id)
+    return Statement(update(rules).where(others).values(name=rules.c.name), expect=0)
+
+
 def adding(row: RuleRow) -> Statement:
     """Insert a rule."""
     values = {column.name: getattr(row, column.name) for column in rules.columns}

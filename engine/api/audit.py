@@ -8,7 +8,7 @@ from aiohttp import web
 from data.queries import audit
 from data.queries.audit import AuditFilter
 from engine.api import parameters
-from engine.api.reading import a_page, answer, bounds, listed
+from engine.api.reading import a_page, among, answer, bounds, listed
 from engine.api.routes import DESK, LISTING, Route
 
 
@@ -19,7 +19,7 @@ async def lines(request: web.Request) -> web.Response:
     wanted = AuditFilter(
         actor=listed(request, "actor"),
         action=listed(request, "action"),
-        kind=listed(request, "kind"),
+        kind=among(request, "kind", audit.KINDS),
         object_id=listed(request, "object"),
         start=start,
         end=end,
@@ -44,7 +44,7 @@ ROUTES = (
         query=(
             parameters.listed("actor", "By these people"),
             parameters.listed("action", "These acts: create, update, delete, acknowledge, …"),
-            parameters.listed("kind", "Of these kinds of object: rule, channel, silence, alert, …"),
+            parameters.listed("kind", "Of these kinds of object", *audit.KINDS),
             parameters.listed("object", "Of these objects, by id"),
             "from",
             "to",

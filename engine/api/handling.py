@@ -16,6 +16,7 @@ from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
 from engine.desk import Desk
 from engine.durations import PositiveDuration
+from engine.errors import Fault, RuleError
 from engine.incidents import Action, Done
 
 Words = Annotated[str, Field(max_length=4000)]
@@ -119,6 +120,8 @@ async def _do(request: web.Request, asked: BulkBody) -> list[Done]:
 
 def _done(desk: Desk, asked: BulkBody, by: str) -> list[Done]:
     store, ids = desk.store, asked.ids
+    if beside := [alert_id for alert_id in asked.versions if alert_id not in ids]:
+        raise RuleError(Fault(f"versions.{alert_id}", "is not among ids") for alert_id in beside)
     words: dict[str, Any] = {"by": by, "comment": asked.comment, "versions": asked.versions}
     match asked.action:
         case Action.ACKNOWLEDGE:

@@ -12,7 +12,7 @@ from data.queries import notifications as queries
 from data.store import Store
 from engine import incidents
 from engine.api import parameters
-from engine.api.reading import a_page, actor, answer, listed, posted
+from engine.api.reading import a_page, actor, among, answer, listed, posted
 from engine.api.routes import DESK, FOLLOWING, LISTING, SOCKETS, Route
 from engine.replay import replay
 
@@ -30,7 +30,7 @@ class ReadBody(BaseModel):
 async def history(request: web.Request) -> web.Response:
     """Notifications with their attempts, newest first; the silent ones too, with the reason of their silence."""
     store, query = request.app[DESK].store, request.query
-    status, channel = listed(request, "status"), listed(request, "channel")
+    status, channel = among(request, "status", queries.STATUSES), listed(request, "channel")
     about = {"alert_id": query.get("alert", ""), "rule_id": query.get("rule", "")}
 
     def rows(before: str, limit: int) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ ROUTES = (
         history,
         "Notifications and their attempts, newest first",
         query=(
-            parameters.listed("status", "Of these states"),
+            parameters.listed("status", "Of these states", *queries.STATUSES),
             parameters.listed("channel", "Of these channels, by name"),
             parameters.Parameter("alert", "Of this incident, by id"),
             parameters.Parameter("rule", "Of this rule, by id"),

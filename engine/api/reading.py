@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from engine.api.problems import BadRequest
 from engine.api.repeats import repeats
 from engine.durations import duration
-from engine.errors import RuleError
+from engine.errors import Fault, RuleError
+from engine.plain_names import unreadable
 
 M = TypeVar("M", bound=BaseModel)
 #: Rows of a list, each with its id, after the one with a given id ('': from the beginning), and how many at most.
@@ -87,8 +88,11 @@ async def posted(request: web.Request, model: type[M]) -> M:
 
 
 def actor(request: web.Request, named: str = "") -> str:
-    """Who acts: as the body says, else the `X-Actor` header, else `api`."""
-    return (named or request.headers.get("X-Actor", "") or "api")[:200]
+    """Who acts: as the body says (`by`), else the `X-Actor` header, else `api`. RuleError for what is no name."""
+    said = (named or request.headers.get("X-Actor", "")).strip()[:200].strip()
+    if said and (why := unreadable(said)):
+        raise RuleError([Fault("by" if named else "X-Actor", why)])
+    return said or "api"
 
 
 def expected_version(request: web.Request, given: Any) -> int | None:
@@ -168,7 +172,10 @@ def bounds(request: web.Request) -> tuple[datetime | None, datetime | None]:
     query = request.query
     end = moment(query["to"], "to") if "to" in query else None
     if "from" in query:
-        return moment(query["from"], "from"), end
+        start = moment(query["from"], "from")
+        if end is not None and start >= end:
+            raise BadRequest(f"the range must start before it ends: {start.isoformat()} to {end.isoformat()}")
+        return start, end
     if "range" in query:
         return (end or moment("now", "to")) - length(query["range"]), end
     return None, end

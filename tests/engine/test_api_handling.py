@@ -56,10 +56,11 @@ async def test_an_incident_is_handled_from_end_to_end(api, store):
         ("/snooze", {}, 400),
         ("/snooze", {"for": "2h", "until": "2030-01-01T00:00:00Z"}, 400),
         ("/snooze", {"for": "soon"}, 422),
-        ("/snooze", {"until": "2020-01-01T00:00:00Z"}, 409),
+        ("/snooze", {"until": "2020-01-01T00:00:00Z"}, 422),
+        ("/ack", {"until": "2020-01-01T00:00:00Z"}, 422),
         ("/assign", {}, 422),
         ("/comments", {}, 422),
-        ("/comments", {"comment": "  "}, 409),
+        ("/comments", {"comment": "  "}, 422),
         ("/comments", {"comment": "x", "version": 0}, 422),
         ("/comments", {"comment": "x", "versoin": 1}, 422),
     ],
@@ -83,15 +84,16 @@ async def test_what_there_is_of_an_unknown_incident(api, path):
         ({"action": "snooze", "for": "1h"}, 200, ("acknowledged", "", 2)),
         ({"action": "acknowledge"}, 200, ("acknowledged", "", 2)),
         ({"action": "resolve"}, 200, ("resolved", "", 2)),
-        ({"action": "comment"}, 409, ("firing", "", 1)),
+        ({"action": "comment"}, 422, ("firing", "", 1)),
         ({"action": "assign"}, 400, ("firing", "", 1)),
         ({"action": "snooze"}, 400, ("firing", "", 1)),
         ({"action": "resolve", "versions": {"ID": 7}}, 409, ("firing", "", 1)),
+        ({"action": "resolve", "versions": {"other": 1}}, 422, ("firing", "", 1)),
     ],
 )
 async def test_a_bulk_does_one_thing_to_all_or_to_none(api, store, more, status, changed):
     ids = [incident(store, name=name)[1] for name in "ab"]
-    more = {**more, "versions": {ids[0]: 7}} if "versions" in more else more
+    more = {**more, "versions": {ids[0]: 7}} if "ID" in more.get("versions", {}) else more
     done = await ask(api, "POST", f"{HISTORY}/bulk", status, json={"ids": ids, "by": "ada", **more})
     assert rows(store, "alerts", "status", "assignee", "version") == [changed] * 2
     if status == 200:
@@ -124,7 +126,7 @@ async def test_every_change_by_the_api_is_on_record(api, store):
     _, alert_id = incident(store)
     document = {"name": "hook", "kind": "webhook", "config": {"url": "http://127.0.0.1:9/", "allow_private": True}}
     who = {"X-Actor": "ada"}
-    rule = await ask(api, "POST", "/api/alerts/rules", 201, json=COSTLY, headers=who)
+    rule = await ask(api, "POST", "/api/alerts/rules", 201, json={**COSTLY, "name": "made"}, headers=who)
     channel = await ask(api, "POST", "/api/notifications/channels", 201, json=document, headers=who)
     silence = await ask(
         api, "POST", "/api/alerts/silences", 201, json={"matchers": {"rule": "x"}, "ends_at": ends}, headers=who

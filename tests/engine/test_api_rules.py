@@ -81,6 +81,21 @@ async def test_a_broken_file_is_told_in_the_list_and_in_the_health(api, store, t
     assert (health["ok"], health["faults"][0]["file"]) == (False, "cost.yaml")
 
 
+async def test_whoever_acts_has_a_name_that_can_be_read(api):
+    refused = await ask(api, "POST", "/api/alerts/rules", 422, json={**COSTLY, "by": "a\u0000b"})
+    why = r"must not hold characters that cannot be seen, as '\x00'"
+    assert refused["errors"] == [{"path": "by", "message": why}]
+    made = await ask(api, "POST", "/api/alerts/rules", 201, json={**COSTLY, "by": "  "})
+    path = f"/api/alerts/rules/{made['id']}/versions"
+    assert [version["changed_by"] for version in (await ask(api, "GET", path))["items"]] == ["api"]
+
+
+async def test_a_name_that_is_taken_is_a_fault_of_the_name(api):
+    await ask(api, "POST", "/api/alerts/rules", 201, json=COSTLY)
+    refused = await ask(api, "POST", "/api/alerts/rules", 422, json=COSTLY)
+    assert refused["errors"] == [{"path": "name", "message": "is taken: there is a rule 'High cost'"}]
+
+
 async def test_a_rule_is_added_from_a_template(api):
     listed = (await ask(api, "GET", "/api/alerts/templates"))["items"]
     assert len(listed) >= 20

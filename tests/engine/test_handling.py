@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from engine import handling, incidents
-from engine.errors import NotFound, Refused, StaleVersion
+from engine.errors import NotFound, Refused, RuleError, StaleVersion
 from engine.incidents import Action
 from engine.tick import tick
 from tests.engine.traffic import MINUTE, NOON, SECOND, rows, spend, watch
@@ -105,7 +105,7 @@ def test_of_two_who_act_on_the_same_version_at_once_one_is_told(store, two):
 
 
 def test_a_comment_needs_words(store, two):
-    with pytest.raises(Refused):
+    with pytest.raises(RuleError, match="comment: needs words"):
         handling.comment(store, two, by="ada", comment="  ")
 
 
@@ -129,5 +129,5 @@ def test_only_what_is_open_can_be_put_off(store, two):
     incidents.resolve(store, two[:1], by="ada", at=NOON)
     with pytest.raises(Refused):
         handling.snooze(store, two, by="ada", until=NOON + MINUTE, at=NOON)
-    with pytest.raises(Refused):
+    with pytest.raises(RuleError, match="until: must lie in the future"):
         handling.snooze(store, two[1:], by="ada", until=NOON - MINUTE, at=NOON)

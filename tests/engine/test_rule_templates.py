@@ -1,5 +1,6 @@
 """The library: every template is a rule, says what it is, and has a scenario in which it fires and one in which not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,14 @@ def test_parameters_are_put_where_they_belong():
     [
         ("daily-spend", {}, "amount", "must be set: US dollars a day"),
         ("daily-spend", {"amont": 3, "amount": 3}, "amont", "there are amount, tz, warn, name, channels"),
-        ("daily-spend", {"amount": "much"}, "when.value", "must be a number"),
+        ("daily-spend", {"amount": "much"}, "amount", "must be a number, not 'much'"),
+        ("daily-spend", {"amount": True}, "amount", "must be a number, not True"),
+        ("daily-spend", {"amount": float("inf")}, "amount", "must be a number, not inf"),
+        ("daily-spend", {"amount": -5}, "amount", "must be more than 0, not -5"),
+        ("monthly-spend", {"amount": 0}, "amount", "must be more than 0, not 0"),
+        ("daily-spend", {"amount": 5, "warn": "some"}, "warn", "must be a number"),
+        ("runaway-key", {"rate": 0}, "rate", "must be more than 0"),
+        ("latency-p95", {"ms": -1}, "ms", "must not be negative, not -1"),
         ("cache-hit-drop", {"points": "much"}, "points", "must be a number"),
         ("traffic-silence", {"tz": "Berlin"}, "active.tz", "there is no time zone"),
     ],
@@ -86,7 +94,19 @@ def test_parameters_are_put_where_they_belong():
 def test_what_makes_no_sense_is_a_fault(name, values, path, message):
     with pytest.raises(RuleError) as caught:
         rule_templates.get(name).made(values)
-    assert message.lower() in dict(caught.value.faults)[path].lower()
+    assert message in dict(caught.value.faults)[path]
+
+
+def test_a_value_may_be_nothing_where_that_says_something():
+    assert rule_templates.get("error-spike").made({"percent": 6, "warn_recovery": 0}).conditions[0].warn_recovery == 0
+    assert rule_templates.get("daily-spend").made({"amount": 6, "warn": None}).conditions[0].warn is None
+    assert rule_templates.get("daily-spend").made({"amount": 6, "warn": 2.5}).conditions[0].warn == 2.5
+
+
+def test_what_is_turned_round_is_a_number():
+    for template in rule_templates.every():
+        for name in re.findall(r"\$-([a-z_]+)", str(template.rule)):
+            assert template.parameters[name].numeric, template.name
 
 
 def test_an_unknown_template_is_answered_with_those_there_are():

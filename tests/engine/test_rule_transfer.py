@@ -84,6 +84,7 @@ def test_one_faulty_rule_keeps_all_from_being_imported(store, text, path):
 
 def test_a_name_that_two_rules_have_is_not_guessed_at(store):
     watch(store)
-    rules.save(store, COSTLY, by="ada")
+    watch(store, name="Other")
+    store.transact([Statement("UPDATE rules SET name = 'High cost'")])
     with pytest.raises(RuleError, match="there are 2 rules of the name"):
         bring(store, read(MORE, "a"), by="grace")

@@ -1,7 +1,12 @@
+import json
+
 import pytest
 
+from data.statement import Statement
 from engine import channel_store, rule_versions, rules
 from engine.errors import Fault, RuleError, StaleVersion
+from engine.rule import kept, parse
+from engine.rule_changes import commit, creating
 from engine.secrets import SecretBox
 from engine.tick import tick
 from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, rows, spend, watch
@@ -73,6 +78,59 @@ def test_a_rule_names_only_channels_that_exist(store, home):
         Fault("fallback[1]", f"there is no channel 'pager'; {known}"),
     )
     assert rules.every(store) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("   ", "must not be blank"),
+        (" lead", "must not begin or end with a space"),
+        ("a\u0000b", r"must not hold characters that cannot be seen, as '\x00'"),
+        ("a\tb", r"must not hold characters that cannot be seen, as '\t'"),
+        ("a\nb\u202e", r"must not hold characters that cannot be seen, as '\n'"),
+        ("a\u202eb", r"must not hold characters that cannot be seen, as '\u202e'"),
+    ],
+)
+def test_a_name_can_be_read(store, name, why):
+    with pytest.raises(RuleError) as caught:
+        rules.save(store, {**COSTLY, "name": name}, by="ada")
+    assert caught.value.faults == (Fault("name", why),)
+    assert kept({**COSTLY, "name": name}).name == name  # what is stored goes on working
+
+
+@pytest.mark.parametrize("name", ["Käse für Übung", "\U0001f469\u200d\U0001f4bb busy", "کتاب\u200cها", "日本"])
+def test_any_language_names_rules(store, name):
+    assert rules.save(store, {**COSTLY, "name": name}, by="ada").name == name
+
+
+def test_two_rules_never_come_to_share_a_name(store):
+    first, second = watch(store), watch(store, name="Other")
+    taken = Fault("name", "is taken: there is a rule 'High cost'")
+    for rule_id in (None, second.id):
+        with pytest.raises(RuleError) as caught:
+            rules.save(store, {**COSTLY, "notify": ["pager"]}, rule_id=rule_id, by="ada")
+        assert caught.value.faults[0] == taken
+    rules.save(store, {**COSTLY, "name": "Renamed"}, rule_id=first.id, by="ada")
+    rules.save(store, COSTLY, rule_id=second.id, by="ada")
+    with pytest.raises(RuleError) as caught:
+        rule_versions.rollback(store, first.id, 1, by="ada")
+    assert caught.value.faults == (taken,)
+
+
+def test_of_two_made_at_once_one_is_refused(store):
+    made = [creating(parse(COSTLY), by=who, at=NOON) for who in ("ada", "grace")]
+    commit(store, made[:1])
+    with pytest.raises(StaleVersion):
+        commit(store, made[1:])
+    assert [rule.name for rule in rules.every(store)] == ["High cost"]
+
+
+def test_rules_that_share_a_name_already_go_on(store):
+    first, second = watch(store), watch(store, name="Other")
+    renamed = json.dumps(COSTLY)
+    store.transact([Statement("UPDATE rules SET name = 'High cost', document = ? WHERE id = ?", (renamed, second.id))])
+    for rule in (first, second):
+        assert rules.save(store, {**COSTLY, "message": "hello"}, rule_id=rule.id, by="ada").name == "High cost"
 
 
 def test_an_edit_is_held_to_the_same_channels(store):

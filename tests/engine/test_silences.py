@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from engine import silences
-from engine.errors import NotFound, Refused, StaleVersion
+from engine.errors import NotFound, Refused, RuleError, StaleVersion
 from engine.tick import tick
 from tests.engine.traffic import MINUTE, NOON, SECOND, rows, spend, watch
 
@@ -57,12 +57,17 @@ def test_a_silence_can_be_ended_early_and_only_once(store):
 
 
 @pytest.mark.parametrize(
-    ("matchers", "options"),
-    [({}, {}), ({"rule": "x"}, {"ends_at": NOON - HOUR}), ({"rule": "x"}, {"starts_at": NOON + HOUR})],
+    ("matchers", "options", "field"),
+    [
+        ({}, {}, "matchers"),
+        ({"rule": "x"}, {"ends_at": NOON - HOUR}, "ends_at"),
+        ({"rule": "x"}, {"starts_at": NOON + HOUR}, "ends_at"),
+    ],
 )
-def test_a_silence_needs_a_matcher_and_a_time(store, matchers, options):
-    with pytest.raises(Refused):
+def test_a_silence_needs_a_matcher_and_a_time(store, matchers, options, field):
+    with pytest.raises(RuleError) as caught:
         silence(store, matchers, **options)
+    assert [fault.path for fault in caught.value.faults] == [field]
 
 
 def test_a_silence_ends_later_or_sooner_and_says_something_else(store):
@@ -111,7 +116,7 @@ def test_one_that_has_not_begun_can_change_altogether(store):
 )
 def test_what_is_on_record_does_not_change(store, changes):
     made = silence(store, {"rule": "a"})
-    with pytest.raises(Refused):
+    with pytest.raises((Refused, RuleError)):
         silences.change(store, made.id, **{"by": "ada", "now": NOON, **changes})
     assert silences.get(store, made.id) == made
 

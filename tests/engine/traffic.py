@@ -50,8 +50,12 @@ def spend(store: FlightStore, at: datetime, usd: str, *, model: str = "opus", ke
 
 
 def watch(store: FlightStore, **changes: Any) -> Watched:
-    """Save `COSTLY` with changes and return it ready to evaluate."""
-    stored = rules.save(store, {**COSTLY, **changes}, by="ada", at=NOON - timedelta(hours=1))
+    """Save `COSTLY` with changes, under a name that is free, and return it ready to evaluate."""
+    document = {**COSTLY, **changes}
+    taken = {row.name for row in rule_rows.every(store)}
+    if document["name"] in taken:
+        document["name"] = f"{document['name']} {len(taken) + 1}"
+    stored = rules.save(store, document, by="ada", at=NOON - timedelta(hours=1))
     return again(store, stored.id)
 
 
