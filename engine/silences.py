@@ -95,7 +95,7 @@ def change(
     """Let a silence end at another time, or say something else; None: as it is.
 
     Matchers and start can change until it begins: whom it has kept quiet since is on record. A start that has passed is
-    now. Raises NotFound, StaleVersion when it is not at `version` any more, Refused for one that is over or has begun, or
+    now. Raises NotFound, StaleVersion when it is not at `version` any more, Refused for one that is over or begun, or
     RuleError for one that would match everything or have no time.
     """
     present, old = now or clock(), _expected(store, silence_id, version)
