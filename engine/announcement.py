@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 import orjson
 from msgspec import structs
@@ -39,7 +38,7 @@ def lines(  # noqa: PLR0917 - what a decision depends on
         inhibited=situation.inhibitors.of(subject) is not None,
         opens=move.opens(situation, at),
     )
-    whole, reachable = situation.whole(incident.id), partial(situation.reaches, incident.id)
+    whole, reachable = situation.whole(incident.id), situation.terms.buckets
     made = list(verdicts(watched.rule, alert, told, at, situation.company, move.key, whole, reachable))
     themselves = {one.channel for one in made if one.reason.notifies or one.held}
     stand_ins = [name for name in watched.rule.fallback if name not in themselves]
