@@ -94,7 +94,7 @@ def _of_failure(  # noqa: PLR0917 - all of it counts
         statements.append(channel_rows.disabling(row.channel, reason=dead, at=at))
         statements.append(_told(f"Channel {row.channel} was disabled", f"The receiver is gone: {dead}.", said, at))
     if then.fallback:
-        statements += [rows.adding(each) for each in _fallbacks(store, row, said, then.fallback, room)]
+        statements += [_adding(each) for each in _fallbacks(store, row, said, then.fallback, room)]
     elif not said.test and row.channel != channel_store.IN_APP_NAME:
         text = f"{said.headline} could not be delivered to {row.channel}: {failure}."
         statements.append(_told("A notification was not delivered", text, said, at))
@@ -119,6 +119,13 @@ def _fallbacks(
         yield from (held_back(queued, single, about) for single, about in singles)
         if not singles:  # it is about no incident, so that no digest could tell of it
             yield queued
+
+
+def _adding(row: NotificationRow) -> Statement:
+    """The end of an incident not twice: another channel's may have brought it to who stands in."""
+    if row.alert_id and notice.decode(row.notice).status is NoticeStatus.RESOLVED:
+        return rows.adding_once(row, status=NoticeStatus.RESOLVED.value)
+    return rows.adding(row)
 
 
 def _carried(carrier: NotificationRow, single: NotificationRow, about: Notice) -> NotificationRow:

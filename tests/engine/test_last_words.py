@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp import web
 
 from engine import channel_store, incidents, rules
 from engine.secrets import SecretBox
@@ -101,6 +102,24 @@ async def test_a_digest_that_fails_triggers_nothing_for_what_is_over(store, box,
     assert {action for action, _ in actions(pager)} == {"resolve"}
     assert {alert for _, alert in actions(pager)} == set(alert_ids(store))
     assert settled(store)
+
+
+async def test_an_end_that_another_channel_brought_is_not_told_again_where_it_fails(store, box, noon):
+    async def late(_):
+        await until(lambda: len(second.got) == 2)
+        return web.Response(status=400)
+
+    async with receiving(400, late) as bad, receiving() as good, receiving() as second:
+        for name, receiver in (("bad", bad), ("good", good), ("second", second)):
+            hook(store, box, receiver.url, name)
+        rule = fired(store, notify=["bad", "good"], fallback=["second"])
+        async with sending(store, box, noon) as sender:
+            await until(lambda: len(second.got) == 1 and settled(store))
+            tick(store, [rule], OVER)
+            noon.ahead += 6 * MINUTE
+            sender.wake()
+            await until(lambda: len(bad.got) == 2 and settled(store))
+    assert said(second) == said(good) == ["alert.firing", "alert.resolved"]
 
 
 async def test_the_end_of_a_bundle_is_told_to_whom_the_whole_bundle_went_instead(store, box, noon):
