@@ -17,7 +17,6 @@ from data.schema import (
     leases,
     notifications,
     rate_buckets,
-    rule_health,
     silences,
 )
 from data.store import Statement
@@ -29,7 +28,6 @@ _HAPPENED = (
     (alerts, ("opened_at", "first_acknowledged_at", "resolved_at")),
     (alert_events, ("at",)),
     (alert_instances, ("since", "active_since", "recovering_since", "evaluated_at")),
-    (rule_health, ("evaluated_at",)),
     (rate_buckets, ("at",)),
 )
 
