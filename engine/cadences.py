@@ -89,7 +89,7 @@ class Cadences:
     def _begin(self, seconds: int, rules: Mapping[str, Watched], evaluated: Mapping[str, datetime]) -> None:
         at = instant(self._now())
         mine = [evaluated[each] for each in evaluated.keys() & rules if cadence(rules[each]) == seconds]
-        self._count_missed(seconds, self._punctuality.begin(seconds, max(mine, default=at), at))
+        self._count_missed(seconds, self._punctuality.begin(seconds, min(max(mine, default=at), at), at))
 
     def _add_job(self, seconds: int) -> None:
         self._scheduler.add_job(

@@ -17,7 +17,6 @@ from data.schema import (
     leases,
     notifications,
     rate_buckets,
-    rule_health,
     silences,
 )
 from data.store import Statement
@@ -26,10 +25,9 @@ from data.store import Statement
 SKEW = timedelta(seconds=5)
 #: When what evaluations and people did is said to have happened.
 _HAPPENED = (
-    (alerts, ("opened_at", "first_acknowledged_at", "resolved_at")),
+    (alerts, ("opened_at", "acknowledged_at", "first_acknowledged_at", "resolved_at")),
     (alert_events, ("at",)),
     (alert_instances, ("since", "active_since", "recovering_since", "evaluated_at")),
-    (rule_health, ("evaluated_at",)),
     (rate_buckets, ("at",)),
 )
 
@@ -38,13 +36,14 @@ def evaluations(at: datetime, by: timedelta) -> list[Statement]:
     """For what evaluations and people left behind; the clock shows `at`, and was set `by` back, zero: not known."""
     n, a, s = notifications.c, alerts.c, silences.c
     silent, ahead = n.status == SILENT, at + SKEW
-    acknowledged = update(alerts).where(a.acknowledged_at > ahead)
+    # greatest leaves NULL out, so that what has no end would get one
+    ending = update(alerts).where(a.acknowledged_at > ahead, a.acknowledged_until.is_not(None))
     until = func.greatest(literal(at), a.acknowledged_until - (a.acknowledged_at - literal(at)))
     begun = update(silences).where(s.created_at > ahead, s.starts_at <= s.created_at)
     return [
         _sooner(at, func.greatest(n.created_at, literal(at + by)), silent, n.held != ""),
         *_happened(notifications, ("created_at", "finished_at"), at, n.status != PENDING),
-        Statement(acknowledged.values(acknowledged_until=until, acknowledged_at=at)),
+        Statement(ending.values(acknowledged_until=until)),
         Statement(begun.values(starts_at=at, created_at=at)),
         *(each for table, names in _HAPPENED for each in _happened(table, names, at)),
     ]
