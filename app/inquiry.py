@@ -58,6 +58,15 @@ class Findings:
     totals: pl.DataFrame
     whole: pl.DataFrame
 
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to show."""
+        return self.totals.is_empty() or (self.series is not None and self.series.is_empty())
+
+    def known(self, metric: str) -> bool:
+        """Whether the metric has a value anywhere."""
+        return not self.nothing and bool(self.whole[metric].is_not_null().any())
+
     def course(self) -> pl.DataFrame:
         """What the chart shows, as a table: the series with `METRIC_before` beside it, or the totals without one."""
         if self.series is None or self.before is None:

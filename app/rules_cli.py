@@ -10,20 +10,29 @@ import yaml
 from app.command_options import ConfigFile, Home
 from data.client import FlightStore
 from data.config import Config
+from data.queries.rule_filter import RuleFilter
 from data.settings import load
 from data.store import connect, ensure_running
-from engine import provisioning, rule_files, rule_templates, rule_transfer, rules, scenario, scenario_run
+from engine import provisioning, rule_files, rule_templates, rule_transfer, rules, scenario, scenario_run, unique_yaml
 from engine.errors import Fault, RuleError
+from engine.rule import Severity
 from engine.rule_files import Draft
+from engine.state import State
 
 rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
 
 
 @rules_app.command("list")
-def listing(*, home: Home = None, config_file: ConfigFile = None) -> None:
-    """Every rule: its state, severity, id and name, and below what it says."""
+def listing(
+    *,
+    severity: Annotated[list[Severity] | None, typer.Option(help="Only of this severity; repeated: of these.")] = None,
+    state: Annotated[list[State] | None, typer.Option(help="Only those in this state; repeated: in these.")] = None,
+    home: Home = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """The rules: state, severity, id and name of each, and below what it says."""
     config, store = _opened(home, config_file)
-    for rule in rules.every(store):
+    for rule in rules.page(store, RuleFilter(severity=tuple(severity or ()), state=tuple(state or ()))):
         provided = f" (from {rule.provisioned_from})" if rule.provisioned_from else ""
         typer.echo(f"{rule.state:<10} {rule.severity:<8} {rule.id} {rule.name}{provided}")
         typer.echo(f"{'':<20} {rule.sentence or rule.fault}")
@@ -131,7 +140,7 @@ def _setting(text: str) -> tuple[str, object]:
     if not (name and equals):
         raise typer.BadParameter(f"write NAME=VALUE, not {text!r}", param_hint="--set")
     try:
-        return name, yaml.safe_load(value)
+        return name, unique_yaml.load(value)
     except yaml.YAMLError as error:
         raise typer.BadParameter(f"{name} has no value that can be read: {value!r}", param_hint="--set") from error
 

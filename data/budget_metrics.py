@@ -75,6 +75,12 @@ def series(
     return pl.concat([pl.DataFrame(schema=schema), *frames]).sort("time", *by)
 
 
+def labels(store: Reader, dimension: str, start: datetime, end: datetime) -> list[str]:
+    """The names of the budgets in force: each stands for all that it has for single values."""
+    del dimension, start, end  # there is one, and budgets are what they are now
+    return [budget.name for budget in _budgets(store)]
+
+
 def _answer(question: Question, found: Mapping[str, list[Course]]) -> pl.DataFrame:
     if not question.by:
         return pl.DataFrame({name: _worst(courses, 1) for name, courses in found.items()}, nan_to_null=True)

@@ -16,7 +16,7 @@ from data import sliding
 from data.buckets import UTC_TIME
 from data.cells import Group
 from data.periods import bucket_end, bucket_starts
-from data.queries.limit_readings import readings
+from data.queries.limit_readings import names, readings
 from data.question import Question
 from data.reads import Reader
 from data.sliding import Floats, Held, Ints, Windows
@@ -61,6 +61,11 @@ def series(
     start, end = (_EPOCH + int(at) * _US for at in (windows.starts[0], windows.ends[-1]))
     courses = _courses(store, start, end)
     return _frame(_by_group(courses, windows, by, where), windows.ends, by, "value")
+
+
+def labels(store: Reader, dimension: str, start: datetime, end: datetime) -> list[str]:
+    """The values that `credential` or `limit` has among readings that may count in [start, end), in order."""
+    return names(store, dimension, start, end)
 
 
 def _answer(courses: Sequence[_Course], question: Question) -> pl.DataFrame:

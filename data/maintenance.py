@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -49,11 +49,13 @@ class Maintenance:
 
 def maintain(database: Database, service: Service, now: datetime) -> None:
     """Merge what is closed at `now`; checkpoint when the log has grown, also where the merging fails."""
+    begun = time.perf_counter()
     try:
         _recorded(service, _MERGING, now, lambda: _merged(database, service, now))
     finally:
         if database.wal_bytes > CHECKPOINT_BYTES:
-            _recorded(service, _CHECKPOINT, now, lambda: _checkpointed(service))
+            then = now + timedelta(seconds=time.perf_counter() - begun)
+            _recorded(service, _CHECKPOINT, then, lambda: _checkpointed(service))
 
 
 def _merged(database: Database, service: Service, now: datetime) -> tuple[bool, str]:
@@ -70,13 +72,14 @@ def _checkpointed(service: Service) -> tuple[bool, str]:
 def _recorded(service: Service, what: Work, now: datetime, work: Callable[[], tuple[bool, str]]) -> None:
     """Do it, and keep how it went for whoever asks how the store is."""
     begun, ok, result = time.perf_counter(), False, "failed"
+    before = service.work.get(what.name, what)
+    service.work[what.name] = msgspec.structs.replace(before, running_since=now)
     try:
         ok, result = work()
     except Exception as error:
         result = str(error) or type(error).__name__
         raise
     finally:
-        before = service.work.get(what.name, what)
         service.work[what.name] = msgspec.structs.replace(
             before,
             started_at=now,

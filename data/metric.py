@@ -43,6 +43,11 @@ class Metric:
         return 0 if self.kind in {Kind.SUM, Kind.RATE, Kind.DISTINCT} else None
 
     @property
+    def over_time(self) -> bool:
+        """Whether it can be asked for in buckets; what is about budgets has their time."""
+        return self.kind is not Kind.BUDGET
+
+    @property
     def measures(self) -> tuple[str, ...]:
         """The summed measures it needs; none for quantiles, distinct counts and ages."""
         return (*self.of, *self.per) if self.kind in {Kind.SUM, Kind.RATIO, Kind.RATE} else ()

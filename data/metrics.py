@@ -21,6 +21,7 @@ __all__ = [
     "Kind",
     "Metric",
     "dimension",
+    "dimensions_of",
     "metric",
 ]
 
@@ -277,3 +278,8 @@ def metric(name: str) -> Metric:
     if found is None:
         raise UnknownMetric(unknown("metric", name, _METRICS))
     return found
+
+
+def dimensions_of(of: Metric) -> tuple[Dimension, ...]:
+    """What it can be split and filtered by: what it has of its own, or what requests have."""
+    return tuple(dimension(name) for name in of.dimensions) or DIMENSIONS

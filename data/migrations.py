@@ -124,8 +124,17 @@ def _add_posted_at(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute("ALTER TABLE inbox ADD COLUMN IF NOT EXISTS posted_at TIMESTAMP")
 
 
+def _add_hanging_jobs(cursor: duckdb.DuckDBPyConnection) -> None:
+    for column in ("hanging_since", "hanging_told_at"):
+        cursor.execute(f"ALTER TABLE jobs ADD COLUMN IF NOT EXISTS {column} TIMESTAMP")
+
+
 def _add_provider_limits(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute(str(CreateTable(provider_limits, if_not_exists=True).compile(dialect=DIALECT)))
+
+
+def _add_silence_versions(cursor: duckdb.DuckDBPyConnection) -> None:
+    cursor.execute("ALTER TABLE silences ADD COLUMN IF NOT EXISTS version INTEGER DEFAULT 1")
 
 
 MIGRATIONS: tuple[tuple[str, Step], ...] = (
@@ -148,6 +157,8 @@ MIGRATIONS: tuple[tuple[str, Step], ...] = (
     ("0017_add_job_alarms", _add_job_alarms),
     ("0018_add_posted_at", _add_posted_at),
     ("0019_add_provider_limits", _add_provider_limits),
+    ("0020_add_hanging_jobs", _add_hanging_jobs),
+    ("0021_add_silence_versions", _add_silence_versions),
 )
 
 

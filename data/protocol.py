@@ -81,7 +81,10 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """Something the store does by itself every so often, and how it last went; `started_at` None: not yet."""
+    """Something the store does by itself every so often, and how it last went; `started_at` None: not yet.
+
+    `running_since`: when the run began that goes on; None while none does.
+    """
 
     name: str
     title: str
@@ -92,6 +95,7 @@ class Work(msgspec.Struct, frozen=True):
     result: str = ""
     runs: int = 0
     failures: int = 0
+    running_since: datetime | None = None
 
 
 class StoreStatus(msgspec.Struct, frozen=True):

@@ -100,7 +100,7 @@ def _check_own(question: Question) -> None:
         raise QueryRejected(f"metrics of {kind}s cannot be asked for beside others")
     if question.dimensions - set(first.dimensions) or question.limit is not None or question.order_by:
         raise QueryRejected(f"{first.name} can be split and filtered by {own_words(first)}, and by nothing else")
-    if question.grain is not None and kind is Kind.BUDGET:
+    if question.grain is not None and not first.over_time:
         raise QueryRejected(f"{first.name} has its budget's own time, and no grain")
 
 

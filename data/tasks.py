@@ -28,6 +28,12 @@ class Tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def finish(self, within_s: float) -> None:
+        """Wait until all of it has ended by itself, but no longer than that; then cancel what still runs."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within_s)
+        await self.stop()
+
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):

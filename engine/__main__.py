@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from logging.handlers import RotatingFileHandler
@@ -24,6 +25,8 @@ from data.settings import load
 from engine.worker import run
 
 FAILED, BAD_CONFIGURATION = 1, 2
+#: How long a thread that is still at work keeps a worker that has stopped; one that hangs would for ever.
+_LEAVE_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -73,7 +76,14 @@ async def _main(config: Config, again: Callable[[], Config]) -> None:
     def reloads(follow: Callable[[Config], None]) -> None:
         loop.add_signal_handler(signal.SIGHUP, _reload, again, follow)
 
-    await run(config, stopping, ready, reloads)
+    status = FAILED
+    try:
+        await run(config, stopping, ready, reloads)
+        status = 0
+    finally:
+        leaving = threading.Timer(_LEAVE_S, os._exit, args=(status,))
+        leaving.daemon = True
+        leaving.start()
 
 
 def _reload(again: Callable[[], Config], follow: Callable[[Config], None]) -> None:

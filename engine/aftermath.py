@@ -6,18 +6,19 @@ from datetime import datetime
 
 from msgspec import structs
 
+from data.queries import alerts, failures
 from data.queries import channels as channel_rows
-from data.queries import failures
 from data.queries import inbox as inbox_rows
 from data.queries import notifications as rows
 from data.queries.notifications import NotificationRow
 from data.store import Statement, Store
 from engine import breaker, channel_store, notice, outbox, post
 from engine.audit import new_id
+from engine.digest import over
 from engine.errors import DeliveryError
 from engine.inbox import message
+from engine.last_words import closings, held_back
 from engine.notice import Notice, NoticeStatus, when
-from engine.notify import Reason
 from engine.room import Room
 
 #: The reason of a notice that stands in for one to a channel that failed.
@@ -61,15 +62,20 @@ def consequences(  # noqa: PLR0917 - all of it counts
     said = notice.decode(row.notice)
     statements = _of_failure(store, row, then, failure, said, room) if failure else []
     for part, words in _ends(store, row, said):
-        statements += _closing(told.pop(part.alert_id, ()), part, words, room)
+        statements += closings(told.pop(part.alert_id, ()), part, words, room)
     return statements
 
 
 def _single(store: Store, row: NotificationRow, said: Notice) -> list[tuple[NotificationRow, Notice]]:
-    """What a notification tells, incident by incident: itself, or the parts of a bundle."""
+    """What a notification tells, incident by incident: itself, or the parts of a bundle or of a digest."""
     if said.alert_id or not said.groups:
         return [(row, said)] if said.alert_id else []
-    return [(part, notice.decode(part.notice)) for part in rows.parts(store, row.id)]
+    parts = [(part, notice.decode(part.notice)) for part in rows.parts(store, row.id)]
+    late = [part.alert_id for part, words in parts if part.held in rows.ENDS and words.status is NoticeStatus.FIRING]
+    if not late:
+        return parts
+    ended = {row["id"]: row["resolved_at"] for row in alerts.by_ids(store, late).iter_rows(named=True)}
+    return [(part, over(words, ended[part.alert_id]) if part.alert_id in ended else words) for part, words in parts]
 
 
 def _instead(store: Store, row: NotificationRow, said: Notice, fallback: str) -> list[tuple[NotificationRow, Notice]]:
@@ -105,31 +111,23 @@ def _fallbacks(
         queued = outbox.queued(
             new_id(), instead, channel=first, at=room.at, group_key=part.group_key, fallback=rest, fallback_of=part.id
         )
+        singles = _single(store, part, words)
         if room.take(first):
             yield queued
+            yield from (_carried(queued, single, about) for single, about in singles if not words.alert_id)
             continue
-        singles = _single(store, part, words)
-        yield from (_held(queued, single, about) for single, about in singles)
+        yield from (held_back(queued, single, about) for single, about in singles)
         if not singles:  # it is about no incident, so that no digest could tell of it
             yield queued
 
 
-def _held(queued: NotificationRow, single: NotificationRow, about: Notice) -> NotificationRow:
-    """One incident's part of a notice, kept silent until a digest tells of it; `held` is what it would have been."""
-    said = structs.replace(about, reason=Reason.RATE_LIMITED.value)
-    return replace(
-        queued,
-        id=new_id(),
-        alert_id=single.alert_id,
-        rule_id=single.rule_id,
-        group_key=single.group_key,
-        fallback_of=single.id,
-        reason=said.reason,
-        held=queued.reason,
-        status=rows.SILENT,
-        notice=notice.encode(said),
-        finished_at=queued.created_at,
+def _carried(carrier: NotificationRow, single: NotificationRow, about: Notice) -> NotificationRow:
+    """One incident's part of a notice of many: so it is known whom it told of the incident."""
+    said = structs.replace(about, reason=FALLBACK)
+    row = outbox.queued(
+        new_id(), said, channel=carrier.channel, at=carrier.created_at, group_key=single.group_key, status=rows.BUNDLED
     )
+    return replace(row, fallback_of=single.id, bundle=carrier.id)
 
 
 def _why_dead(store: Store, channel: str, failure: DeliveryError, at: datetime) -> str:
@@ -142,17 +140,6 @@ def _why_dead(store: Store, channel: str, failure: DeliveryError, at: datetime) 
     if since is None or not breaker.is_dead(since, refused + 1, at):
         return ""
     return f"{failure}, and nothing has arrived since {when(since)}"
-
-
-def _closing(stood_in: Sequence[NotificationRow], row: NotificationRow, said: Notice, room: Room) -> list[Statement]:
-    """The end, for every channel that stood in; each is told once, however many channels it stood in for."""
-    told = {each.channel: each for each in stood_in if each.channel != row.channel}
-    made = []
-    for name, each in told.items():
-        queued = outbox.queued(new_id(), said, channel=name, at=room.at, group_key=each.group_key, fallback_of=row.id)
-        end = queued if room.take(name) else replace(_held(queued, row, said), group_key=each.group_key)
-        made.append(rows.adding_once(end, status=NoticeStatus.RESOLVED.value))
-    return made
 
 
 def _told(title: str, text: str, about: Notice, at: datetime) -> Statement:

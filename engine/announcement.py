@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import orjson
 from msgspec import structs
@@ -38,13 +39,22 @@ def lines(  # noqa: PLR0917 - what a decision depends on
         inhibited=situation.inhibitors.of(subject) is not None,
         opens=move.opens(situation, at),
     )
-    whole, reachable = situation.whole(incident.id), situation.terms.buckets
-    for verdict in verdicts(watched.rule, alert, told, at, situation.company, move.key, whole, reachable):
-        yield _line(watched, move, incident, situation, verdict, at)
+    whole, reachable = situation.whole(incident.id), partial(situation.reaches, incident.id)
+    made = list(verdicts(watched.rule, alert, told, at, situation.company, move.key, whole, reachable))
+    themselves = {one.channel for one in made if one.reason.notifies or one.held}
+    stand_ins = [name for name in watched.rule.fallback if name not in themselves]
+    for verdict in made:
+        yield _line(watched, move, incident, situation, verdict, stand_ins, at)
 
 
 def _line(  # noqa: PLR0917 - as above
-    watched: Watched, move: Move, incident: Incident, situation: Situation, verdict: Verdict, at: datetime
+    watched: Watched,
+    move: Move,
+    incident: Incident,
+    situation: Situation,
+    verdict: Verdict,
+    stand_ins: Sequence[str],
+    at: datetime,
 ) -> Line:
     speaks = verdict.reason.notifies
     notice = _notice(watched, move, incident, verdict.reason.value, situation, at)
@@ -58,7 +68,7 @@ def _line(  # noqa: PLR0917 - as above
         channel=verdict.channel,
         at=at,
         group_key=move.key,
-        fallback=[n for n in watched.rule.fallback if n != verdict.channel] if speaks or verdict.held else (),
+        fallback=stand_ins if speaks or verdict.held else (),
         status=PENDING if speaks else SILENT,
     )
     return Line(replace(row, held=verdict.held, due_at=verdict.due_at or at), notice)

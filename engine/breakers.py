@@ -1,17 +1,17 @@
 """Every channel's breaker, pace and room, as the sender keeps them: learned from the rows, then from each send."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from data.queries import failures
 from data.queries import notifications as rows
+from data.queries.channels import ChannelRow
 from data.queries.notifications import AttemptRow, NotificationRow
 from data.store import Store
-from engine import channel_store
 from engine.breaker import OPENS_AFTER, Breaker, counts, of_attempts
-from engine.channels import CHANNELS, ChannelKind
+from engine.channels import CHANNELS
 from engine.channels.channel import AT_ONCE
 from engine.outbox import Result
 
@@ -36,26 +36,32 @@ class Breakers:
         self._pauses: dict[str, timedelta] = {}
         self._places: dict[str, int] = {}
         self._started: dict[str, datetime] = {}
+        self._ids: dict[str, str] = {}
 
-    async def learn(self, channels: Iterable[str]) -> None:
+    def forget(self) -> None:
+        """Learn all of it again from the rows: the clock was set back, and they follow it."""
+        self._known.clear()
+
+    async def learn(self, channels: Iterable[str], stored: Mapping[str, ChannelRow]) -> None:
         """Look up how the last sends of channels went that are not known yet, and how much each bears.
 
-        Also those of channels that rest: a test, or another sender, may have found them back.
+        Also those of channels that rest: a test, or another sender, may have found them back. `stored` are all channels
+        by name; one that was made again under its name has nothing of the one before.
         """
         for channel in set(channels):
+            row = stored.get(channel)
+            if (row.id if row else "") != self._ids.get(channel):
+                self._ids[channel] = row.id if row else ""
+                self._known.pop(channel, None)
             known = self._known.get(channel)
             if known is not None and not known.tripped:
                 continue
-            made, kind = await asyncio.to_thread(self._looked_up, channel)
+            made = await asyncio.to_thread(failures.last_results, self._store, channel, OPENS_AFTER)
+            kind = CHANNELS.get(row.kind) if row else None
             self._pauses[channel] = timedelta(seconds=kind.pause_s if kind else 0)
             self._places[channel] = kind.at_once if kind else AT_ONCE
             if known is None or _is_back(known, made):
                 self._known[channel] = of_attempts((result != rows.SENT, at) for result, at in made)
-
-    def _looked_up(self, channel: str) -> tuple[list[Ended], ChannelKind | None]:
-        found = channel_store.by_name(self._store, channel)
-        kind = CHANNELS.get(found.kind) if found else None
-        return failures.last_results(self._store, channel, OPENS_AFTER), kind
 
     def places(self, channel: str) -> int:
         """How many sends a channel may have under way."""

@@ -55,6 +55,13 @@ class Cadences:
         """Forget all cadences."""
         self._scheduler.remove_all_jobs()
 
+    def set_back(self, by: timedelta) -> None:
+        """The clock was set back by so much: go by it as it is now. What is due meanwhile counts as missed."""
+        self._punctuality.set_back(by)
+        for seconds in self.seconds:
+            self._scheduler.remove_job(str(seconds))
+            self._add_job(seconds)
+
     @property
     def seconds(self) -> tuple[int, ...]:
         """Those that there are, in order."""

@@ -1,6 +1,6 @@
 """Channels as they are kept: a name that rules refer to, a form filled in, and its secrets, encrypted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,7 +16,8 @@ from data.queries.channels import ChannelRow
 from data.store import Store
 from engine.audit import clock, entry, new_id
 from engine.channels import CHANNELS, ChannelConfig, ChannelKind
-from engine.errors import Fault, NotFound, Refused, RuleError, SecretUnreadable, StaleVersion
+from engine.channels.values import try_words
+from engine.errors import Fault, NotFound, Refused, RuleError, SecretUnreadable, StaleVersion, TemplateFault
 from engine.secrets import MASK, SecretBox
 
 #: The channel that is always there.
@@ -68,13 +69,6 @@ def every(store: Store) -> list[Channel]:
     """All channels by name, the built-in one included."""
     found = [_channel(row) for row in rows.every(store)]
     return sorted([*found, _channel(_built_in())], key=lambda channel: channel.name)
-
-
-def page(store: Store, *, after: str, limit: int) -> list[Channel]:
-    """Channels by name, those after this name ('': from the first), the built-in one in its place."""
-    found = [_channel(row) for row in rows.page(store, after=after, limit=limit)]
-    found += [_channel(_built_in())] if after < IN_APP_NAME else []
-    return sorted(found, key=lambda channel: channel.name)[:limit]
 
 
 def names(store: Store) -> list[str]:
@@ -163,8 +157,7 @@ def update(
     asked = _document({"name": old.name, "kind": old.kind, "enabled": old.enabled, **document})
     if channel_id == IN_APP_NAME or asked.kind != old.kind or asked.name != old.name:
         raise Refused("the name and kind of a channel cannot change: rules refer to it; make another channel instead")
-    if (asked.updated_at or read_at or old.updated_at) != old.updated_at:
-        raise StaleVersion(f"the channel was changed meanwhile, at {old.updated_at.isoformat()}; read it again")
+    _check_unchanged(old, asked.updated_at or read_at)
     kind, now = kind_of(old.kind), clock() if at is None else at
     kept, given = _kept(old, box), _without_masks(asked.config, kind)
     fields = {**kept, **_rotated(kind, kept, given), **given}
@@ -178,18 +171,30 @@ def update(
     return _channel(row)
 
 
-def delete(store: Store, channel_id: str, *, by: str, at: datetime | None = None) -> None:
-    """Remove a channel; raises NotFound, or Refused while rules or budgets notify through it."""
+def delete(
+    store: Store, channel_id: str, *, by: str, read_at: datetime | None = None, at: datetime | None = None
+) -> None:
+    """Remove a channel; `read_at` is the `updated_at` of the one that is meant (None: any).
+
+    Raises NotFound, StaleVersion when somebody changed it meanwhile, or Refused while rules or budgets notify through
+    it.
+    """
     row = _row(store, channel_id)
+    _check_unchanged(row, read_at)
     users = [*rule_rows.referring_to(store, row.name), *_budgets_telling(store, row.name)]
     if channel_id == IN_APP_NAME or users:
         names = ", ".join(users) or "the app itself"
         raise Refused(f"channel {row.name!r} is in use by: {names}")
     change = entry(by, "delete", "channel", row.id, at=at or clock(), detail={"name": row.name})
     try:
-        store.transact([rows.removing(row.id), change])
+        store.transact([rows.removing(row.id, read_at=row.updated_at), change])
     except ConflictError as error:
-        raise NotFound(f"there is no channel {channel_id!r}") from error
+        raise StaleVersion("the channel was changed or deleted meanwhile; read it again") from error
+
+
+def _check_unchanged(row: ChannelRow, read_at: datetime | None) -> None:
+    if read_at not in {None, row.updated_at}:
+        raise StaleVersion(f"the channel was changed meanwhile, at {row.updated_at.isoformat()}; read it again")
 
 
 def _budgets_telling(store: Store, channel: str) -> list[str]:
@@ -236,10 +241,21 @@ def _faults(error: ValidationError, prefix: str = "") -> RuleError:
 
 def _filled(row: ChannelRow, kind: ChannelKind, fields: Mapping[str, Any], box: SecretBox) -> ChannelRow:
     """The row with a checked form: what is secret goes, encrypted, into `secret`."""
-    whole = _checked(kind, fields).model_dump(mode="json", exclude_defaults=True)
+    config = _checked(kind, fields)
+    if unfillable := tuple(_unfillable(config)):
+        raise RuleError(unfillable)
+    whole = config.model_dump(mode="json", exclude_defaults=True)
     plain = {name: value for name, value in whole.items() if name not in kind.secrets}
     secret = {name: value for name, value in whole.items() if name in kind.secrets}
     return replace(row, config=orjson.dumps(plain).decode(), secret=box.seal(secret))
+
+
+def _unfillable(config: ChannelConfig) -> Iterator[Fault]:
+    for field, text, fill in config.templates():
+        try:
+            try_words(text, fill)
+        except TemplateFault as fault:
+            yield Fault(f"config.{field}", str(fault))
 
 
 def _kept(old: ChannelRow, box: SecretBox) -> dict[str, Any]:

@@ -29,7 +29,10 @@ _EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # a Monday
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What is drawn. `points` ascend in time, aware UTC; None: nothing was measured. `colour` is the threshold's."""
+    """What is drawn. `points` ascend in time, aware UTC; None: nothing was measured. `colour` is the threshold's.
+
+    `fired` are the spans in which it fired, where it did so several times, the one since `fires_since` too.
+    """
 
     title: str
     limit: str
@@ -38,6 +41,7 @@ class Chart:
     threshold: float
     fires_since: datetime
     colour: str
+    fired: Sequence[tuple[datetime, datetime]] = ()
 
 
 class _Frame:
@@ -85,15 +89,17 @@ def _shapes(draw: Any, chart: Chart, frame: _Frame) -> None:
 
     one, left, right = _SCALE * _FINER, _LEFT * _SCALE, (WIDTH - _RIGHT) * _SCALE
     top, bottom = _TOP * _SCALE, (HEIGHT - _BOTTOM) * _SCALE
-    since = frame.x(chart.fires_since)
-    draw.rectangle(at((since, top), (right, bottom)), fill=_FIRING)
+    fired = [(frame.x(begun), frame.x(ended)) for begun, ended in chart.fired] or [(frame.x(chart.fires_since), right)]
+    for begun, ended in fired:
+        draw.rectangle(at((begun, top), (ended, bottom)), fill=_FIRING)
     runs = list(_runs(chart, frame))
     base = frame.y(max(0.0, frame.marks[0]))
     for run in runs:
         draw.polygon(at((run[0][0], base), *run, (run[-1][0], base)), fill=_AREA)
     for mark in frame.marks:
         draw.line(at((left, frame.y(mark)), (right, frame.y(mark))), fill=_GRID, width=one // 2)
-    draw.line(at((since, top), (since, bottom)), fill=chart.colour, width=one // 2)
+    for begun, _ in fired:
+        draw.line(at((begun, top), (begun, bottom)), fill=chart.colour, width=one // 2)
     for run in runs:
         draw.line(at(*run), fill=_LINE, width=2 * one, joint="curve")
     threshold = frame.y(chart.threshold)

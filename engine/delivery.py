@@ -17,9 +17,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from data.errors import ConflictError, StoreError
+from data.queries import clock_set_back
 from data.queries import notifications as rows
 from data.queries.notifications import DUE_EACH, AttemptRow, NotificationRow
 from data.store import Statement, Store
@@ -30,6 +31,7 @@ from engine.backlog import Backlog
 from engine.breakers import Breakers, Plan
 from engine.channels import Wire
 from engine.claims import CLAIM, Claim
+from engine.clock_watch import ClockWatch
 from engine.errors import DeliveryError
 from engine.ready import ReadyChannels
 from engine.results import Recorder, Result, judged
@@ -73,6 +75,9 @@ class Sender:
         self._free, self._used_up = asyncio.Event(), asyncio.Event()
         self._stopping = asyncio.Event()
         self._away = False
+        self._clock = ClockWatch(now)
+        #: how far the clock was set back, which the rows do not follow yet; at the start that is not known
+        self._set_back: timedelta | None = timedelta(0)
         self.counts: Counter[str] = Counter()
 
     @property
@@ -133,10 +138,12 @@ class Sender:
 
     async def _due(self) -> list[NotificationRow]:
         try:
+            await self._follow_clock()
             due = await asyncio.to_thread(rows.due, self._store, self._now())
             if due:
-                self._channels.know(await asyncio.to_thread(channel_store.all_by_name, self._store))
-            await self._breakers.learn(row.channel for row in due)
+                stored = await asyncio.to_thread(channel_store.all_by_name, self._store)
+                self._channels.know(stored)
+                await self._breakers.learn((row.channel for row in due), stored)
         except Exception as error:  # noqa: BLE001 - the loop must outlive whatever it is
             if not self._away:
                 _log.warning("the outbox cannot be read: %s: %s", type(error).__name__, error)
@@ -144,6 +151,16 @@ class Sender:
             return []
         self._away = False
         return due
+
+    async def _follow_clock(self) -> None:
+        """Let nothing wait until a clock that was set back has caught up, also where that was before the start."""
+        if by := self._clock.set_back_by():
+            self._set_back = (self._set_back or timedelta(0)) + by
+        if self._set_back is not None:
+            changed = clock_set_back.deliveries(self._now(), self._set_back)
+            await asyncio.to_thread(self._store.transact, changed)
+            self._set_back = None
+            self._breakers.forget()
 
     async def _let_rest(self, channels: set[str]) -> None:
         """Put off what waits for channels that rest, so that it hides nothing that can go elsewhere."""

@@ -128,11 +128,17 @@ def _row(channel: str, held: Sequence[Held], *, bundles: bool, at: datetime, pub
 
 def _latest(one: Held, at: datetime) -> Notice:
     """What there is to say of one incident now."""
-    said = structs.replace(alone(notice.decode(one.notice)), reason=one.counts_as, at=at)
-    if one.open or said.status is NoticeStatus.RESOLVED:
+    said = structs.replace(alone(notice.decode(one.notice)), reason=one.counts_as, at=at, opened_at=one.opened_at)
+    return said if one.open else over(said, one.resolved_at)
+
+
+def over(said: Notice, resolved_at: datetime | None) -> Notice:
+    """The same incident's notice, now that it is over; as it is where it says so already."""
+    if said.status is NoticeStatus.RESOLVED:
         return said
-    text = f"Fired from {when(one.opened_at)}, and is over."
-    return structs.replace(said, status=NoticeStatus.RESOLVED, summary=text, resolved_at=one.resolved_at)
+    began = f"Fired from {when(said.opened_at)}" if said.opened_at else "Fired"
+    text = f"{began}, and is over."
+    return structs.replace(said, status=NoticeStatus.RESOLVED, summary=text, resolved_at=resolved_at)
 
 
 def composed(held: Sequence[Held], at: datetime, public_url: str = "") -> Notice:

@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from data.errors import StoreError, StoreUnavailable
+from data.queries import clock_set_back
 from data.queries import rules as rule_rows
 from data.queries.rules import RuleRow
+from data.tasks import Tasks
 from engine.audit import clock
 from engine.cadences import Cadences, instant
+from engine.clock_watch import watching
 from engine.commit import Fenced
 from engine.desk import Desk
 from engine.digest import SWEEP_EVERY
@@ -60,6 +63,8 @@ class Evaluator:
         self._again: dict[str, datetime] = {}
         self._taken_up = 0
         self._stopping = asyncio.Event()
+        #: how far the clock was set back, which the rows do not follow yet; at the start that is not known
+        self._set_back: timedelta | None = timedelta(0)
         self._cadences = Cadences(
             self._status, rules=lambda: self._rules, evaluate=self._evaluate_due, may=self._may, now=now
         )
@@ -69,6 +74,8 @@ class Evaluator:
         self._loop = asyncio.get_running_loop()
         self._cadences.start()
         self._keeper.start()
+        watch = Tasks()
+        watch.start(watching(self._now, self._clock_set_back), name="watch the clock")
         try:
             with self._progress.under_way(_LOOKING):
                 while not self._stopping.is_set():
@@ -76,6 +83,7 @@ class Evaluator:
                     await self._guarded(self._look())
                     await self._pause()
         finally:
+            await watch.stop()
             self._cadences.shutdown()
             await asyncio.to_thread(self._release)
 
@@ -94,7 +102,9 @@ class Evaluator:
 
     async def _look(self) -> None:
         """Hold the lease, learn of changed rules, and evaluate at once the new ones and those to be made up for."""
-        if not await self._lead():
+        leads = await self._lead()
+        await self._follow_clock(leads=leads)
+        if not leads:
             return
         await self._learn()
         fresh = [self._rules[rule_id] for rule_id in self._due() & self._rules.keys()]
@@ -102,6 +112,30 @@ class Evaluator:
             await self._evaluate(fresh, _LOOKING)
         await self._sweep()
         self._status.store_error = ""
+
+    def _clock_set_back(self, by: timedelta) -> None:
+        """Let nothing wait until the clock has caught up."""
+        now, status = self._now(), self._status
+        _log.warning("the clock was set back by %s: evaluations, timers and what waits go by it as it is now", by)
+        self._cadences.set_back(by)
+        self._sweep_at = now
+        self._again = {rule_id: at - by for rule_id, at in self._again.items()}
+        status.last_tick_at = status.last_tick_at and min(status.last_tick_at, instant(now))
+        self._set_back = (self._set_back or timedelta(0)) + by
+        self._desk.rules_changed.set()  # the next look is at once
+
+    async def _follow_clock(self, *, leads: bool) -> None:
+        """Let the rows follow a clock that was set back, also where that was before the lease was taken."""
+        known, now = self._set_back, self._now()
+        if known is None and (not leads or self._lease.token == self._taken_up):
+            return
+        by = known or timedelta(0)
+        statements = [clock_set_back.shortening(LEASE, until=now + self._lease.lasts)]
+        if leads:
+            fence = self._lease.fence(self._lease.token)
+            statements = [*fence, *statements, *clock_set_back.evaluations(instant(now), by)]
+        await asyncio.to_thread(self._store(_LOOKING).transact, statements)
+        self._set_back = None if self._set_back == known else self._set_back
 
     def _due(self) -> set[str]:
         """Takes the ids of the rules that wait for no cadence."""

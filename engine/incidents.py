@@ -26,6 +26,9 @@ from engine.state import Instance, Reason
 
 #: How often a change is tried again when an evaluation changed the same incident at the same time.
 _TRIES = 5
+#: So many notifications and comments an incident's detail has; their own listings have all.
+MOST = 500
+_ANY = HistoryFilter()
 
 
 class Action(StrEnum):
@@ -194,20 +197,32 @@ def _alone(row: Mapping[str, Any], by: str, comment: str, now: datetime) -> quer
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One incident with its transitions, its notifications and their attempts, and its comments, as plain rows."""
+    """One incident with its transitions, its notifications and their attempts, and its comments, as plain rows.
+
+    Of its notifications the newest, of its comments the first, at most `MOST` each; `more_…`: there are others.
+    """
 
     alert: Mapping[str, Any]
     events: list[dict[str, Any]]
     notifications: list[dict[str, Any]]
     comments: list[dict[str, Any]] = field(default_factory=list)
+    more_notifications: bool = False
+    more_comments: bool = False
 
 
 def detail(store: Store, alert_id: str) -> Detail:
     """Everything about one incident; raises NotFound."""
     (alert,) = found(store, [alert_id])
-    told = notifications.history(store, alert_id=alert_id, limit=500)
-    thread = comments.of(store, alert_id).to_dicts()
-    return Detail(_plain(alert), queries.events(store, alert_id).to_dicts(), with_attempts(store, told), thread)
+    told = notifications.history(store, alert_id=alert_id, limit=MOST + 1)
+    thread = comments.of(store, alert_id, limit=MOST + 1)
+    return Detail(
+        _plain(alert),
+        queries.events(store, alert_id).to_dicts(),
+        with_attempts(store, told.head(MOST)),
+        thread.head(MOST).to_dicts(),
+        more_notifications=told.height > MOST,
+        more_comments=thread.height > MOST,
+    )
 
 
 def with_attempts(store: Store, told: pl.DataFrame) -> list[dict[str, Any]]:
@@ -228,13 +243,17 @@ def with_attempts(store: Store, told: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def active(
-    store: Store, *, before: tuple[datetime, str] | None = None, limit: int | None = None
+    store: Store,
+    wanted: HistoryFilter = _ANY,
+    *,
+    before: tuple[datetime, str] | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Open incidents, newest first, each with its instance's state and current value; `labels` is unpacked.
 
     `before` are the opened_at and id of the last one already seen; without a limit all.
     """
-    return [_plain(row) for row in queries.active(store, before=before, limit=limit).iter_rows(named=True)]
+    return [_plain(row) for row in queries.active(store, wanted, before=before, limit=limit).iter_rows(named=True)]
 
 
 def history(store: Store, wanted: HistoryFilter, *, before: str = "", limit: int = 50) -> list[dict[str, Any]]:

@@ -108,6 +108,12 @@ def caught_up(rule: Rule, instance: Instance, at: datetime) -> Instance:
     return instance if unwatched <= max(rule.every, timedelta(seconds=5)) else restored(instance, unwatched)
 
 
+def recadenced(before: Rule, after: Rule, instance: Instance, at: datetime) -> Instance:
+    """The instance of a rule that is evaluated more often from `at` on, caught up at the cadence `before`."""
+    caught = caught_up(before, instance, at)
+    return replace(caught, evaluated_at=max(caught.evaluated_at, at - after.every))
+
+
 def _begun_by(instance: Instance, at: datetime) -> Instance:
     active, recovering = instance.active_since, instance.recovering_since
     return replace(

@@ -66,6 +66,13 @@ class Situation:
             return self.terms.whole
         return frozenset(name for name in self.terms.whole if (alert_id, name) not in self.unsettled)
 
+    def reaches(self, alert_id: str, channel: str) -> bool:
+        """Whether the end of the incident goes to a channel that was told of it, though the rule names it no more.
+
+        One that is gone only fails to be told; that is how those hear of it that stood in for it.
+        """
+        return channel in self.terms.buckets or (alert_id, channel) in self.unsettled
+
 
 class Move(msgspec.Struct, frozen=True):
     """One group's step: the stored instance, what it becomes, and the evaluation behind it if there was one."""

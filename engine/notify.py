@@ -224,10 +224,10 @@ def _end(listener: Listener, beside: int) -> Reason:
 
 
 def _escalates(mine: Sequence[Sent], alert: Alert, now: datetime, listener: Listener) -> bool:
-    """Whether a step is due that the channel has not been told for; of several, the last stands for all."""
+    """Whether a step is due since which the channel has heard nothing; of several, the last stands for all."""
     due = [alert.told_at + after for after in listener.steps] if alert.told_at else []
     last = max((at for at in due if at <= now), default=None)
-    return last is not None and not any(sent.reason is Reason.ESCALATION and sent.at >= last for sent in mine)
+    return last is not None and not any(sent.at >= last for sent in mine if not sent.reason.closes)
 
 
 def _silences(

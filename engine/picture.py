@@ -1,27 +1,32 @@
 """The picture in a mail that says that something fires: what its condition measured, up to that instant.
 
-It comes from the ledger by the questions that the simulator asks. One that cannot be made, or not in time, is left out.
+Of what comes and goes it shows the time in which it did, with each time that it fired. It comes from the ledger by the
+questions that the simulator asks. One that cannot be made, or not in time, is left out.
 """
 
 import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
+from msgspec import structs
 
+from data.queries import alerts
 from data.queries import rules as rule_rows
 from data.store import Store
 from engine import rules
+from engine.aftermath import FALLBACK
 from engine.amounts import quantity
 from engine.channels.own_thread import OwnThreads
 from engine.channels.plain import colour
 from engine.chart_image import Chart, png
 from engine.condition import Condition
 from engine.evaluate import compared, empty_value, number
+from engine.flapping import flaps
 from engine.history import Grid, History, Points, load
 from engine.levels import LEVEL
 from engine.notice import Notice, NoticeStatus
@@ -30,14 +35,17 @@ from engine.rule import Rule, document, parse
 from engine.sentence import limit, subject
 from engine.series import stored
 from engine.window import Period, Rolling, Window
+from engine.wording import Measured
 
 #: A mail waits no longer for its picture.
 PATIENCE_S: Final = 2.0
-_REASONS: Final = frozenset({Reason.FIRST, Reason.NEW_GROUPS, Reason.REPEAT, Reason.ESCALATION})
+_FLAPPING: Final = frozenset({Reason.FLAPPING, FALLBACK})
+_REASONS: Final = frozenset({Reason.FIRST, Reason.NEW_GROUPS, Reason.REPEAT, Reason.ESCALATION, *_FLAPPING})
 _WINDOWS: Final = 12
 _SHORTEST: Final = timedelta(hours=1)
 _PERIODS: Final = {Period.TODAY: 2, Period.THIS_WEEK: 14, Period.THIS_MONTH: 62}  # in days
 _MOST_POINTS: Final = 120
+_MARGIN: Final = 1.1
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 _US: Final = timedelta(microseconds=1)
 #: The store may hang; drawing cannot, and in ever new threads it would take new memory each time.
@@ -73,40 +81,72 @@ async def picture(store: Store, notice: Notice, patience_s: float = PATIENCE_S) 
 
 
 def charted(store: Store, notice: Notice) -> Chart | None:
-    """What is drawn; None for a rule that is gone or looks at something else now.
+    """What is drawn, of many groups about the first; None for a rule that is gone or looks at something else now.
 
     Raises what the store raises, and RuleError.
     """
     row = rule_rows.by_id(store, notice.rule_id)
     rule = rules.watched(row).rule if row is not None else None
+    notice = _of_one(notice)
     if rule is None or (told := _told(rule, notice)) is None:
         return None
-    labels = notice.labels or (notice.groups[0].labels if notice.groups else {})
-    alone = _alone(rule, told, labels)
-    grid = _grid(told.window, notice.at)
+    chart = _chart(told, notice)
+    if notice.reason in _FLAPPING:
+        chart = replace(chart, fired=_fired(store, rule, notice))
+    alone = _alone(rule, told, notice.labels)
+    grid = _grid(told.window, notice.at, chart.fired[0][0] if chart.fired else None)
     values = _values(alone.conditions[0], load(alone, stored(store), grid))
-    points = [(grid.at(tick), value) for tick, value in enumerate(values)]
-    if notice.value is not None:
-        points.append((notice.at, notice.value))
+    return replace(chart, points=[*((grid.at(tick), value) for tick, value in enumerate(values)), *chart.points])
+
+
+def words(chart: Chart) -> str:
+    """What it shows."""
+    (first, _), (last, value) = chart.points[0], chart.points[-1]
+    text = (
+        f"{chart.title}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC: "
+        f"{quantity(value, chart.unit)} at the end, threshold {chart.limit}"
+    )
+    return f"{text}; it fired {len(chart.fired)} times" if chart.fired else text
+
+
+def _of_one(notice: Notice) -> Notice:
+    """The notice, as it would be about the first of its groups alone where it is about many."""
+    if not notice.groups:
+        return notice
+    first = notice.groups[0]
+    return structs.replace(
+        notice,
+        alert_id=first.alert_id,
+        labels=first.labels,
+        value=first.value,
+        threshold=first.threshold,
+        opened_at=first.opened_at,
+    )
+
+
+def _chart(told: Condition, notice: Notice) -> Chart:
+    """All but what the ledger says: of its points the last, which was told."""
     threshold = told.value if notice.threshold is None else notice.threshold
     return Chart(
         title=_title(told),
         limit=limit(told, threshold),
-        unit=notice.unit,
-        points=points,
+        unit=Measured(told, notice.value, threshold).unit,
+        points=[] if notice.value is None else [(notice.at, notice.value)],
         threshold=threshold,
         fires_since=notice.opened_at or notice.at,
         colour=colour(notice),
     )
 
 
-def words(chart: Chart) -> str:
-    """What it shows."""
-    (first, _), (last, value) = chart.points[0], chart.points[-1]
-    return (
-        f"{chart.title}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC: "
-        f"{quantity(value, chart.unit)} at the end, threshold {chart.limit}"
-    )
+def _fired(store: Store, rule: Rule, notice: Notice) -> tuple[tuple[datetime, datetime], ...]:
+    """From when to when the group fired of late, if it flapped when this incident opened, with this incident."""
+    if rule.flapping is None or notice.opened_at is None:
+        return ()
+    since = notice.opened_at - rule.flapping.within
+    found = alerts.firings(store, notice.alert_id, since, notice.opened_at).rows()
+    if not flaps(rule, [opened for opened, _ in found], notice.opened_at):
+        return ()
+    return tuple((opened, min(resolved or notice.at, notice.at)) for opened, resolved in found)
 
 
 def _title(told: Condition) -> str:
@@ -116,10 +156,10 @@ def _title(told: Condition) -> str:
 
 
 def _told(rule: Rule, notice: Notice) -> Condition | None:
-    """The condition that the notice tells of."""
-    same = [c for c in rule.conditions if c.metric == notice.metric]
-    held = (c for c in same if notice.threshold in {c.value, c.recovery, c.warn, c.warn_recovery})
-    return next(held, same[0] if same else None)
+    """The condition that the notice tells of; one of many groups names no metric, only its threshold."""
+    same = [c for c in rule.conditions if c.metric == notice.metric or (notice.groups and not notice.metric)]
+    held = [c for c in same if notice.threshold in {c.value, c.recovery, c.warn, c.warn_recovery}] or same
+    return held[0] if len({c.metric for c in held}) == 1 else None
 
 
 def _alone(rule: Rule, told: Condition, labels: Mapping[str, str]) -> Rule:
@@ -138,10 +178,16 @@ def _alone(rule: Rule, told: Condition, labels: Mapping[str, str]) -> Rule:
     )
 
 
-def _grid(window: Window, at: datetime) -> Grid:
-    """Instants up to `at`, on whole minutes, or hours where they lie so far apart: those are read fast."""
+def _grid(window: Window, at: datetime, since: datetime | None) -> Grid:
+    """Instants up to `at`, on whole minutes, or hours where they lie so far apart: those are read fast.
+
+    From before `since` where that is given; then they lie no further apart than windows are long, in whole minutes.
+    """
     length = max(_WINDOWS * window.length, _SHORTEST) if isinstance(window, Rolling) else _calendar(window.period)
     step = length / _MOST_POINTS
+    if since is not None:
+        length = max((at - since) * _MARGIN, _SHORTEST)
+        step = min(length / _MOST_POINTS, window.length) if isinstance(window, Rolling) else length / _MOST_POINTS
     unit = _HOUR if step > _HOUR / 2 else _MINUTE
     step = max(-(-step // unit), 1) * unit
     end = at - timedelta(microseconds=(at - datetime.min.replace(tzinfo=at.tzinfo)) // _US % (unit // _US))

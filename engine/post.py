@@ -37,7 +37,7 @@ def takes_bundles(row: ChannelRow) -> bool:
     Not where the receiver keeps one thing an incident, which is opened and closed by the incident's id.
     """
     kind = CHANNELS.get(row.kind)
-    return kind is not None and not kind.follows(orjson.loads(row.config))
+    return kind is not None and not kind.needs_each_end(orjson.loads(row.config))
 
 
 def takes_partial_ends(row: ChannelRow) -> bool:

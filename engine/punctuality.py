@@ -32,3 +32,7 @@ class Punctuality:
         last = self._last.get(seconds, due)
         self._last[seconds] = max(last, due)
         return max(periods(last, due, timedelta(seconds=seconds)), 1)
+
+    def set_back(self, by: timedelta) -> None:
+        """The clock was set back by so much: what happened before did so on the clock as it is now."""
+        self._last = {seconds: last - by for seconds, last in self._last.items()}

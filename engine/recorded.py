@@ -1,11 +1,11 @@
-"""Reads what surrounded a rule over a stretch of time: silences, what channels take, and others' incidents."""
+"""Reads what surrounded a rule over a stretch of time: silences, what channels take, others' incidents and notices."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import orjson
 
-from data.queries import alerts
+from data.queries import alerts, sent
 from data.queries import silences as silence_rows
 from data.store import Store
 from engine import silences
@@ -14,13 +14,16 @@ from engine.errors import RuleError
 from engine.inhibition import Source, Subject
 from engine.post import terms
 from engine.rule import Rule, kept
-from engine.surroundings import Recorded, Surroundings
+from engine.surroundings import Recorded, Sent, Surroundings
+
+#: What others sent so long before may still be missing in a bucket.
+_REFILLED = timedelta(days=1)
 
 
 def surroundings(store: Store, rule: Rule, start: datetime, end: datetime, *, rule_id: str = "") -> Surroundings:
     """What the store has of [start, end), with channels as they are now; raises what the store raises.
 
-    The rule's own recorded incidents (of its id, or its name) are left out: the replay has incidents of its own.
+    The rule's own recorded incidents and notices (of its id, or its name) are left out: the replay has its own.
     """
     found = terms(store, start)
     return Surroundings(
@@ -30,6 +33,7 @@ def surroundings(store: Store, rule: Rule, start: datetime, end: datetime, *, ru
         bundling=found.bundling,
         whole=found.whole,
         inhibiting=tuple(_inhibiting(store, rule, rule_id, start, end)),
+        others=tuple(Sent(*row) for row in sent.by_others(store, rule_id, rule.name, start - _REFILLED, end).rows()),
     )
 
 

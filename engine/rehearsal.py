@@ -15,7 +15,7 @@ import orjson
 
 from data.client import FlightStore
 from data.config import Config, StoreConfig
-from data.queries import alerts
+from data.queries import alerts, clock_set_back
 from data.queries import rules as rule_rows
 from data.question import Question
 from data.serving import RunningStore
@@ -125,7 +125,15 @@ class _Stage:
         elif event.restart is not None:
             self.down_until = event.at + event.restart
         elif event.clock is not None:
-            self.clock += event.clock
+            self._set(event.clock, event.at)
+
+    def _set(self, by: timedelta, elapsed: timedelta) -> None:
+        """The clock is set; the rows follow one that is set back, as with a worker that notices it."""
+        self.clock += by
+        if by < timedelta(0):
+            at = self._now(elapsed) - JUST_BEFORE
+            changed = [*clock_set_back.evaluations(at, -by), *clock_set_back.deliveries(at, -by)]
+            self.store.transact(changed)
 
     def _edit(self, fields: Mapping[str, object], now: datetime) -> Prepared:
         row = rule_rows.by_id(self.store, self.rule_id)

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from data.dimensions import OWN_DIMENSIONS
 from data.metrics import metric
 from data.question import own_words
+from engine import unique_yaml
 from engine.active import Active, Zone
 from engine.condition import (
     AllOf,
@@ -182,7 +183,7 @@ def _parsed(document: Mapping[str, Any] | str, judge: Callable[[Rule], Iterator[
 def read_text(text: str) -> dict[str, Any]:
     """A YAML or JSON object; a RuleError if the text is none."""
     try:
-        value = yaml.safe_load(text)
+        value = unique_yaml.load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: 2026-02-30, or digits without end
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""

@@ -65,19 +65,29 @@ def editing(
 
 def switching(store: Store, old: RuleRow, *, enabled: bool, by: str, at: datetime) -> Prepared:
     """The rule on or off; raises Refused where a file provides it."""
+    made = switched(old, enabled=enabled, by=by, at=at)
+    ended = rule_endings.end(store, old, rule_endings.of_switch(enabled=enabled), at)
+    return Prepared(made.row, (*made.statements, *ended))
+
+
+def switched(old: RuleRow, *, enabled: bool, by: str, at: datetime) -> Prepared:
+    """As `switching`, without what it does to the instances."""
     check_owner(old)
     row = replace(old, enabled=enabled, version=old.version + 1, updated_at=at)
-    ending = rule_endings.forgotten if enabled else rule_endings.paused
-    ended = rule_endings.end(store, old, ending, at)
     line = _line(row, "enable" if enabled else "disable", by, at)
-    return Prepared(row, (rows.replacing(row), rows.versioning(row, by=by), *ended, line))
+    return Prepared(row, (rows.replacing(row), rows.versioning(row, by=by), line))
 
 
 def removing(store: Store, row: RuleRow, *, by: str, at: datetime, provisioned_from: str = "") -> Prepared:
     """No such rule any more; raises Refused where a file provides it that is not this one."""
+    made = removed(row, by=by, at=at, provisioned_from=provisioned_from)
+    return Prepared(row, (*made.statements, *rule_endings.end(store, row, rule_endings.deleted, at)))
+
+
+def removed(row: RuleRow, *, by: str, at: datetime, provisioned_from: str = "") -> Prepared:
+    """As `removing`, without what it does to the instances."""
     check_owner(row, provisioned_from)
-    ended = rule_endings.end(store, row, rule_endings.deleted, at)
-    return Prepared(row, (*rows.removing(row), *ended, _line(row, "delete", by, at)))
+    return Prepared(row, (*rows.removing(row), _line(row, "delete", by, at)))
 
 
 def check_owner(row: RuleRow, provisioned_from: str = "") -> None:
@@ -102,9 +112,9 @@ def unknown_channels(store: Store, rule: Rule) -> Iterator[Fault]:
                 yield Fault(f"{field}[{n}]", f"there is no channel {name!r}; known are {', '.join(known)}")
 
 
-def commit(store: Store, changes: Iterable[Prepared]) -> None:
+def commit(store: Store, changes: Iterable[Prepared], also: Iterable[Statement] = ()) -> None:
     """Store them, all or none; raises StaleVersion when a rule or one of its incidents changed meanwhile."""
-    statements = [statement for change in changes for statement in change.statements]
+    statements = [*(statement for change in changes for statement in change.statements), *also]
     if not statements:
         return
     try:

@@ -1,10 +1,10 @@
 """What a change of a rule does to its instances: which begin anew, pause or end, with their incidents and notices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from data.queries import alerts
-from data.queries.alerts import committing
+from data.queries.alerts import Changes, committing
 from data.queries.rules import RuleRow
 from data.store import Statement, Store
 from engine import instances, state
@@ -13,7 +13,7 @@ from engine.errors import RuleError
 from engine.ration import rationed
 from engine.rule import Rule, kept, parse, same_result
 from engine.situation import situations
-from engine.state import Instance, Reason, Step
+from engine.state import Instance, Reason, State, Step
 
 Ending = Callable[[Instance, datetime], Step]
 
@@ -52,27 +52,56 @@ def forgotten(instance: Instance, now: datetime) -> Step:
     return Step(None, None)
 
 
+def of_switch(*, enabled: bool) -> Ending:
+    """What becomes of instances when a rule is switched on, or off."""
+    return forgotten if enabled else paused
+
+
 def after_edit(store: Store, old: RuleRow, row: RuleRow, rule: Rule, now: datetime) -> list[Statement]:
-    """What an edit does to the instances: switched off they pause, with another result they begin anew."""
+    """What an edit does to the instances: switched off they pause, with another result they begin anew.
+
+    Evaluated more often from now on, they were not unwatched since the last evaluation at the cadence before.
+    """
     if old.enabled and not row.enabled:
         return end(store, old, paused, now)
     if row.enabled and not old.enabled:
         return end(store, old, forgotten, now)
     try:
-        same = same_result(kept(old.document), rule)
+        before = kept(old.document)
     except RuleError:
-        same = False
-    return [] if same else end(store, old, updated, now)
+        return end(store, old, updated, now)
+    if not same_result(before, rule):
+        return end(store, old, updated, now)
+    return _watched_so_far(store, old.id, before, rule, now) if rule.every < before.every else []
+
+
+def _watched_so_far(store: Store, rule_id: str, before: Rule, rule: Rule, now: datetime) -> list[Statement]:
+    known = instances.from_rows(alerts.instances(store, [rule_id])).get(rule_id, {})
+    pending = {key: instance for key, instance in known.items() if instance.state is State.PENDING}
+    moved = [
+        instances.moved(rule_id, instance, instances.recadenced(before, rule, instance, now), key)
+        for key, instance in pending.items()
+    ]
+    return committing([Changes(moved=tuple(moved))]) if moved else []
 
 
 def end(store: Store, row: RuleRow, ending: Ending, now: datetime) -> list[Statement]:
     """Statements that take every instance of the rule through `ending`, with its incidents and notices."""
-    known = instances.from_rows(alerts.instances(store, [row.id])).get(row.id, {})
-    rule = to_end(row)
-    situation = situations(store, [rule], now)[row.id]
-    moves = [Move(key, instance, ending(instance, now)) for key, instance in known.items()]
-    part = changes(rule, moves, situation, now)
-    return committing(rationed([(rule.rule.severity, part)], situation.terms, now))
+    return end_all(store, [row], ending, now)
+
+
+def end_all(store: Store, rows: Sequence[RuleRow], ending: Ending, now: datetime) -> list[Statement]:
+    """As `end`, of several rules, whose notices share what channels still take."""
+    if not rows:
+        return []
+    known = instances.from_rows(alerts.instances(store, [row.id for row in rows]))
+    rules = [to_end(row) for row in rows]
+    told = situations(store, rules, now)
+    due = []
+    for rule in rules:
+        moves = [Move(key, instance, ending(instance, now)) for key, instance in known.get(rule.id, {}).items()]
+        due.append((rule.rule.severity, changes(rule, moves, told[rule.id], now)))
+    return committing(rationed(due, told[rules[0].id].terms, now))
 
 
 def _nameless(row: RuleRow) -> Rule:

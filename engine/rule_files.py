@@ -15,6 +15,7 @@ import yaml
 
 from engine.errors import Fault, RuleError
 from engine.rule import Rule, document, parse
+from engine.unique_yaml import UniqueLoader
 
 #: A file larger than this is no rule's.
 LARGEST_BYTES = 1024 * 1024
@@ -113,7 +114,7 @@ def _draft(raw: Any, place: str) -> Draft:
 def documents(text: str, name: str) -> Iterator[tuple[str, Any]]:
     """Each document that is not empty with its place, `name:line`; a RuleError for broken YAML."""
     try:
-        loader = yaml.SafeLoader(text)
+        loader = UniqueLoader(text)
         while loader.check_node() and (node := loader.get_node()):
             value = loader.construct_document(node)
             if value is not None:

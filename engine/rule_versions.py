@@ -29,16 +29,17 @@ class Version:
     changes: tuple[Difference, ...]
 
 
-def every(store: Store, rule_id: str) -> list[Version]:
-    """All versions, newest first, also of a rule that is deleted; raises NotFound where there never was one.
+def every(store: Store, rule_id: str, *, before: int | None = None, limit: int | None = None) -> list[Version]:
+    """Versions, newest first, also of a rule that is deleted; raises NotFound where there never was one.
 
-    Switching a rule on or off makes a version without changes.
+    They are those before `before` (None: from the newest), without a limit all. Switching a rule on or off makes a
+    version without changes.
     """
-    found = rows.versions(store, rule_id).to_dicts()
-    if not found:
+    found = rows.versions(store, rule_id, before=before, limit=None if limit is None else limit + 1).to_dicts()
+    if not found and (before is None or rows.versions(store, rule_id, limit=1).is_empty()):
         raise NotFound(f"there is no rule {rule_id!r}")
     documents = [_plain(row["document"]) for row in found]
-    before = [*documents[1:], {}]
+    earlier = [*documents, {}][1:]
     return [
         Version(
             version=row["version"],
@@ -47,8 +48,8 @@ def every(store: Store, rule_id: str) -> list[Version]:
             document=now,
             changes=tuple(differences(then, now)) if then else (),
         )
-        for row, now, then in zip(found, documents, before, strict=True)
-    ]
+        for row, now, then in zip(found, documents, earlier, strict=True)
+    ][:limit]
 
 
 def between(store: Store, rule_id: str, old: int, new: int) -> list[Difference]:
@@ -70,7 +71,7 @@ def rollback(
         raise RuleError(unknown)
     made = editing(store, row, rule, by=by, at=at or clock(), action=f"rollback to {to}")
     commit(store, [made])
-    return rules.stored(made.row)
+    return rules.present(store, made.row)
 
 
 def _document(store: Store, rule_id: str, number: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from data.queries import rules as rows
+from data.queries.rule_filter import RuleFilter
 from data.queries.rules import RuleRow
 from data.store import Store
 from engine.audit import clock
@@ -21,7 +22,7 @@ from engine.rule import Rule, document, kept, parse
 from engine.rule_changes import commit, creating, editing, removing, switching, unknown_channels
 from engine.rule_endings import watched
 from engine.sentence import sentence
-from engine.state import State, worst
+from engine.state import WORST, State, worst
 
 __all__ = [
     "Stored",
@@ -30,6 +31,7 @@ __all__ = [
     "expected",
     "get",
     "page",
+    "present",
     "save",
     "stored",
     "toggle",
@@ -69,16 +71,23 @@ def every(store: Store) -> list[Stored]:
     return [replace(stored(row), **standing.get(row.id, {})) for row in rows.every(store)]
 
 
-def page(store: Store, *, after: tuple[str, str] | None, limit: int) -> list[Stored]:
-    """Rules by name as `every` has them, those after the rule of this name and id (None: from the first)."""
-    found = rows.page(store, after=after, limit=limit)
+def page(
+    store: Store, wanted: RuleFilter, *, after: tuple[str, str] | None = None, limit: int | None = None
+) -> list[Stored]:
+    """Wanted rules by name as `every` has them, those after the rule of this name and id (None: from the first)."""
+    found = rows.page(store, wanted, worst_first=WORST, after=after, limit=limit)
     standing = _standing(store, [row.id for row in found])
     return [replace(stored(row), **standing.get(row.id, {})) for row in found]
 
 
 def get(store: Store, rule_id: str) -> Stored:
     """One rule; raises NotFound."""
-    return replace(stored(_row(store, rule_id)), **_standing(store, [rule_id]).get(rule_id, {}))
+    return present(store, _row(store, rule_id))
+
+
+def present(store: Store, row: RuleRow) -> Stored:
+    """A row as what people wrote, with its state and health now."""
+    return replace(stored(row), **_standing(store, [row.id]).get(row.id, {}))
 
 
 def watched_by_id(store: Store, rule_id: str) -> Watched:
@@ -112,21 +121,29 @@ def save(
     else:
         made = editing(store, old, rule, by=by, at=now, enabled=enabled)
     commit(store, [made])
-    return stored(made.row)
+    return present(store, made.row)
 
 
-def toggle(store: Store, rule_id: str, *, by: str, enabled: bool | None = None, at: datetime | None = None) -> Stored:
+def toggle(
+    store: Store,
+    rule_id: str,
+    *,
+    by: str,
+    enabled: bool | None = None,
+    version: int | None = None,
+    at: datetime | None = None,
+) -> Stored:
     """Switch a rule on or off (None: the other way); switching off ends its incidents.
 
-    Raises NotFound, or Refused for a rule that a file provides.
+    Raises NotFound, StaleVersion, or Refused for a rule that a file provides.
     """
-    old = _row(store, rule_id)
+    old = expected(store, rule_id, version)
     wanted = not old.enabled if enabled is None else enabled
     if wanted == old.enabled:
         return get(store, rule_id)
     made = switching(store, old, enabled=wanted, by=by, at=at or clock())
     commit(store, [made])
-    return stored(made.row)
+    return present(store, made.row)
 
 
 def delete(store: Store, rule_id: str, *, by: str, version: int | None = None, at: datetime | None = None) -> None:

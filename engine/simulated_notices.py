@@ -49,7 +49,7 @@ class _Stage:
         channels = {channel for one in (rule, *rule.levels.values()) for channel in listeners(one)}
         limits = {name: limit for name, limit in around.limits.items() if name in channels or not name}
         bundling = frozenset(channels) if around.bundling is None else around.bundling
-        self._outbox = Outbox(rule, limits, bundling)
+        self._outbox = Outbox(rule, limits, bundling, around.others)
         self._groups = {group.key: group for group in _groups(self._watched, walks, around)}
         self._company = Company.of(rule)
         self._order = sorted(self._groups)

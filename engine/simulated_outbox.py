@@ -4,6 +4,7 @@ Bundles (`engine.bundle`), rate limits (`engine.ration`) and digests (`engine.di
 of in the store, what was sent and what is held back is kept here.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from engine.digest import Held, telling
 from engine.notify import Reason
 from engine.ration import rationed
 from engine.rule import Rule
+from engine.surroundings import Sent
 from engine.sweeps import Waiting, Waits
 from engine.terms import ALL, Terms
 
@@ -54,8 +56,11 @@ class Swept:
 class Outbox:
     """For one rule; time only goes on."""
 
-    def __init__(self, rule: Rule, limits: Mapping[str, Limit], bundling: frozenset[str]) -> None:
+    def __init__(
+        self, rule: Rule, limits: Mapping[str, Limit], bundling: frozenset[str], others: Sequence[Sent] = ()
+    ) -> None:
         self._rule, self._bundling = rule, bundling
+        self._others = deque(others)
         self._limits = {ALL: OVERALL, **limits}
         self._buckets: dict[str, Bucket] = {}
         self._held: dict[str, tuple[NotificationRow, Episode]] = {}
@@ -129,8 +134,16 @@ class Outbox:
         return len(self._held)
 
     def _terms(self, at: datetime) -> Terms:
+        while self._others and self._others[0].at <= at:
+            self._make_room(self._others.popleft())
         full = {name: Bucket.full(limit, at) for name, limit in self._limits.items() if name not in self._buckets}
         return Terms(full | self._buckets, self._bundling)
+
+    def _make_room(self, sent: Sent) -> None:
+        """Take what others sent; where limits were wider then, no more than there is."""
+        for name in {sent.channel, ALL} & self._limits.keys():
+            bucket = self._buckets.get(name, Bucket.full(self._limits[name], sent.at)).filled(sent.at)
+            self._buckets[name] = replace(bucket, level=max(bucket.level - sent.notices, 0.0))
 
     def _spend(self, spent: Sequence[Mapping[str, Any]], at: datetime) -> None:
         """As `data.queries.rates.spending` has it."""

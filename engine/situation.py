@@ -16,6 +16,7 @@ from engine.inhibition import Inhibitors, Source, Subject
 from engine.post import terms
 from engine.rule import kept
 from engine.telling import Told
+from engine.terms import Terms
 
 
 def situations(
@@ -45,7 +46,6 @@ def situations(
         terms=terms(store, at),
     )
     opens = _opens(store, watched, at)
-    base = replace(base, unsettled=_unsettled(store, watched, base.terms.whole))
     told: dict[str, list[Told]] = defaultdict(list)
     for row in alerts.told(store, ids, at - memory([one.rule for one in watched])).iter_rows(named=True):
         line = Told(
@@ -58,6 +58,7 @@ def situations(
             held=row["held"],
         )
         told[row["rule_id"]].append(line)
+    base = replace(base, unsettled=_unsettled(store, watched, base.terms, told))
     return {
         one: replace(base, incidents=incidents.get(one, {}), told=tuple(told.get(one, ())), opens=opens.get(one, {}))
         for one in ids
@@ -73,13 +74,16 @@ def _incidents(store: Store, rule_ids: Sequence[str]) -> dict[str, dict[str, Inc
     return found
 
 
-def _unsettled(store: Store, watched: Sequence[Watched], whole: frozenset[str]) -> frozenset[tuple[str, str]]:
-    """What of open incidents has not arrived at channels that want no partial ends, but may elsewhere instead.
+def _unsettled(
+    store: Store, watched: Sequence[Watched], terms: Terms, told: Mapping[str, Sequence[Told]]
+) -> frozenset[tuple[str, str]]:
+    """What of open incidents has not arrived at channels that want no partial ends, or are gone, but may elsewhere.
 
     Where else is what the rule said when it was told, whatever it says now.
     """
-    ids = [one.id for one in watched if one.rule.group_by] if whole else []
-    return frozenset(alerts.unsettled(store, ids, sorted(whole)).iter_rows()) if ids else frozenset()
+    gone = {line.channel for lines in told.values() for line in lines} - terms.buckets.keys()
+    ids = [one.id for one in watched if one.rule.group_by or gone] if terms.whole or gone else []
+    return frozenset(alerts.unsettled(store, ids, sorted(terms.whole | gone)).iter_rows()) if ids else frozenset()
 
 
 def _sources(

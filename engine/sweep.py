@@ -1,6 +1,7 @@
 """Looks after what waits for a time, apart from any rule's evaluation: a rule may be looked at once a day, or be gone.
 
-That is what was held back, and incidents whose acknowledgement has an end.
+That is what was held back, incidents whose acknowledgement has an end, and what others than a rule's own channels have
+to be told of an end or an acknowledgement.
 """
 
 import logging
@@ -11,6 +12,7 @@ from data.errors import ConflictError
 from data.queries import held as held_rows
 from data.queries import notifications, rates
 from data.store import Statement, Store
+from engine import follow_up, last_words
 from engine.digest import Held, telling
 from engine.expiry import release
 from engine.notify import Reason
@@ -22,9 +24,11 @@ _log = logging.getLogger(__name__)
 def sweep(store: Store, at: datetime, *, fence: Sequence[Statement] = (), public_url: str = "") -> int:
     """Let go of incidents whose acknowledgement has run out, and tell what can be told by now of what was held back.
 
+    Then whoever stood in is told of ends, and channels that follow of acknowledgements, that they would not hear of.
     Returns how many notices went into the outbox.
     """
-    return release(store, at, fence=fence) + _tell_held(store, at, fence, public_url)
+    released, told = release(store, at, fence=fence), _tell_held(store, at, fence, public_url)
+    return released + told + last_words.tell(store, at, fence=fence) + follow_up.catch_up(store, at, fence=fence)
 
 
 def _tell_held(store: Store, at: datetime, fence: Sequence[Statement], public_url: str) -> int:

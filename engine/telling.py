@@ -1,6 +1,6 @@
 """Which channels are told what of an incident at one instant, from what they were told before. Pure."""
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -66,14 +66,14 @@ def verdicts(  # noqa: PLR0917 - what a decision depends on
     at: datetime,
     company: Company,
     key: str,
-    whole: Container[str] = (),
-    reachable: Container[str] = (),
+    whole: Container[str],
+    reachable: Callable[[str], bool],
 ) -> Iterator[Verdict]:
     """A verdict for each channel that is told now, or that is newly kept quiet, with the reason.
 
     `told` are the lines about this group (`key`), of this and earlier incidents, oldest first; what was sent for a
-    reason that is none of a decision's does not count. `whole` are the channels that want no partial ends, `reachable`
-    those that there are: one that the rule names no more, but that was told of the incident, still hears of its end.
+    reason that is none of a decision's does not count. `whole` are the channels that want no partial ends; one that the
+    rule names no more, but that was told of the incident, still hears of its end where it is `reachable`.
     """
     started = min((line.at for line in told if line.alert_id == alert.id and not line.silent), default=None)
     alert = replace(alert, told_at=started)
@@ -90,11 +90,11 @@ def verdicts(  # noqa: PLR0917 - what a decision depends on
 
 
 def _left(
-    told: Sequence[Told], alert_id: str, named: Container[str], whole: Container[str], reachable: Container[str]
+    told: Sequence[Told], alert_id: str, named: Container[str], whole: Container[str], reachable: Callable[[str], bool]
 ) -> dict[str, Listener]:
-    """The channels besides those `named` that were told of an incident, and that there are still."""
+    """The channels besides those `named` that were told of an incident, and that are still to hear of its end."""
     heard_of = sorted({line.channel for line in told if line.alert_id == alert_id and not line.silent})
-    left = (channel for channel in heard_of if channel in reachable and channel not in named)
+    left = (channel for channel in heard_of if reachable(channel) and channel not in named)
     return {channel: Listener(partial_ends=channel not in whole, named=False) for channel in left}
 
 

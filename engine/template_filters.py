@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from engine.errors import TemplateFault
+from engine.quantity import Quantity, number_of
 
 #: No text in a template, and no result of one, is longer.
 MOST_CHARS = 20_000
@@ -25,7 +26,7 @@ def _short(text: str) -> str:
 
 def _number(value: Any) -> float:
     try:
-        return float(value)
+        return float(number_of(value))  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise TemplateFault(f"{str(value)[:50]!r} is not a number") from error
 
@@ -34,14 +35,19 @@ def _decimals(digits: Any) -> int:
     return max(0, min(int(digits), _DIGITS))
 
 
-def rounded(value: Any, digits: int = 0) -> float:
+def _absent(value: Any) -> bool:
+    """Whether it is a quantity that was not measured, which filters leave as the words it is written in."""
+    return isinstance(value, Quantity) and value.number is None
+
+
+def rounded(value: Any, digits: int = 0) -> float | str:
     """A number with at most ten decimals: `{{ value | round(2) }}`."""
-    return round(_number(value), _decimals(digits))
+    return str(value) if _absent(value) else round(_number(value), _decimals(digits))
 
 
 def grouped(value: Any, digits: int = 2) -> str:
     """With thousands set apart, and just so many decimals: `{{ value | number(2) }}`."""
-    return f"{_number(value):,.{_decimals(digits)}f}"
+    return str(value) if _absent(value) else f"{_number(value):,.{_decimals(digits)}f}"
 
 
 def filled(value: Any, instead: Any = "") -> Any:
@@ -92,7 +98,7 @@ def _whole(value: Any) -> int:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
-    "abs": lambda value: abs(_number(value)),
+    "abs": lambda value: str(value) if _absent(value) else abs(_number(value)),
     "capitalize": lambda value: _text(value).capitalize(),
     "d": filled,
     "default": filled,

@@ -20,6 +20,7 @@ from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from engine.errors import TemplateFault
+from engine.quantity import Quantity, number_of
 from engine.template_filters import FILTERS, MOST_CHARS
 
 MOST_STEPS, MOST_SECONDS, DEEPEST = 10_000, 0.5, 50
@@ -38,6 +39,8 @@ _LABEL = re.compile(r"labels\.([\w.]+)")
 _WORDS = frozenset({"true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else"})
 #: What goes wrong in a template is the template's fault.
 _FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError, MemoryError, SyntaxError)
+#: `render` or `evaluate`.
+Fill = Callable[[str, Mapping[str, Any]], Any]
 _NAMED, _COUNTED = "_named", "_counted"
 
 
@@ -78,6 +81,20 @@ def check(text: str, names: Collection[str], *, bare: Collection[str] = ()) -> N
 def render(text: str, values: Mapping[str, Any]) -> str:
     """The template filled in; raises TemplateFault, also where it would take too long or grow too large."""
     return _rendered(text, values, as_text=True)[0]
+
+
+def try_out(text: str, samples: Iterable[Mapping[str, Any]], *, fill: Fill | None = None) -> None:
+    """Raise the first sample's TemplateFault where `fill` (`render`) can fill the template in with none of them."""
+    first: TemplateFault | None = None
+    for values in samples:
+        try:
+            (fill or render)(text, values)
+        except TemplateFault as fault:
+            first = first or fault
+        else:
+            return
+    if first:
+        raise first
 
 
 def evaluate(text: str, values: Mapping[str, Any], *, until: float | None = None) -> Any:
@@ -232,6 +249,10 @@ def _stepping(filter_: Callable[..., Any]) -> Callable[..., Any]:
     return stepped
 
 
+def _are_quantities(left: Any, right: Any) -> bool:
+    return isinstance(left, Quantity) and isinstance(right, Quantity)
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, in which in addition no attribute is reached and no operator makes large things."""
 
@@ -254,8 +275,10 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=argument)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """The result for two numbers, or `+` of two texts."""
+        """The result for two numbers, or `+` of two texts; a quantity is a number but beside a text."""
         _budget.get().step()
+        if not (isinstance(left, str) and isinstance(right, str)) or _are_quantities(left, right):
+            left, right = number_of(left), number_of(right)
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             if len(left) + len(right) > MOST_CHARS:
                 raise TemplateFault(f"the template makes more than {MOST_CHARS:,} characters")
@@ -275,6 +298,7 @@ def _environment() -> _Sandbox:
     made.globals.clear()
     made.filters = {name: _stepping(filter_) for name, filter_ in FILTERS.items()} | {_COUNTED: _counted}
     made.tests = {name: made.tests[name] for name in _TESTS}
+    made.tests["number"] = lambda value: isinstance(number_of(value), int | float)
     return made
 
 

@@ -12,6 +12,7 @@ from engine.condition import CompareAs, Condition
 from engine.durations import spoken
 from engine.errors import TemplateFault
 from engine.notice import Notice
+from engine.quantity import Quantity
 from engine.rule import Rule
 from engine.sentence import limit, subject
 from engine.state import Reason
@@ -107,8 +108,8 @@ def _told(seen: Measured) -> str:
 def message(template: str, values: Mapping[str, Any]) -> tuple[str, str]:
     """A rule's message, a template (`engine.templates`), filled in, and what was wrong with it, '' for nothing.
 
-    Known names are value, threshold, metric, rule, severity, status, labels, and every label. A broken one stays as
-    written.
+    Known names are value, threshold (both a `Quantity`), metric, rule, severity, status, labels, and every label. A
+    broken one stays as written.
     """
     try:
         return templates.render(template, values), ""
@@ -121,8 +122,8 @@ def values_of_notice(notice: Notice) -> dict[str, Any]:
     return {
         **notice.labels,
         "labels": dict(notice.labels),
-        "value": quantity(notice.value, notice.unit),
-        "threshold": "no data" if notice.threshold is None else with_unit(notice.threshold, notice.unit),
+        "value": Quantity(quantity(notice.value, notice.unit), notice.value),
+        "threshold": Quantity(_limit(notice), notice.threshold),
         "metric": notice.metric,
         "rule": notice.rule_name or notice.title,
         "severity": notice.severity,
@@ -130,13 +131,17 @@ def values_of_notice(notice: Notice) -> dict[str, Any]:
     }
 
 
+def _limit(notice: Notice) -> str:
+    return "no data" if notice.threshold is None else with_unit(notice.threshold, notice.unit)
+
+
 def values_of(rule: Rule, seen: Measured, labels: Mapping[str, str], status: str) -> dict[str, Any]:
     """What a message can name."""
     return {
         **labels,
         "labels": dict(labels),
-        "value": quantity(seen.value, seen.unit),
-        "threshold": with_unit(seen.threshold, seen.unit),
+        "value": Quantity(quantity(seen.value, seen.unit), seen.value),
+        "threshold": Quantity(with_unit(seen.threshold, seen.unit), seen.threshold),
         "metric": seen.metric,
         "rule": rule.name,
         "severity": rule.severity.value,

@@ -77,13 +77,16 @@ class _Readings(Collector):
         runs = CounterMetricFamily("claude_proxy_job_runs", "Runs of regular jobs", labels=["job"])
         failures = CounterMetricFamily("claude_proxy_job_failures", "Runs of regular jobs that failed", labels=["job"])
         took = GaugeMetricFamily("claude_proxy_job_last_seconds", "How long the last run took", labels=["job"])
+        running = GaugeMetricFamily("claude_proxy_job_running_seconds", "How long it has run by now", labels=["job"])
         for name in keeper.jobs if keeper is not None else ():
             last = keeper.last(name) if keeper is not None else None
             if last is not None:
                 runs.add_metric([name], last.runs)
                 failures.add_metric([name], last.failures)
                 took.add_metric([name], last.duration_ms / 1000)
-        yield from (runs, failures, took)
+            since = keeper.running_since(name) if keeper is not None else None
+            running.add_metric([name], (self._now - since).total_seconds() if since else 0.0)
+        yield from (runs, failures, took, running)
 
 
 def _in_store(stock: Stock) -> Iterator[Metric]:

@@ -6,19 +6,20 @@ from app import context
 from app.controls import filters, pickers, ranges
 from app.inquiry import Inquiry, findings
 from app.views import chart, page, picture, tables
-from app.views.empty import no_data
+from app.views.empty import no_data, no_readings
 from app.views.format import moment
-from data.metrics import dimension
+from data.metrics import dimension, metric
 from data.queries import ledger
 from data.query import sentence
 
 with context.standing():
+    first = metric(pickers.chosen_metrics()[0])
     with page.header("Explore"):
         span = ranges.picker(context.now())
-        where = filters.picker(lambda name: context.fresh(ledger.values, name, span.start, span.end))
+        where = filters.picker(lambda name: context.fresh(ledger.values, name, span.start, span.end), first)
     with st.grid(3, min_column_width=190, gap="small", key="explore-controls"):
         metrics = pickers.metrics_picker()
-        by = pickers.breakdown_picker()
+        by = pickers.breakdown_picker(first)
         grain = pickers.grain_picker(span)
     with st.container(horizontal=True, vertical_alignment="center", key="explore-looks"):
         drawn = pickers.chart_picker()
@@ -28,9 +29,12 @@ with context.standing():
     found = findings(asked)
     question = asked.question(grain=grain)
     st.caption(sentence(question))
-    if found.totals.is_empty() or (found.series is not None and found.series.is_empty()):
-        first, _ = context.fresh(ledger.extent)
-        no_data("explore", moment(first, span.tz) if first else None)
+    if first.dimensions and not found.known(first.name):
+        no_readings("explore")
+        st.stop()
+    if found.nothing:
+        since, _ = context.fresh(ledger.extent)
+        no_data("explore", moment(since, span.tz) if since else None)
         st.stop()
 
     title = ", ".join(each.label for each in asked.measured) + (f" by {dimension(by).label.lower()}" if by else "")

@@ -75,4 +75,4 @@ def _word(row: Mapping[str, Any]) -> str:
 
 
 def _read(up_to: str) -> None:
-    context.store().transact([inbox.reading(None, context.now(), up_to=up_to)])
+    context.store().transact([inbox.reading(None, up_to=up_to)])

@@ -6,10 +6,11 @@ import streamlit as st
 
 from app.controls import link
 from app.controls.span import Span
-from data.metrics import DIMENSIONS, METRICS, metric
+from data.metrics import RULE_METRICS, Metric, dimensions_of, metric
 from data.periods import Grain
 
 MOST_METRICS = 3
+EXPLORED = tuple(each.name for each in RULE_METRICS if each.over_time)
 MOST_BUCKETS = 3_000
 NO_BREAKDOWN = "none"
 AUTO, TOTAL = "auto", "total"
@@ -41,13 +42,24 @@ GRAIN_LABELS = {
 }
 
 
+def chosen_metrics(*, default: Sequence[str] = ("cost",), key: str = "metrics") -> tuple[str, ...]:
+    """What `metrics_picker` will show, for what is drawn before it.
+
+    Metrics about different things are not asked for together: the one chosen last says what the others are about.
+    """
+    link.many(key, default, options=EXPLORED, most=MOST_METRICS)
+    chosen = st.session_state[key] or list(default)
+    alike = [name for name in chosen if metric(name).dimensions == metric(chosen[-1]).dimensions]
+    if alike != chosen:
+        st.session_state[key] = alike
+    return tuple(alike)
+
+
 def metrics_picker(*, default: Sequence[str] = ("cost",), key: str = "metrics") -> tuple[str, ...]:
-    """Up to three metrics by name; the default where none is chosen."""
-    names = [each.name for each in METRICS]
-    link.many(key, default, options=names, most=MOST_METRICS)
+    """Up to three metrics by name; the default where none is chosen. Drawn after `chosen_metrics`."""
     chosen = st.multiselect(
         "Metrics",
-        names,
+        EXPLORED,
         max_selections=MOST_METRICS,
         format_func=lambda name: metric(name).label,
         key=key,
@@ -58,9 +70,10 @@ def metrics_picker(*, default: Sequence[str] = ("cost",), key: str = "metrics") 
     return tuple(chosen) or tuple(default)
 
 
-def breakdown_picker(*, default: str = "model", key: str = "by") -> str:
-    """One dimension, or '' for none."""
-    labels = {NO_BREAKDOWN: "Nothing"} | {each.name: each.label for each in DIMENSIONS if each.name != "tag"}
+def breakdown_picker(of: Metric, *, default: str = "model", key: str = "by") -> str:
+    """One dimension of the metric, or '' for none; `default` where the metric has it, else its finest."""
+    labels = {NO_BREAKDOWN: "Nothing"} | {each.name: each.label for each in dimensions_of(of) if each.name != "tag"}
+    default = default if default in labels else of.dimensions[-1]
     link.one(key, labels, default)
     chosen = st.selectbox(
         "Broken down by", list(labels), format_func=labels.__getitem__, key=key, persist_state="session"

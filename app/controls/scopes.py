@@ -1,13 +1,14 @@
 """Filters inside a rule: what its conditions look at."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
 from app.rule_draft import Document
-from data.metrics import dimension
+from data.metrics import RULE_METRICS, dimension, metric
 
 SCOPES = ("provider", "model", "key", "project", "team", "user", "outcome", "status")
+EVERY_METRIC = frozenset(each.name for each in RULE_METRICS)
 #: Lists the values a dimension has.
 Values = Callable[[str], Sequence[str]]
 
@@ -24,7 +25,7 @@ def where_button(label: str, fields: Document, key: str, values: Values) -> None
 def scopes(said: Document, key: str, values: Values) -> None:
     """Filters by dimension; those the form does not offer stay as they are."""
     where = {name: _listed(wanted) for name, wanted in said.get("where", {}).items()}
-    for name in SCOPES:
+    for name in _offered(said, where):
         chosen = st.multiselect(
             dimension(name).label,
             list(dict.fromkeys([*values(name), *where.get(name, [])])),
@@ -37,6 +38,12 @@ def scopes(said: Document, key: str, values: Values) -> None:
         )
         put(where, name, chosen)
     put(said, "where", where)
+
+
+def _offered(said: Document, where: Mapping[str, list[str]]) -> Sequence[str]:
+    """The dimensions of a condition's metric, with what filters it and should not; else the usual ones."""
+    own = metric(said["metric"]).dimensions if said.get("metric") in EVERY_METRIC else ()
+    return (*own, *(name for name in SCOPES if name in where and name not in own)) if own else SCOPES
 
 
 def _take(said: Document, name: str, key: str) -> None:

@@ -11,6 +11,17 @@ def empty(title: str, why: str, *, icon: str = "inbox", key: str) -> None:
         st.markdown(why, width="content", text_alignment="center")
 
 
+def no_readings(key: str) -> None:
+    """Nothing that providers said of their limits counts in the chosen range."""
+    empty(
+        "No limits known in this range",
+        "Providers tell in their answers how much of a limit is used; that counts until the limit resets. "
+        "Choose a longer range or take filters away.",
+        icon="search_off",
+        key=key,
+    )
+
+
 def no_data(key: str, first: str | None) -> None:
     """Nothing in the chosen range; `first` says since when there is something, None: the ledger is empty."""
     if first is None:

@@ -41,12 +41,16 @@ def story(detail: Detail, around: Course | None, *, now: datetime, tz: str) -> N
         st.markdown("**What happened**")
         for line in _happenings(detail, around, tz):
             st.markdown(line)
+        if detail.more_comments:
+            st.caption(f"There are more comments; these are the first {len(detail.comments):,}.")
     with right:
         st.markdown("**Who was told**")
         if not detail.notifications:
             st.caption("The rule notifies nobody. Name a channel in it, and the next incident is told.")
         for notice in detail.notifications:
             st.markdown(_notice(notice, tz))
+        if detail.more_notifications:
+            st.caption(f"There are more; these are the newest {len(detail.notifications):,}.")
 
 
 def _badges(alert: Mapping[str, Any]) -> str:

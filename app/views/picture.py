@@ -8,7 +8,7 @@ from app.views import chart
 from app.views.shaping import OTHER, folded, known_sum
 
 MOST_RANKED = 20
-ALL = "All requests"
+ALL = "All"
 
 
 def picture(found: Findings, asked: Inquiry, *, bars: bool) -> tuple[go.Figure, int]:

@@ -161,12 +161,44 @@ def openings(store: Store, rule_ids: Sequence[str], since: datetime) -> pl.DataF
     return store.frame(select(a.rule_id, a.group_key, a.opened_at).where(wanted).order_by(a.opened_at))
 
 
+def firings(store: Store, alert_id: str, since: datetime, until: datetime) -> pl.DataFrame:
+    """Incidents of this one's rule and group opened in (since, until], oldest first: opened_at, resolved_at."""
+    a, this = alerts.c, alerts.alias("this").c
+    same = and_(this.id == alert_id, this.rule_id == a.rule_id, this.group_key == a.group_key)
+    wanted = and_(exists().where(same), a.opened_at > since, a.opened_at <= until)
+    return store.frame(select(a.opened_at, a.resolved_at).where(wanted).order_by(a.opened_at))
+
+
 def by_ids(store: Store, alert_ids: Sequence[str]) -> pl.DataFrame:
     """These incidents: the columns of `alerts`."""
     return store.frame(select(alerts).where(alerts.c.id.in_(alert_ids)))
 
 
-def active(store: Store, *, before: tuple[datetime, str] | None = None, limit: int | None = None) -> pl.DataFrame:
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """Which incidents are asked for; empty means any. `start` and `end` bound `opened_at`, half-open.
+
+    `channel` are those with a notice of it that is not silent, by name. `text` is looked for in names, summaries,
+    labels and comments, in any case; or it is an incident's id.
+    """
+
+    status: tuple[str, ...] = ()
+    severity: tuple[str, ...] = ()
+    rule: tuple[str, ...] = ()
+    assignee: tuple[str, ...] = ()
+    channel: tuple[str, ...] = ()
+    start: datetime | None = None
+    end: datetime | None = None
+    text: str = ""
+
+
+def active(
+    store: Store,
+    wanted: HistoryFilter = HistoryFilter(),
+    *,
+    before: tuple[datetime, str] | None = None,
+    limit: int | None = None,
+) -> pl.DataFrame:
     """Open incidents, newest first: the columns of `alerts`, and state, current_value, evaluated_at of the instance.
 
     `before` are the opened_at and id of the last one already seen; without a limit all.
@@ -174,28 +206,16 @@ def active(store: Store, *, before: tuple[datetime, str] | None = None, limit: i
     i = alert_instances.c
     joined = alerts.outerjoin(alert_instances, (i.alert_id == alerts.c.id) & (i.rule_id == alerts.c.rule_id))
     question = select(alerts, i.state, i.value.label("current_value"), i.evaluated_at).select_from(joined)
-    question = question.where(alerts.c.status.in_(OPEN)).order_by(alerts.c.opened_at.desc(), alerts.c.id.desc())
+    question = (
+        _filtered(question, wanted)
+        .where(alerts.c.status.in_(OPEN))
+        .order_by(alerts.c.opened_at.desc(), alerts.c.id.desc())
+    )
     if before is not None:
         at, seen = before
         older = or_(alerts.c.opened_at < at, and_(alerts.c.opened_at == at, alerts.c.id < seen))
         question = question.where(older)
     return store.frame(question if limit is None else question.limit(limit))
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryFilter:
-    """Which incidents are asked for; empty means any. `start` and `end` bound `opened_at`, half-open.
-
-    `text` is looked for in names, summaries, labels and comments, in any case; or it is an incident's id.
-    """
-
-    status: tuple[str, ...] = ()
-    severity: tuple[str, ...] = ()
-    rule: tuple[str, ...] = ()
-    assignee: tuple[str, ...] = ()
-    start: datetime | None = None
-    end: datetime | None = None
-    text: str = ""
 
 
 def history(store: Store, wanted: HistoryFilter, *, before: str = "", limit: int = 50) -> pl.DataFrame:
@@ -212,6 +232,7 @@ def _filtered(question: Select[Any], wanted: HistoryFilter) -> Select[Any]:
         (alerts.c.assignee, wanted.assignee),
     ):
         question = question.where(column.in_(values)) if values else question
+    question = question.where(_heard(wanted.channel)) if wanted.channel else question
     question = question.where(alerts.c.opened_at >= wanted.start) if wanted.start else question
     question = question.where(alerts.c.opened_at < wanted.end) if wanted.end else question
     if not wanted.text:
@@ -219,6 +240,11 @@ def _filtered(question: Select[Any], wanted: HistoryFilter) -> Select[Any]:
     searched = (alerts.c.rule_name, alerts.c.summary, alerts.c.labels, alerts.c.comment)
     found = [func.lower(column).contains(wanted.text.lower(), autoescape=True) for column in searched]
     return question.where(or_(alerts.c.id == wanted.text, _commented(wanted.text), *found))
+
+
+def _heard(channels: Sequence[str]) -> Exists:
+    n = notifications.c
+    return exists().where(n.alert_id == alerts.c.id, n.channel.in_(channels), n.status != SILENT)
 
 
 def _commented(text: str) -> Exists:

@@ -30,12 +30,6 @@ def every(store: Store) -> list[ChannelRow]:
     return [ChannelRow(**row) for row in store.frame(select(channels).order_by(channels.c.name)).iter_rows(named=True)]
 
 
-def page(store: Store, *, after: str, limit: int) -> list[ChannelRow]:
-    """Channels by name, those after this name ('': from the first)."""
-    question = select(channels).where(channels.c.name > after).order_by(channels.c.name).limit(limit)
-    return [ChannelRow(**row) for row in store.frame(question).iter_rows(named=True)]
-
-
 def by_id(store: Store, channel_id: str) -> ChannelRow | None:
     """The channel of this id."""
     return _one(store, channels.c.id == channel_id)
@@ -76,9 +70,10 @@ def replacing(row: ChannelRow, *, read_at: datetime) -> Statement:
     return Statement(update(channels).where(same).values(**values), expect=1)
 
 
-def removing(channel_id: str) -> Statement:
-    """Delete a channel."""
-    return Statement(delete(channels).where(channels.c.id == channel_id), expect=1)
+def removing(channel_id: str, *, read_at: datetime) -> Statement:
+    """Delete a channel that still is as it was when read: `read_at` is its `updated_at` of then."""
+    same = (channels.c.id == channel_id) & (channels.c.updated_at == read_at)
+    return Statement(delete(channels).where(same), expect=1)
 
 
 def disabling(name: str, *, reason: str, at: datetime) -> Statement:

@@ -15,7 +15,7 @@ def adding(comment_id: str, *, alert_id: str, at: datetime, author: str, action:
     return Statement(insert(alert_comments).values(**values), expect=1)
 
 
-def of(store: Store, alert_id: str, *, after: str = "", limit: int = 500) -> pl.DataFrame:
+def of(store: Store, alert_id: str, *, after: str = "", limit: int) -> pl.DataFrame:
     """An incident's comments, oldest first: the columns of `alert_comments`; `after` is the last id already seen."""
     c = alert_comments.c
     question = select(alert_comments).where(c.alert_id == alert_id, c.id > after).order_by(c.id).limit(limit)

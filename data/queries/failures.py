@@ -19,8 +19,15 @@ def _told() -> ColumnElement[bool]:
     return made.result.in_(_TELLING) & or_(made.status.is_(None), made.status != 429)
 
 
+def _since_made() -> ColumnElement[bool]:
+    """Whether an attempt went through the channel that there is now, not through one of its name before."""
+    made = select(func.max(channels.c.created_at)).where(channels.c.name == delivery_attempts.c.channel)
+    since = made.correlate(delivery_attempts).scalar_subquery()
+    return or_(since.is_(None), delivery_attempts.c.started_at >= since)
+
+
 def in_a_row(store: Store, nth: int) -> pl.DataFrame:
-    """The failures since the last success of every channel that has some.
+    """The failures since the last success of every channel that has some, and since it was made.
 
     Columns: channel, failures, since (the first one's end), nth_at (the `nth` one's, or null), last_at.
     """
@@ -31,7 +38,7 @@ def in_a_row(store: Store, nth: int) -> pl.DataFrame:
     later = (
         select(made.channel, made.finished_at, place)
         .outerjoin(arrived, arrived.c.channel == made.channel)
-        .where(_told(), or_(arrived.c.id.is_(None), made.id > arrived.c.id))
+        .where(_told(), _since_made(), or_(arrived.c.id.is_(None), made.id > arrived.c.id))
         .subquery("later")
     )
     at = later.c.finished_at
@@ -46,9 +53,12 @@ def in_a_row(store: Store, nth: int) -> pl.DataFrame:
 
 
 def last_results(store: Store, channel: str, limit: int) -> list[tuple[str, datetime]]:
-    """How the last sends through a channel ended, newest first, and when; without those asked for patience (429)."""
+    """How the last sends through a channel ended, newest first, and when.
+
+    Without those asked for patience (429), and those through another channel that had the name before.
+    """
     made = delivery_attempts.c
-    question = select(made.result, made.finished_at).where(made.channel == channel, _told())
+    question = select(made.result, made.finished_at).where(made.channel == channel, _told(), _since_made())
     return store.frame(question.order_by(made.id.desc()).limit(limit)).rows()
 
 

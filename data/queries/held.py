@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, func, or_, select
 
 from data import bulk
 from data.queries.alerts import OPEN
@@ -17,7 +17,8 @@ from data.store import Statement, Store
 def held(store: Store, now: datetime, *, limited: str, most: int = 5_000) -> pl.DataFrame:
     """What is due to be told by `now`, oldest first, with how its incident stands.
 
-    Those of one channel and group wait for one another, but for those silent because of `limited`. Columns: id,
+    But for those silent because of `limited`, those of one channel and group wait for one another and for the end of
+    their incident. Where there are more than `most`, each channel has its turn. Columns: id,
     alert_id, group_key, channel, reason, held, created_at, fallback, notice; rule_id, rule_name, severity, opened_at,
     resolved_at and `open` of the incident; and `told`, whether the channel has heard of the incident.
     """
@@ -30,8 +31,11 @@ def held(store: Store, now: datetime, *, limited: str, most: int = 5_000) -> pl.
     )
     columns = (w.id, w.alert_id, w.group_key, w.channel, w.reason, w.held, w.created_at, w.fallback, w.notice)
     known = (a.rule_id, a.rule_name, a.severity, a.opened_at, a.resolved_at, a.status.in_(OPEN).label("open"))
-    question = select(*columns, *known, told.label("told")).join(alerts, a.id == w.alert_id)
-    return store.frame(question.where(w.last <= now).order_by(w.id).limit(most))
+    turn = func.row_number().over(partition_by=w.channel, order_by=w.id).label("turn")
+    question = select(*columns, *known, told.label("told"), turn).join(alerts, a.id == w.alert_id)
+    due = question.where(w.last <= now, or_(w.reason == limited, a.status.not_in(OPEN)))
+    chosen = due.order_by("turn", w.id).limit(most).subquery("chosen")
+    return store.frame(select(*(each for each in chosen.c if each.name != "turn")).order_by(chosen.c.id))
 
 
 def telling(rows: Sequence[Mapping[str, Any]]) -> list[Statement]:

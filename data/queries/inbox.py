@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import polars as pl
-from sqlalchemy import Select, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, insert, literal, literal_column, select, update
 
 from data.schema import inbox
 from data.store import Statement, Store
@@ -31,7 +31,7 @@ _COLUMNS: Final = tuple(InboxRow.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """When the last message was put into the inbox, by the store's clock, and when one was last read; None: never."""
+    """When the last message was put into the inbox and when one was last read, by the store's clock; None: never."""
 
     posted_at: datetime | None
     read_at: datetime | None
@@ -40,9 +40,18 @@ class Newest:
 def posting(row: InboxRow) -> Statement:
     """Put a message into the inbox; a second one with the same id changes nothing."""
     values = [literal(getattr(row, name), inbox.c[name].type) for name in _COLUMNS]
-    now = func.make_timestamp(func.epoch_us(func.now()))
     new = ~exists().where(inbox.c.id == row.id)
-    return Statement(insert(inbox).from_select([*_COLUMNS, "posted_at"], select(*values, now).where(new)))
+    return Statement(
+        insert(inbox).from_select([*_COLUMNS, "posted_at"], select(*values, _next("posted_at")).where(new))
+    )
+
+
+def _next(column: str) -> ColumnElement[datetime]:
+    """The present by the store's clock, which all writers share; later than any other, also where it was set back."""
+    last = select(
+        func.max(inbox.alias("others").c[column]) + literal_column("INTERVAL 1 MICROSECOND")
+    ).scalar_subquery()
+    return func.greatest(func.make_timestamp(func.epoch_us(func.now())), last)
 
 
 def is_posted(store: Store, message_id: str) -> bool:
@@ -79,8 +88,8 @@ def unread(store: Store) -> int:
     return int(store.frame(select(func.count().label("n")).select_from(inbox).where(inbox.c.read_at.is_(None)))["n"][0])
 
 
-def reading(message_ids: list[str] | None, at: datetime, *, up_to: str = "") -> Statement:
+def reading(message_ids: list[str] | None, *, up_to: str = "") -> Statement:
     """Mark these messages as read; None marks all, or those up to and with the message `up_to`."""
-    fresh = update(inbox).where(inbox.c.read_at.is_(None)).values(read_at=at)
+    fresh = update(inbox).where(inbox.c.read_at.is_(None)).values(read_at=_next("read_at"))
     fresh = fresh.where(inbox.c.id <= up_to) if up_to else fresh
     return Statement(fresh if message_ids is None else fresh.where(inbox.c.id.in_(message_ids)))

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from data.schema import jobs
 from data.store import Statement, Store
@@ -11,7 +11,10 @@ from data.store import Statement, Store
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One row of `jobs`: its last run, how many there were and failed, and what people were told of that."""
+    """One row of `jobs`: its last run, how many there were and failed, and what people were told of that.
+
+    One without `runs` has never ended: it has begun at `started_at`, and hangs.
+    """
 
     name: str
     started_at: datetime
@@ -24,6 +27,8 @@ class JobRow:
     in_a_row: int = 0
     told_at: datetime | None = None
     alarmed: bool = False
+    hanging_since: datetime | None = None
+    hanging_told_at: datetime | None = None
 
 
 def every(store: Store) -> dict[str, JobRow]:
@@ -41,3 +46,13 @@ def by_name(store: Store, name: str) -> JobRow | None:
 def writing(row: JobRow) -> list[Statement]:
     """Keep how a job went, instead of how it went before."""
     return [Statement(delete(jobs).where(jobs.c.name == row.name)), Statement(insert(jobs).values(**asdict(row)))]
+
+
+def hanging(before: JobRow | None, name: str, since: datetime, at: datetime) -> Statement:
+    """Keep that people are told at `at` that the run begun at `since` hangs; fails where `before` stands no longer."""
+    if before is None:
+        row = JobRow(name, since, 0.0, ok=True, result="", runs=0, failures=0, hanging_since=since, hanging_told_at=at)
+        return Statement(insert(jobs).values(**asdict(row)))
+    same = jobs.c.hanging_since.is_not_distinct_from(before.hanging_since)
+    told = update(jobs).where(jobs.c.name == name, jobs.c.runs == before.runs, same)
+    return Statement(told.values(hanging_since=since, hanging_told_at=at), expect=1)

@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from data import own_sources
+from data.dimensions import OWN_DIMENSIONS
 from data.measures import MEASURE_SQL
 from data.pieces import condition
 from data.protocol import naive_utc
@@ -85,7 +87,12 @@ def sessions(store: Reader, start: datetime, end: datetime, limit: int = 100) ->
 
 
 def values(store: Reader, dimension: str, start: datetime, end: datetime) -> list[str]:
-    """The values a dimension has among requests that ended in [start, end), most frequent first; '' left out."""
+    """The values a dimension has among requests that ended in [start, end), most frequent first; '' left out.
+
+    One that requests do not have has them where its metrics come from.
+    """
+    if dimension in {own.name for own in OWN_DIMENSIONS}:
+        return own_sources.values(store, dimension, start, end)
     question = Question(("requests",), start, end, by=(dimension,), order_by="requests", limit=MOST_VALUES)
     return [value for value in answer(store, question)[dimension].to_list() if value]
 

@@ -35,3 +35,12 @@ def readings(store: Reader, start: datetime, end: datetime) -> pl.DataFrame:
     """
     first, last = naive_utc(start), naive_utc(end)
     return store.sql(_READINGS, [first - LONGEST, first, first, last], max_rows=MOST_ROWS)
+
+
+def names(store: Reader, dimension: str, start: datetime, end: datetime) -> list[str]:
+    """The values of provider, credential or limit among readings that may count in [start, end), in order; no ''."""
+    if dimension not in {"provider", "credential", "limit"}:
+        raise ValueError(f"readings have no {dimension}")
+    made = '"at" >= ? AND "at" < ?'
+    text = f"SELECT DISTINCT \"{dimension}\" AS name FROM provider_limits WHERE name <> '' AND {made} ORDER BY name"
+    return store.sql(text, [naive_utc(start) - LONGEST, naive_utc(end)])["name"].to_list()

@@ -22,7 +22,8 @@ ASIDE = ("acknowledgement", "unacknowledged")
 TEST = "test"
 #: How many of a channel's due notifications are read at once.
 DUE_EACH = 100
-_ENDS = ("resolved", "some_resolved")
+#: Reasons of notices that tell of an end.
+ENDS = ("resolved", "some_resolved")
 _HEARD = notifications.alias("heard").c
 
 
@@ -215,7 +216,7 @@ def stood_in(store: Store, alert_ids: Collection[str], *, until: str) -> list[No
     the status `until` of an incident are left out.
     """
     n = notifications.c
-    told = n.status.in_((SENT, PENDING)) | ((n.status == BUNDLED) & n.held.not_in(_ENDS))
+    told = n.status.in_((SENT, PENDING)) | ((n.status == BUNDLED) & n.held.not_in(ENDS))
     known = _heard(until, n.alert_id, n.channel).where(_HEARD.alert_id.in_(alert_ids))
     wanted = n.alert_id.in_(alert_ids) & (n.fallback_of != "") & told & ~known
     return _notifications(store, select(notifications).where(wanted).order_by(n.id))

@@ -1,6 +1,6 @@
 """Alert rules, their versions and their health."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
 
+from data.queries.rule_filter import RuleFilter, filtered
 from data.schema import alert_instances, rule_health, rule_versions, rules
 from data.store import Statement, Store
 
@@ -34,13 +35,29 @@ def every(store: Store, *, enabled_only: bool = False) -> list[RuleRow]:
     return _rules(store, question.where(rules.c.enabled) if enabled_only else question)
 
 
-def page(store: Store, *, after: tuple[str, str] | None, limit: int) -> list[RuleRow]:
-    """Rules by name, those after the rule of this name and id (None: from the first)."""
-    question = select(rules).order_by(rules.c.name, rules.c.id).limit(limit)
+def page(
+    store: Store,
+    wanted: RuleFilter,
+    *,
+    worst_first: Sequence[str],
+    after: tuple[str, str] | None = None,
+    limit: int | None = None,
+) -> list[RuleRow]:
+    """Rules by name, those after the rule of this name and id (None: from the first); without a limit all.
+
+    `worst_first` are the states of instances, of which a rule shows the worst.
+    """
+    question = filtered(select(rules), wanted, worst_first).order_by(rules.c.name, rules.c.id)
+    question = question if limit is None else question.limit(limit)
     if after is not None:
         name, rule_id = after
         question = question.where(or_(rules.c.name > name, and_(rules.c.name == name, rules.c.id > rule_id)))
     return _rules(store, question)
+
+
+def by_ids(store: Store, rule_ids: Sequence[str]) -> list[RuleRow]:
+    """The rules of these ids that there are."""
+    return _rules(store, select(rules).where(rules.c.id.in_(rule_ids)))
 
 
 def by_id(store: Store, rule_id: str) -> RuleRow | None:
@@ -53,10 +70,11 @@ def _rules(store: Store, question: Select[Any]) -> list[RuleRow]:
     return [RuleRow(**row) for row in store.frame(question).iter_rows(named=True)]
 
 
-def versions(store: Store, rule_id: str) -> pl.DataFrame:
-    """Every version, newest first: the columns of `rule_versions`."""
-    mine = select(rule_versions).where(rule_versions.c.rule_id == rule_id)
-    return store.frame(mine.order_by(rule_versions.c.version.desc()))
+def versions(store: Store, rule_id: str, *, before: int | None = None, limit: int | None = None) -> pl.DataFrame:
+    """A rule's versions, newest first, those before one; without a limit all. The columns of `rule_versions`."""
+    mine = select(rule_versions).where(rule_versions.c.rule_id == rule_id).order_by(rule_versions.c.version.desc())
+    mine = mine if before is None else mine.where(rule_versions.c.version < before)
+    return store.frame(mine if limit is None else mine.limit(limit))
 
 
 def version(store: Store, rule_id: str, number: int) -> str | None:

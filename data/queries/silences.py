@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import ColumnElement, Select, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, insert, or_, select, update
 
 from data.schema import silences
 from data.store import Statement, Store
@@ -25,18 +25,27 @@ class SilenceRow:
     author: str
     comment: str
     created_at: datetime
+    version: int = 1
 
 
 def page(
-    store: Store, now: datetime, *, states: Collection[str] = (), before: str = "", limit: int = 50
+    store: Store, now: datetime, *, states: Collection[str] = (), text: str = "", before: str = "", limit: int = 50
 ) -> pl.DataFrame:
     """Silences, newest first: the columns of `silences`. `before` is the last id already seen (ids sort by time).
 
-    `states` are those that they are in at `now`; none means any.
+    `states` are those that they are in at `now`; none means any. `text` is looked for in matchers, comments and
+    authors, in any case; or it is a silence's id.
     """
     question = select(silences).order_by(silences.c.id.desc()).limit(limit)
     question = question.where(or_(*(_is(state, now) for state in states))) if states else question
+    question = question.where(_holds(text)) if text else question
     return store.frame(question.where(silences.c.id < before) if before else question)
+
+
+def _holds(text: str) -> ColumnElement[bool]:
+    searched = (silences.c.matchers, silences.c.comment, silences.c.author)
+    found = [func.lower(column).contains(text.lower(), autoescape=True) for column in searched]
+    return or_(silences.c.id == text, *found)
 
 
 def _is(state: str, now: datetime) -> ColumnElement[bool]:
@@ -70,7 +79,8 @@ def adding(row: SilenceRow) -> Statement:
     return Statement(insert(silences).values(**{c.name: getattr(row, c.name) for c in silences.columns}), expect=1)
 
 
-def ending(silence_id: str, instant: datetime) -> Statement:
-    """End a silence that has not ended by itself."""
-    lasting = (silences.c.id == silence_id) & (silences.c.ends_at > instant)
-    return Statement(update(silences).where(lasting).values(ends_at=instant), expect=1)
+def replacing(row: SilenceRow) -> Statement:
+    """Overwrite a silence; holds only while its stored version is the one before `row.version`."""
+    names = ("matchers", "starts_at", "ends_at", "comment", "version")
+    unchanged = (silences.c.id == row.id) & (silences.c.version == row.version - 1)
+    return Statement(update(silences).where(unchanged).values({name: getattr(row, name) for name in names}), expect=1)

@@ -132,6 +132,8 @@ silences = Table(
     Column("author", String, nullable=False),
     Column("comment", String, nullable=False),
     Column("created_at", DateTime, nullable=False),
+    #: counts its changes
+    Column("version", Integer, nullable=False, server_default="1"),
 )
 
 #: Every transition, with what caused it; append-only.

@@ -66,4 +66,7 @@ jobs = Table(
     #: when people were last told that it fails, and whether they wait to hear that it works again
     Column("told_at", DateTime),
     Column("alarmed", Boolean, nullable=False, server_default=false()),
+    #: which run people were told of that it hangs, until they are told of its end; and when they were last told so
+    Column("hanging_since", DateTime),
+    Column("hanging_told_at", DateTime),
 )

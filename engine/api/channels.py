@@ -1,6 +1,8 @@
 """/api/notifications/channels."""
 
 import asyncio
+from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from aiohttp import web
@@ -10,9 +12,10 @@ from data.store import Store
 from engine import channel_store, sample, trial
 from engine.api import parameters
 from engine.api.paging import Place, a_page_by
-from engine.api.reading import actor, answer, body, expected_time, posted
+from engine.api.reading import actor, among, answer, body, expected_time, flag, moment, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
+from engine.breaker import Phase
 from engine.channel_store import Channel, ChannelDocument
 from engine.channels import CHANNELS
 from engine.notice import Notice
@@ -30,14 +33,26 @@ class TrialBody(BaseModel):
 
 async def listing(request: web.Request) -> web.Response:
     """Channels by name, secrets masked, with how each stands with its receiver, a page at a time."""
-    store = request.app[DESK].store
+    store, wanted = request.app[DESK].store, _filter(request)
 
     def found(after: Place | None, limit: int) -> list[dict[str, Any]]:
-        name = after[0] if after else ""
-        known = standings(store, clock())
-        return [_shown(each, known[each.name]) for each in channel_store.page(store, after=name, limit=limit)]
+        name, known = after[0] if after else "", standings(store, clock())
+        later = (_shown(each, known[each.name]) for each in channel_store.every(store) if each.name > name)
+        return list(islice(filter(wanted, later), limit))
 
     return answer(await a_page_by(request, found, lambda channel: (channel["name"],), 1))
+
+
+def _filter(request: web.Request) -> Callable[[dict[str, Any]], bool]:
+    """Whether a channel, as it is shown, is asked for."""
+    kinds, phases = among(request, "kind", tuple(CHANNELS)), among(request, "breaker", tuple(Phase))
+    flags = {name: flag(request, name) for name in ("enabled", "auto_disabled")}
+
+    def wanted(shown: dict[str, Any]) -> bool:
+        fits = all(value in {None, shown[name]} for name, value in flags.items())
+        return fits and shown["kind"] in (kinds or CHANNELS) and shown["breaker"].state in (phases or Phase)
+
+    return wanted
 
 
 async def kinds(_: web.Request) -> web.Response:
@@ -90,9 +105,13 @@ async def replace(request: web.Request) -> web.Response:
 
 
 async def remove(request: web.Request) -> web.Response:
-    """Delete a channel that no rule or budget uses."""
-    store = request.app[DESK].store
-    await asyncio.to_thread(channel_store.delete, store, request.match_info["id"], by=actor(request))
+    """Delete a channel that no rule or budget uses.
+
+    `updated_at` (or If-Match) names the state that is meant, 409 when that has passed.
+    """
+    store, query = request.app[DESK].store, request.query
+    read_at = moment(query["updated_at"], "updated_at") if "updated_at" in query else expected_time(request)
+    await asyncio.to_thread(channel_store.delete, store, request.match_info["id"], by=actor(request), read_at=read_at)
     return web.Response(status=204)
 
 
@@ -130,13 +149,23 @@ def _shown(channel: Channel, standing: Standing | None = None) -> dict[str, Any]
 
 
 _BASE = "/api/notifications/channels"
+_IF_MATCH = parameters.Parameter("If-Match", "The updated_at that is meant; 409 when it has passed")
+_UPDATED_AT = parameters.Parameter("updated_at", _IF_MATCH.text, {"type": "string", "format": "date-time"})
+_LISTED = (
+    parameters.listed("kind", "Of these kinds", *CHANNELS),
+    parameters.flag("enabled", "Only those that are switched on, or off"),
+    parameters.flag("auto_disabled", "Only those whose receiver is gone, or the others"),
+    parameters.listed("breaker", "That are sent to (closed), rest (open), or are being tried", *Phase),
+    "limit",
+    "cursor",
+)
 ROUTES = (
     Route(
         "GET",
         _BASE,
         listing,
         "Channels by name, secrets masked, with their breakers",
-        query=("limit", "cursor"),
+        query=_LISTED,
         result=LISTING,
     ),
     Route("GET", "/api/notifications/kinds", kinds, "Kinds of channel and their forms", result=LISTING),
@@ -148,8 +177,16 @@ ROUTES = (
         replace,
         "Change a channel; updated_at guards against lost edits",
         ChannelDocument,
-        headers=(parameters.Parameter("If-Match", "The updated_at that is meant; 409 when it has passed"),),
+        headers=(_IF_MATCH,),
     ),
-    Route("DELETE", _BASE + "/{id}", remove, "Delete a channel that no rule or budget uses", good=204),
+    Route(
+        "DELETE",
+        _BASE + "/{id}",
+        remove,
+        "Delete a channel that no rule or budget uses",
+        query=(_UPDATED_AT,),
+        headers=(_IF_MATCH,),
+        good=204,
+    ),
     Route("POST", _BASE + "/{id}/test", test, "Send a test and show the receiver's answer", TrialBody, refuses=(502,)),
 )

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from engine import decisions as told
 from engine import handling, incidents
-from engine.api.incidents import one
+from engine.api.incidents import DETAIL, one
 from engine.api.problems import BadRequest
 from engine.api.reading import a_page, actor, answer, posted
 from engine.api.routes import DESK, LISTING, Route
@@ -173,11 +173,11 @@ _PAGE = ("limit", "cursor")
 _DECISIONS = "Every channel's decisions with their reasons, the silent ones too"
 ROUTES = (
     Route("POST", f"{_ALL}/bulk", bulk, "One act for many incidents, all or none", BulkBody, refuses=(404,)),
-    Route("POST", f"{_ONE}/ack", acknowledge, "Take an incident on", ActBody),
-    Route("POST", f"{_ONE}/snooze", snooze, "Put an incident off for a while", SnoozeBody),
-    Route("POST", f"{_ONE}/resolve", resolve, "End an incident by hand", ActBody),
-    Route("POST", f"{_ONE}/assign", assign, "Give an incident to somebody", AssignBody),
+    Route("POST", f"{_ONE}/ack", acknowledge, "Take an incident on", ActBody, result=DETAIL),
+    Route("POST", f"{_ONE}/snooze", snooze, "Put an incident off for a while", SnoozeBody, result=DETAIL),
+    Route("POST", f"{_ONE}/resolve", resolve, "End an incident by hand", ActBody, result=DETAIL),
+    Route("POST", f"{_ONE}/assign", assign, "Give an incident to somebody", AssignBody, result=DETAIL),
     Route("GET", f"{_ONE}/comments", comments, "What people wrote, oldest first", query=_PAGE, result=LISTING),
-    Route("POST", f"{_ONE}/comments", comment, "Add a comment", CommentBody),
+    Route("POST", f"{_ONE}/comments", comment, "Add a comment", CommentBody, result=DETAIL),
     Route("GET", f"{_ONE}/decisions", decisions, _DECISIONS, query=_PAGE, result=LISTING),
 )

@@ -29,7 +29,8 @@ async def listing(request: web.Request) -> web.Response:
     status = await asyncio.to_thread(request.app[DESK].store.ping)
     latest = await keeper.latest()
     mine = [_shown(keeper, job, latest.get(job.name)) for job in keeper.jobs.values()]
-    return answer({"items": [*mine, *map(_of_store, status.work)], "next": None})
+    stores = [_of_store(work, latest.get(work.name)) for work in status.work]
+    return answer({"items": [*mine, *stores], "next": None})
 
 
 async def run(request: web.Request) -> web.Response:
@@ -56,21 +57,27 @@ def _shown(keeper: Housekeeper, job: Job, last: JobRow | None) -> dict[str, Any]
         "program": "worker",
         "every_s": job.every.total_seconds(),
         "next_at": keeper.next_at(job.name),
+        "running_since": keeper.running_since(job.name),
+        "hanging_since": last.hanging_since if last else None,
         "can_rehearse": job.rehearse is not None,
-        "last": None if last is None else _last(last.started_at, last.duration_ms, ok=last.ok, result=last.result),
+        "last": None
+        if last is None or not last.runs
+        else _last(last.started_at, last.duration_ms, ok=last.ok, result=last.result),
         "runs": last.runs if last else 0,
         "failures": last.failures if last else 0,
         "failing_since": last.failing_since if last else None,
     }
 
 
-def _of_store(work: Work) -> dict[str, Any]:
+def _of_store(work: Work, noted: JobRow | None) -> dict[str, Any]:
     return {
         "name": work.name,
         "title": work.title,
         "program": "store",
         "every_s": work.every_s,
         "next_at": None,
+        "running_since": work.running_since,
+        "hanging_since": noted.hanging_since if noted else None,
         "can_rehearse": False,
         "last": None
         if work.started_at is None

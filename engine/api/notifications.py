@@ -14,7 +14,6 @@ from engine import incidents
 from engine.api import parameters
 from engine.api.reading import a_page, actor, answer, listed, posted
 from engine.api.routes import DESK, FOLLOWING, LISTING, SOCKETS, Route
-from engine.audit import clock
 from engine.replay import replay
 
 HEARTBEAT_S = 20.0
@@ -61,11 +60,12 @@ async def messages(request: web.Request) -> web.Response:
 
 async def read(request: web.Request) -> web.Response:
     """Mark messages as read."""
-    desk, asked, at = request.app[DESK], await posted(request, ReadBody), clock()
-    desk.hub.heard_read(at)
-    await asyncio.to_thread(desk.store.transact, [inbox.reading(asked.ids, at)])
+    desk, asked = request.app[DESK], await posted(request, ReadBody)
+    await asyncio.to_thread(desk.store.transact, [inbox.reading(asked.ids)])
+    newest = await asyncio.to_thread(inbox.newest, desk.store)
     unread = await asyncio.to_thread(inbox.unread, desk.store)
-    desk.hub.publish({"type": "unread", "unread": unread})
+    if desk.hub.heard_read(newest.read_at):
+        desk.hub.publish({"type": "unread", "unread": unread})
     return answer({"unread": unread})
 
 

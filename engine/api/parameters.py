@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.metrics import DIMENSIONS, LIMIT_METRICS, METRICS, Dimension
+from data.metrics import DIMENSIONS, METRICS, Dimension
 from data.periods import Grain
 from engine.api.reading import LARGEST_PAGE
 
@@ -38,6 +38,11 @@ def chosen(name: str, text: str, *known: str) -> Parameter:
     return Parameter(name, text, {"type": "string", "enum": list(known)})
 
 
+def flag(name: str, text: str) -> Parameter:
+    """`true` or `false`."""
+    return Parameter(name, text, {"type": "boolean"})
+
+
 def breakdown(note: str = "", *own: Dimension) -> Parameter:
     """`by`, with the dimensions that only some metrics have, of which the note says so."""
     known = (each.name for each in (*DIMENSIONS, *own) if each.name != "tag")
@@ -64,7 +69,6 @@ USUAL: Mapping[str, Parameter] = {
         Parameter("cursor", "`next` of the page before"),
         number("limit", "How many; 50 without it", LARGEST_PAGE),
         chosen("grain", "The width of the buckets; without it one that suits the range", *Grain),
-        listed("metrics", "Which metrics", *(metric.name for metric in (*METRICS, *LIMIT_METRICS))),
         chosen("order_by", "The metric whose largest values come first", *(metric.name for metric in METRICS)),
         breakdown(),
         number("version", "The version that is meant; 409 when it has passed", 10**9 - 1),

@@ -14,7 +14,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel
 
 from engine.api.problems import BadRequest
+from engine.api.repeats import repeats
 from engine.durations import duration
+from engine.errors import RuleError
 
 M = TypeVar("M", bound=BaseModel)
 #: Rows of a list, each with its id, after the one with a given id ('': from the beginning), and how many at most.
@@ -52,7 +54,7 @@ def _keyed(value: Any) -> Any:
 
 
 async def body(request: web.Request) -> dict[str, Any]:
-    """The JSON object that was posted; {} without a body. Raises BadRequest."""
+    """The JSON object that was posted; {} without a body. Raises BadRequest, RuleError for doubled names."""
     sent = await raw(request)
     if not sent:
         return {}
@@ -60,8 +62,11 @@ async def body(request: web.Request) -> dict[str, Any]:
         raise web.HTTPUnsupportedMediaType(text="post JSON, with Content-Type: application/json")
     try:
         value = orjson.loads(sent)
-    except orjson.JSONDecodeError as error:
+        twice = repeats(sent)
+    except (orjson.JSONDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
+    if twice:
+        raise RuleError(twice)
     if not isinstance(value, dict):
         raise BadRequest("the body must be a JSON object")
     return value
@@ -115,6 +120,14 @@ def among(request: web.Request, name: str, known: tuple[str, ...]) -> tuple[str,
     if strange:
         raise BadRequest(f"{name} must be among {', '.join(known)}, not {strange[0]!r}")
     return values
+
+
+def flag(request: web.Request, name: str) -> bool | None:
+    """A parameter that says `true` or `false`, None where it is left out; raises BadRequest."""
+    text = request.query.get(name)
+    if text not in {None, "true", "false"}:
+        raise BadRequest(f"{name} must be true or false, not {text!r}")
+    return None if text is None else text == "true"
 
 
 def page(request: web.Request, default: int = 50) -> tuple[int, str]:

@@ -6,10 +6,12 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine import rule_versions
+from engine.api.paging import Place, a_page_by
 from engine.api.parameters import number
 from engine.api.problems import BadRequest
 from engine.api.reading import actor, answer, expected_version, posted
 from engine.api.routes import DESK, LISTING, Route
+from engine.rule_versions import Version
 
 _LARGEST = 10**9 - 1
 
@@ -25,9 +27,13 @@ class RollbackBody(BaseModel):
 
 
 async def listing(request: web.Request) -> web.Response:
-    """Every version, newest first."""
-    found = await asyncio.to_thread(rule_versions.every, request.app[DESK].store, request.match_info["id"])
-    return answer({"items": found, "next": None})
+    """Versions, newest first, a page at a time."""
+    store, rule_id = request.app[DESK].store, request.match_info["id"]
+
+    def found(before: Place | None, limit: int) -> list[Version]:
+        return rule_versions.every(store, rule_id, before=_number(before[0]) if before else None, limit=limit)
+
+    return answer(await a_page_by(request, found, lambda version: (str(version.version),), 1))
 
 
 async def difference(request: web.Request) -> web.Response:
@@ -61,7 +67,14 @@ def _number(text: str) -> int:
 
 
 ROUTES = (
-    Route("GET", "/api/alerts/rules/{id}/versions", listing, "Every version of a rule, newest first", result=LISTING),
+    Route(
+        "GET",
+        "/api/alerts/rules/{id}/versions",
+        listing,
+        "The versions of a rule, newest first",
+        query=("limit", "cursor"),
+        result=LISTING,
+    ),
     Route(
         "GET",
         "/api/alerts/rules/{id}/versions/{version}/diff",

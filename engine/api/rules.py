@@ -6,20 +6,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from data.queries.rule_filter import RuleFilter
 from data.store import Store
 from engine import rules, tick
 from engine.api import parameters
 from engine.api.paging import Place, a_page_by
 from engine.api.problems import BadRequest
-from engine.api.reading import actor, answer, body, expected_version, posted
+from engine.api.reading import actor, among, answer, body, expected_version, flag, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.cadences import instant
 from engine.provisioning import FileFault
-from engine.rule import Rule, kept, parse
+from engine.rule import Rule, Severity, kept, parse
 from engine.rules import Stored
 from engine.sentence import sentence
+from engine.state import State
 from engine.truth import GroupTruth
 
 #: What a posted rule may carry besides its document.
@@ -27,25 +29,43 @@ _ENVELOPE = ("id", "version", "enabled", "by")
 
 
 class ToggleBody(BaseModel):
-    """`enabled` left out: the other way."""
+    """`enabled` left out: the other way. `version` is the one that is meant: 409 when it has passed."""
 
     model_config = ConfigDict(extra="forbid")
 
     enabled: bool | None = None
+    version: int | None = Field(default=None, ge=1, le=10**9 - 1)
     by: str = ""
 
 
 async def listing(request: web.Request) -> web.Response:
     """Rules by name, a page at a time; `faults` are of files that should provide rules."""
-    desk = request.app[DESK]
+    desk, wanted = request.app[DESK], _filter(request)
     store, faults = desk.store, desk.provisioning.faults
 
     def found(after: Place | None, limit: int) -> list[Stored]:
         name_and_id = (after[0], after[1]) if after else None
-        return [_told(rule, faults) for rule in rules.page(store, after=name_and_id, limit=limit)]
+        return [_told(rule, faults) for rule in rules.page(store, wanted, after=name_and_id, limit=limit)]
 
     shown = await a_page_by(request, found, lambda rule: (rule.name, rule.id), 2)
     return answer({**shown, "faults": faults})
+
+
+def _filter(request: web.Request) -> RuleFilter:
+    return RuleFilter(
+        severity=among(request, "severity", tuple(Severity)),
+        enabled=flag(request, "enabled"),
+        state=among(request, "state", tuple(State)),
+        labels=tuple(_label(text) for text in request.query.getall("label", [])),
+        text=request.query.get("q", "").strip(),
+    )
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not (name and colon):
+        raise BadRequest(f"label must be NAME:VALUE, not {text!r}")
+    return name, value
 
 
 def _told(rule: Stored, faults: tuple[FileFault, ...]) -> Stored:
@@ -96,10 +116,15 @@ async def remove(request: web.Request) -> web.Response:
 
 
 async def toggle(request: web.Request) -> web.Response:
-    """Switch a rule on or off."""
+    """Switch a rule on or off; `version` (or If-Match) names the one that is meant, 409 when that has passed."""
     desk, asked = request.app[DESK], await posted(request, ToggleBody)
     stored = await asyncio.to_thread(
-        rules.toggle, desk.store, request.match_info["id"], by=actor(request, asked.by), enabled=asked.enabled
+        rules.toggle,
+        desk.store,
+        request.match_info["id"],
+        by=actor(request, asked.by),
+        enabled=asked.enabled,
+        version=expected_version(request, asked.version),
     )
     desk.rules_changed.set()
     return answer(stored)
@@ -146,13 +171,23 @@ def _flag(envelope: dict[str, Any]) -> bool | None:
 
 
 _IF_MATCH = parameters.Parameter("If-Match", "The version that is meant; 409 when it has passed")
+_LABELS = {"type": "array", "items": {"type": "string", "pattern": "^[^:]+:"}}
+_LISTED = (
+    parameters.listed("severity", "Of these severities", *Severity),
+    parameters.flag("enabled", "Only those that are switched on, or off"),
+    parameters.listed("state", "Whose worst instance is in one of these states", *State),
+    parameters.Parameter("label", "With this label, NAME:VALUE; repeated: with all of them", _LABELS),
+    parameters.Parameter("q", "Found in names, labels and messages"),
+    "limit",
+    "cursor",
+)
 ROUTES = (
     Route(
         "GET",
         "/api/alerts/rules",
         listing,
         "Rules by name, with their state, health and sentence",
-        query=("limit", "cursor"),
+        query=_LISTED,
         result=LISTING,
     ),
     Route("POST", "/api/alerts/rules", create, "Add a rule: its document", Rule, good=201),
@@ -174,6 +209,6 @@ ROUTES = (
         headers=(_IF_MATCH,),
         good=204,
     ),
-    Route("POST", "/api/alerts/rules/{id}/toggle", toggle, "Switch a rule on or off", ToggleBody),
+    Route("POST", "/api/alerts/rules/{id}/toggle", toggle, "Switch a rule on or off", ToggleBody, headers=(_IF_MATCH,)),
     Route("POST", "/api/alerts/rules/{id}/test", test, "Evaluate a rule now, each condition with its value"),
 )

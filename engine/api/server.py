@@ -18,6 +18,7 @@ from engine.api import (
     openapi,
     pagerduty,
     preview,
+    rule_bulk,
     rule_templates,
     rule_transfer,
     rule_versions,
@@ -42,6 +43,7 @@ async def describe(_: web.Request) -> web.Response:
 
 ROUTES: tuple[Route, ...] = (
     *rule_transfer.ROUTES,  # before a rule of the id `export`
+    *rule_bulk.ROUTES,
     *rules.ROUTES,
     *simulation.ROUTES,
     *rule_versions.ROUTES,

@@ -9,12 +9,17 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from data.queries.silences import ACTIVE, EXPIRED, PENDING
 from engine import silences
 from engine.api import parameters
-from engine.api.reading import a_page, actor, among, answer, posted
+from engine.api.reading import a_page, actor, among, answer, expected_version, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
 
 _STATES = (ACTIVE, PENDING, EXPIRED)
 Text = Annotated[str, Field(min_length=1, max_length=200)]
+Matchers = Annotated[dict[Text, Text], Field(min_length=1, max_length=20)]
+Words = Annotated[str, Field(max_length=4000)]
+Person = Annotated[str, Field(max_length=200)]
+#: What the answer says that nobody sets: it may be sent back with the rest.
+AsShown = Annotated[Any, Field(description="As it was shown; changes nothing")]
 
 
 class SilenceBody(BaseModel):
@@ -22,19 +27,40 @@ class SilenceBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    matchers: Annotated[dict[Text, Text], Field(min_length=1, max_length=20)]
+    matchers: Matchers
     ends_at: AwareDatetime
     starts_at: AwareDatetime | None = None
-    comment: Annotated[str, Field(max_length=4000)] = ""
-    by: Annotated[str, Field(max_length=200)] = ""
+    comment: Words = ""
+    by: Person = ""
+
+
+class SilenceChange(BaseModel):
+    """What is to be different, or a silence as it was shown, with changes; what is left out stays.
+
+    `version` is the one that it was made from: 409 when that has passed. Once it has begun, only its end and its
+    comment can change.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    matchers: Matchers | None = None
+    ends_at: AwareDatetime | None = None
+    starts_at: AwareDatetime | None = None
+    comment: Words | None = None
+    version: Annotated[int, Field(ge=1, le=10**9 - 1)] | None = None
+    by: Person = ""
+    id: AsShown = None
+    author: AsShown = None
+    created_at: AsShown = None
 
 
 async def listing(request: web.Request) -> web.Response:
     """Silences, newest first, a page at a time."""
     store, states, now = request.app[DESK].store, among(request, "state", _STATES), clock()
+    text = request.query.get("q", "").strip()
 
     def rows(before: str, limit: int) -> list[dict[str, Any]]:
-        return silences.page(store, now, states=states, before=before, limit=limit)
+        return silences.page(store, now, states=states, text=text, before=before, limit=limit)
 
     return answer(await a_page(request, rows))
 
@@ -54,21 +80,53 @@ async def create(request: web.Request) -> web.Response:
     return answer(made, 201)
 
 
+async def one(request: web.Request) -> web.Response:
+    """One silence."""
+    return answer(await asyncio.to_thread(silences.get, request.app[DESK].store, request.match_info["id"]))
+
+
+async def change(request: web.Request) -> web.Response:
+    """Change a silence, as when it ends; `version` (or If-Match) names the one it was made from."""
+    asked = await posted(request, SilenceChange)
+    changed = await asyncio.to_thread(
+        silences.change,
+        request.app[DESK].store,
+        request.match_info["id"],
+        by=actor(request, asked.by),
+        matchers=asked.matchers,
+        starts_at=asked.starts_at,
+        ends_at=asked.ends_at,
+        comment=asked.comment,
+        version=expected_version(request, asked.version),
+    )
+    return answer(changed)
+
+
 async def end(request: web.Request) -> web.Response:
-    """End a silence now."""
+    """End a silence now; `version` (or If-Match) names the one that is meant."""
     store, silence_id = request.app[DESK].store, request.match_info["id"]
-    return answer(await asyncio.to_thread(silences.end, store, silence_id, by=actor(request)))
+    version = expected_version(request, request.query.get("version"))
+    return answer(await asyncio.to_thread(silences.end, store, silence_id, by=actor(request), version=version))
 
 
+_ONE = "/api/alerts/silences/{id}"
+_IF_MATCH = parameters.Parameter("If-Match", "The version that is meant; 409 when it has passed")
 ROUTES = (
     Route(
         "GET",
         "/api/alerts/silences",
         listing,
         "Silences, newest first",
-        query=(parameters.listed("state", "In these states now", *_STATES), "limit", "cursor"),
+        query=(
+            parameters.listed("state", "In these states now", *_STATES),
+            parameters.Parameter("q", "Found in matchers, comments and authors"),
+            "limit",
+            "cursor",
+        ),
         result=LISTING,
     ),
     Route("POST", "/api/alerts/silences", create, "Begin a silence", SilenceBody, good=201),
-    Route("DELETE", "/api/alerts/silences/{id}", end, "End a silence now"),
+    Route("GET", _ONE, one, "One silence"),
+    Route("PUT", _ONE, change, "Let a silence end at another time, or change it", SilenceChange, headers=(_IF_MATCH,)),
+    Route("DELETE", _ONE, end, "End a silence now", query=("version",), headers=(_IF_MATCH,)),
 )

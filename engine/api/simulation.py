@@ -66,7 +66,7 @@ async def simulate(request: web.Request) -> web.Response:
     """Replay a rule over history: what would have fired when, and who would have been told.
 
     Rate limits, digests, silences and the rule's own inhibition are as in the worker. What other rules keep quiet comes
-    of their recorded incidents and their documents as they are now; other rules' notices take nothing from the buckets.
+    of their recorded incidents and their documents as they are now; what they sent then took from the buckets.
     """
     desk, asked = request.app[DESK], await posted(request, SimulateBody)
     rule = await asyncio.to_thread(_rule, desk.store, asked)
@@ -145,7 +145,7 @@ RESULT: Mapping[str, Any] = {
     "description": (
         "What the worker would have done, each list oldest first. A notice with held was kept back, to be told with "
         "others: it was at told_at. Others' rules inhibit by their recorded incidents, as these rules are now; what "
-        "they sent takes nothing from the rate limits, which begin full."
+        "they sent then takes from the rate limits."
     ),
     "required": ["from", "to", "totals", "noise", "transitions", "bands", "notices", "digests"],
     "properties": {

@@ -1,6 +1,8 @@
 """What a webhook carries: the standard body, Alertmanager's, or a template of one's own. Pure."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -14,6 +16,9 @@ from engine.errors import TemplateFault
 from engine.notice import Notice, NoticeStatus
 
 MAX_BODY_BYTES = 20_000
+#: What is about no incident fires for so long, Alertmanager's own `resolve_timeout`: nothing else ever ends it.
+_MESSAGE_FIRES_FOR = timedelta(minutes=5)
+_NO_END = "0001-01-01T00:00:00Z"
 
 
 class Body(StrEnum):
@@ -44,7 +49,10 @@ def standard(notice: Notice) -> dict[str, Any]:
 
 
 def alertmanager(notice: Notice) -> dict[str, Any]:
-    """Alertmanager's webhook body, version 4, with one alert for each incident."""
+    """Alertmanager's webhook body, version 4, with one alert for each incident.
+
+    What is about no incident is an alert whose end is known from the beginning.
+    """
     state = "resolved" if notice.status is NoticeStatus.RESOLVED else "firing"
     labels = {**notice.labels, "alertname": notice.rule_name or notice.title, "severity": notice.severity}
     notes = {"summary": notice.summary, "description": notice.message, "runbook_url": notice.runbook}
@@ -54,9 +62,9 @@ def alertmanager(notice: Notice) -> dict[str, Any]:
         "labels": labels,
         "annotations": annotations,
         "startsAt": notice.opened_at or notice.at,
-        "endsAt": notice.resolved_at or "0001-01-01T00:00:00Z",
+        "endsAt": _ends_at(notice),
         "generatorURL": notice.rule_url,
-        "fingerprint": notice.alert_id.replace("-", "")[:16],
+        "fingerprint": _fingerprint(notice, notice.labels),
     }
     members = [
         {
@@ -64,7 +72,7 @@ def alertmanager(notice: Notice) -> dict[str, Any]:
             "labels": {**labels, **member.labels},
             "annotations": {**annotations, "summary": member.summary},
             "startsAt": member.opened_at or notice.at,
-            "fingerprint": member.alert_id.replace("-", "")[:16],
+            "fingerprint": _fingerprint(notice, member.labels),
         }
         for member in notice.groups
     ]
@@ -82,6 +90,18 @@ def alertmanager(notice: Notice) -> dict[str, Any]:
     }
 
 
+def _ends_at(notice: Notice) -> Any:
+    if notice.status is NoticeStatus.MESSAGE:
+        return notice.at + _MESSAGE_FIRES_FOR
+    return notice.resolved_at or _NO_END
+
+
+def _fingerprint(notice: Notice, labels: Mapping[str, str]) -> str:
+    """16 hex digits that tell a rule's groups apart and are the same whenever one of them fires again."""
+    known = orjson.dumps([notice.rule_id or notice.title, sorted(labels.items())])
+    return hashlib.blake2b(known, digest_size=8).hexdigest()
+
+
 def check_template(text: str) -> str:
     """The template itself; a ValueError says what is wrong with it."""
     if not text:
@@ -93,6 +113,11 @@ def check_template(text: str) -> str:
     for each in _texts(tree):
         check_words(each)
     return text
+
+
+def texts_of(template: str) -> Iterator[str]:
+    """The texts in a template that was checked."""
+    yield from _texts(orjson.loads(template)) if template else ()
 
 
 def _texts(tree: Any) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What a channel is: a name, a form to fill in, which of its fields are secret, and `notify`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Protocol
@@ -13,6 +13,7 @@ from engine.bucket import Limit
 from engine.channels.values import check_words, values_of
 from engine.errors import TemplateFault
 from engine.notice import Notice
+from engine.templates import Fill
 
 #: How much of a receiver's answer is kept.
 ANSWER_CHARS = 500
@@ -35,6 +36,10 @@ class ChannelConfig(BaseModel):
     per_minute: float = Field(Limit().per_minute, gt=0, le=6000, allow_inf_nan=False)
     burst: int = Field(Limit().burst, ge=1, le=10_000)
     partial_ends: bool = True
+
+    def templates(self) -> Iterator[tuple[str, str, Fill]]:
+        """Every template in it: the field that it stands in, its text, and how it will be filled in."""
+        yield "message", self.message, templates.render
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,6 @@ _PASSING = frozenset(
 #: What was there is gone for good: the bot, its workspace, the channel.
 _GONE = frozenset({"token_revoked", "account_inactive", "is_archived", "team_access_not_granted"})
 _WEBHOOK_GONE = ("no_service", "no_team", "team_disabled", "channel_is_archived", "channel_not_found")
-#: The earlier message cannot be changed any more; a new one says the same.
-_UNCHANGEABLE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
 
 
 class SlackConfig(ChannelConfig):
@@ -54,25 +52,38 @@ async def notify(config: SlackConfig, notice: Notice, delivery: Delivery, wire: 
     """Post the notice, or change the incident's message; raises DeliveryError."""
     if config.url:
         return await _by_webhook(config, notice, wire)
-    channel, _, stamp = delivery.earlier.partition(":")
-    try:
-        if stamp and _reminds(notice):
-            receipt = await _post(config, notice, wire, channel=channel, thread_ts=stamp, reply_broadcast=True)
-            return replace(receipt, provider_id=delivery.earlier)
-        if stamp:
-            return await _call(config, "chat.update", {"channel": channel, "ts": stamp, **payload(notice)}, wire)
-    except _Unchangeable:
-        pass
-    return await _post(config, notice, wire, channel=config.channel)
+    channel, stamp = _earlier(config, delivery.earlier)
+    if stamp:
+        try:
+            return await _again(config, notice, delivery.earlier, {"channel": channel, "ts": stamp}, wire)
+        except DeliveryError as error:
+            if not error.permanent:
+                raise
+    # what Slack refuses to do to the earlier message says nothing of where the channel leads now
+    return await _post(config, notice, wire)
 
 
-async def _post(config: SlackConfig, notice: Notice, wire: Wire, **where: Any) -> Receipt:
+def _earlier(config: SlackConfig, known: str) -> tuple[str, str]:
+    """Slack's own channel and the time stamp of the incident's message; ('', '') where the bot now posts elsewhere."""
+    channel, _, rest = known.partition(":")
+    stamp, _, asked = rest.partition(":")
+    moved = asked and config.channel not in {asked, channel}
+    return ("", "") if moved else (channel, stamp)
+
+
+async def _again(config: SlackConfig, notice: Notice, known: str, place: Mapping[str, str], wire: Wire) -> Receipt:
+    """Change the incident's message, or reply to it; either way it stays the incident's."""
+    if _reminds(notice):
+        receipt = await _post(config, notice, wire, channel=place["channel"], thread_ts=place["ts"])
+        return replace(receipt, provider_id=known)
+    return await _call(config, "chat.update", {**place, **payload(notice)}, wire)
+
+
+async def _post(config: SlackConfig, notice: Notice, wire: Wire, channel: str = "", thread_ts: str = "") -> Receipt:
+    where: dict[str, Any] = {"channel": channel or config.channel}
+    where |= {"thread_ts": thread_ts, "reply_broadcast": True} if thread_ts else {}
     body = {**where, **payload(notice), "unfurl_links": False, "unfurl_media": False}
     return await _call(config, "chat.postMessage", body, wire)
-
-
-class _Unchangeable(DeliveryError):
-    """The message to change is gone, or too old."""
 
 
 def _reminds(notice: Notice) -> bool:
@@ -95,7 +106,10 @@ async def _by_webhook(config: SlackConfig, notice: Notice, wire: Wire) -> Receip
 
 
 async def _call(config: SlackConfig, method: str, body: Mapping[str, Any], wire: Wire) -> Receipt:
-    """One call of the Web API, which says in a 200 whether it worked; the receipt's id is `channel:ts`."""
+    """One call of the Web API, which says in a 200 whether it worked.
+
+    The receipt's id is `channel:ts:asked`, with the channel as Slack knows it and as the form named it.
+    """
     receipt = await wire.post(
         f"{str(config.api_url).rstrip('/')}/{method}",
         body=orjson.dumps(body),
@@ -109,15 +123,13 @@ async def _call(config: SlackConfig, method: str, body: Mapping[str, Any], wire:
         raise DeliveryError("did not answer as Slack does", status=receipt.status, answer=receipt.answer) from fault
     if not worked:
         raise _refusal(error, receipt)
-    return Receipt(receipt.status, receipt.answer, f"{said.get('channel', '')}:{said.get('ts', '')}")
+    return Receipt(receipt.status, receipt.answer, f"{said.get('channel', '')}:{said.get('ts', '')}:{config.channel}")
 
 
 def _refusal(error: str, receipt: Receipt) -> DeliveryError:
-    kind = _Unchangeable if error in _UNCHANGEABLE else DeliveryError
-    passing = error in _PASSING
-    return kind(
+    return DeliveryError(
         f"Slack refused: {error[:100] or 'no reason given'}",
-        permanent=not passing,
+        permanent=error not in _PASSING,
         gone=error in _GONE,
         status=receipt.status,
         answer=receipt.answer,

@@ -7,15 +7,16 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Self
 
 import orjson
 from pydantic import AfterValidator, Field, HttpUrl, model_validator
 
-from engine.channels.bodies import Body, check_template, render
+from engine.channels.bodies import Body, check_template, render, texts_of
 from engine.channels.channel import ChannelConfig, ChannelKind, Delivery, Receipt, Wire
 from engine.notice import Notice
+from engine.templates import Fill, evaluate
 
 _PREFIX = "whsec_"
 _TOKEN = re.compile(r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")
@@ -83,6 +84,11 @@ class WebhookConfig(ChannelConfig):
         if self.body is Body.TEMPLATE and not self.template:
             raise ValueError("template is required with body: template")
         return self
+
+    def templates(self) -> Iterator[tuple[str, str, Fill]]:
+        """Its message, and every text in its template."""
+        yield from super().templates()
+        yield from (("template", text, evaluate) for text in texts_of(self.template))
 
 
 def new_secret() -> str:

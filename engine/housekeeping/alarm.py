@@ -1,4 +1,7 @@
-"""Whether people are told that a job fails, or works again, and in which words. Decided from how it last went."""
+"""Whether people are told that a job fails, or works again, and in which words. Decided from how it last went.
+
+That it hangs is decided in `hanging`; that this is over, here.
+"""
 
 import re
 from dataclasses import replace
@@ -25,6 +28,7 @@ class News(StrEnum):
 
     FAILS = "fails"
     WORKS = "works again"
+    ENDED = "hangs no longer"
 
 
 def after(job: Job, before: JobRow | None, run: Run) -> tuple[JobRow, News | None]:
@@ -41,7 +45,13 @@ def after(job: Job, before: JobRow | None, run: Run) -> tuple[JobRow, News | Non
         result=run.result,
         runs=last.runs + 1,
         failures=last.failures + (not run.ok),
+        hanging_since=None,
     )
+    row, news = _judged(job, last, row, run)
+    return row, News.ENDED if last.hanging_since else news
+
+
+def _judged(job: Job, last: JobRow, row: JobRow, run: Run) -> tuple[JobRow, News | None]:
     if run.ok:
         row = replace(row, failing_since=None, in_a_row=0, alarmed=False)
         return row, News.WORKS if last.alarmed else None
@@ -68,7 +78,8 @@ def untold(row: JobRow, before: JobRow | None) -> JobRow:
     if before is None:
         return replace(row, told_at=None, alarmed=False)
     since = row.failing_since or (before.failing_since if before.alarmed else None)
-    return replace(row, told_at=before.told_at, alarmed=before.alarmed, failing_since=since)
+    hanging = before.hanging_since
+    return replace(row, told_at=before.told_at, alarmed=before.alarmed, failing_since=since, hanging_since=hanging)
 
 
 def notice(job: Job, before: JobRow | None, row: JobRow, news: News) -> Notice:
@@ -76,7 +87,9 @@ def notice(job: Job, before: JobRow | None, row: JobRow, news: News) -> Notice:
     since = row.failing_since if news is News.FAILS else (before.failing_since if before else None)
     began = f"{since or row.started_at:%Y-%m-%d %H:%M} UTC"
     what = f"{job.title[0].lower()}{job.title[1:]}"
-    if news is News.FAILS:
+    if before is not None and news is News.ENDED:
+        summary = _ending(what, before, row)
+    elif news is News.FAILS:
         times = f"{row.in_a_row:,} times in a row" if row.in_a_row > 1 else "once so far"
         summary = f"What it does ({what}) has not been done since {began}, {times}: {row.result}"
     else:
@@ -84,11 +97,24 @@ def notice(job: Job, before: JobRow | None, row: JobRow, news: News) -> Notice:
     return Notice(
         title=f"The regular job {job.name} {news}",
         status=NoticeStatus.MESSAGE,
-        severity="high" if news is News.FAILS else "info",
-        at=row.started_at,
+        severity="info" if row.ok else "high",
+        at=row.started_at + timedelta(milliseconds=row.duration_ms),
         reason="job",
         summary=summary,
     )
+
+
+def _ending(what: str, before: JobRow, row: JobRow) -> str:
+    """That what hung has ended, or that another run has, and whether that is well."""
+    began = f"{before.hanging_since:%Y-%m-%d %H:%M} UTC"
+    if row.started_at == before.hanging_since:
+        ended = row.started_at + timedelta(milliseconds=row.duration_ms)
+        over = f"What it does ({what}) was begun at {began} and has ended at {ended:%Y-%m-%d %H:%M} UTC"
+    else:
+        over = f"What it does ({what}) was begun at {began}, with no known end, and has been done anew since"
+    went = f"it went well: {row.result}" if row.ok else f"it failed: {row.result}"
+    again = f" It had failed since {before.failing_since:%Y-%m-%d %H:%M} UTC." if row.ok and before.alarmed else ""
+    return f"{over}; {went}.{again}"
 
 
 def without_secrets(text: str) -> str:

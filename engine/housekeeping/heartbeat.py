@@ -77,4 +77,6 @@ def trouble(desk: Desk, at: datetime) -> str:
     allowed = timedelta(seconds=min(status.cadences_s)) * _LATE + _GRACE
     if status.last_tick_at is not None and at - status.last_tick_at > allowed:
         return f"no rule was evaluated since {status.last_tick_at:%Y-%m-%d %H:%M:%S} UTC"
+    if status.last_tick_at is not None and status.last_tick_at - at > _GRACE:
+        return f"no rule was evaluated since the clock was set back, at {status.last_tick_at:%Y-%m-%d %H:%M:%S} UTC"
     return ""

@@ -20,6 +20,8 @@ def store_jobs(desk: Desk) -> Job:
         if keeper is not None:
             for work in status.work:
                 await _note(keeper, work)
+                if work.running_since is not None:
+                    await keeper.note_running(_job(work), work.running_since)
         failing = [f"{work.name} failed: {work.result}" for work in status.work if not work.ok]
         return "; ".join(failing) or "all went well"
 

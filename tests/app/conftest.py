@@ -10,7 +10,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from data.model import CostStatus, Endpoint, LedgerRecord, Outcome, Protocol
+from data.queries.limits import LimitRow, keeping
 from data.records import record_table
+from data.store import Statement
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
 MODELS = (("anthropic", "claude-sonnet-4-5"), ("anthropic", "claude-opus-4-5"), ("openai", "gpt-5"))
@@ -55,6 +57,19 @@ def full(store) -> None:
     """Requests in the store, up to just now."""
     records = requests(datetime.now(UTC))
     store.put(record_table(records), spool_id="s", first=0, last=len(records) - 1)
+
+
+def limits(now: datetime) -> Statement:
+    """Readings of three limits of two providers, the last an hour ago; each counts for another two hours."""
+    places = [("anthropic", "main", "tokens", 80), ("anthropic", "main", "requests", 20), ("openai", "", "tokens", 40)]
+    at = (now - timedelta(hours=1)).replace(second=0, microsecond=0)
+    rest = {"minute": at, "at": at, "reset_at": at + timedelta(hours=2), "remaining": 1.0, "most": 5.0}
+    return keeping(
+        [
+            LimitRow(proxy="p", provider=provider, credential=credential, limit=limit, used_percent=used, **rest)
+            for provider, credential, limit, used in places
+        ]
+    )
 
 
 @pytest.fixture

@@ -100,6 +100,18 @@ def test_the_thread_the_assignee_and_flapping_are_part_of_the_story(app, fired, 
     assert "Flapping]" in said
 
 
+def test_a_story_that_is_cut_says_so(app, fired, store, monkeypatch):
+    for text in ("one", "two"):
+        handling.comment(store, fired[:1], by="Ann", comment=text)
+    incidents.resolve(store, fired[:1], by="Bob")  # its channel hears of that too
+    whole = words(app("alerts", alert=fired[0]))
+    assert "these are the" not in whole
+    monkeypatch.setattr(incidents, "MOST", 1)
+    said = words(app("alerts", alert=fired[0]))
+    assert "There are more comments; these are the first 1." in said
+    assert "There are more; these are the newest 1." in said
+
+
 @pytest.mark.parametrize(("label", "status"), [("Acknowledge", "acknowledged"), ("Resolve", "resolved")])
 def test_what_was_asked_for_is_confirmed_with_a_name_and_done(app, fired, store, label, status):
     test = app("alerts")

@@ -17,7 +17,7 @@ from data.config import Config, StoreConfig
 from data.records import record_table
 from data.serving import RunningStore
 from data.store import connect
-from tests.app.conftest import requests
+from tests.app.conftest import limits, requests
 from tests.engine.receivers import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -38,6 +38,7 @@ def address() -> Iterator[str]:
     records = requests(datetime.now(UTC))
     with_records = connect(Config(home=home))
     with_records.put(record_table(records), spool_id="s", first=0, last=len(records) - 1)
+    with_records.transact([limits(datetime.now(UTC))])
     with_records.close()
     port = free_port()
     ours = {"CLAUDE_PROXY_HOME": str(home), "CLAUDE_PROXY_PROXY_PORT": "1", "CLAUDE_PROXY_WORKER_PORT": "2"}
@@ -133,6 +134,23 @@ def test_a_filter_is_chosen_from_the_values_there_are(visit):
     page.get_by_role("option", name="openai").click()
     page.wait_for_url("**provider=openai**")
     page.get_by_text("where provider is openai").wait_for()
+
+
+def test_a_providers_limit_is_chosen_and_filtered_by_what_it_has(visit):
+    page = visit("/explore")
+    page.locator(".st-key-metrics input").fill("Provider limit")
+    page.get_by_role("option", name="Provider limit used").click()
+    page.get_by_text("Provider limit used by limit").first.wait_for()
+    page.keyboard.press("Escape")
+    assert "metrics=provider_limit_used" in page.url
+    assert page.get_by_text("Something went wrong").count() == 0
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("Credential").first.wait_for()
+    assert page.get_by_label("Model").count() == 0
+    page.locator(".st-key-limit input").click()
+    page.get_by_role("option", name="tokens").click()
+    page.wait_for_url("**limit=tokens**")
+    page.get_by_text("where limit is tokens").wait_for()
 
 
 def test_the_totals_are_downloaded_with_range_and_zone_in_their_name(visit):

@@ -55,7 +55,7 @@ def test_what_comes_while_one_looks_is_announced_once(app, store):
 
 def test_read_is_what_was_there_to_be_seen(store):
     first, second = post(store), post(store)
-    store.transact([inbox.reading(None, datetime.now(UTC), up_to=first)])
+    store.transact([inbox.reading(None, up_to=first)])
     assert [row["id"] for row in inbox.messages(store, unread_only=True).to_dicts()] == [second]
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import insert
 
 from data.schema import alerts
 from data.store import Statement
+from tests.app.conftest import limits
 
 PAGES = ("overview", "explore")
 
@@ -95,6 +96,52 @@ def test_a_range_without_requests_says_since_when_there_are_some(app, full):
     assert not test.exception
     assert "No requests in this range" in words(test)
     assert "since" in words(test)
+
+
+def test_explore_shows_providers_limits_by_their_own_dimensions_alone(app, full, store):
+    store.transact([limits(datetime.now(UTC))])
+    test = app("explore", metrics="provider_limit_used", model="gpt-5", grain="total")
+    assert not test.exception
+    assert test.selectbox(key="by").options == ["Nothing", "Provider", "Credential", "Limit"]
+    assert "Provider limit used by limit," in words(test)
+    shown = test.dataframe[0].value
+    assert shown["limit"].to_list() == ["All", "tokens", "requests"]
+    assert shown["provider_limit_used"].to_list() == [80, 80, 20]
+    assert "model" not in test.query_params
+    test.selectbox(key="by").set_value("provider").run()
+    assert test.dataframe[0].value["provider"].to_list() == ["All", "anthropic", "openai"]
+    for grain, chart in (("auto", "lines"), ("auto", "bars"), ("auto", "table"), ("total", "bars")):
+        test.selectbox(key="grain").set_value(grain).run()
+        test.segmented_control(key="chart").set_value(chart).run()
+        assert not test.exception, (grain, chart)
+        assert "That cannot be answered" not in words(test)
+
+
+def test_a_limit_is_filtered_by_what_limits_have(app, full, store):
+    store.transact([limits(datetime.now(UTC))])
+    test = app("explore", metrics="provider_limit_used", limit="tokens", credential="main", by="none", grain="total")
+    assert "where credential is main and limit is tokens" in words(test)
+    assert test.dataframe[0].value["provider_limit_used"].to_list() == [80]
+
+
+def test_a_metric_of_something_else_takes_the_place_of_those_chosen_before_and_gives_it_back(app, full, store):
+    store.transact([limits(datetime.now(UTC))])
+    test = app("explore", metrics=["cost", "requests"], by="team", team="search")
+    test.multiselect(key="metrics").set_value(["cost", "requests", "provider_limit_used"]).run()
+    assert not test.exception
+    assert test.multiselect(key="metrics").value == ["provider_limit_used"]
+    assert "where" not in words(test).partition("Provider limit used by limit")[2].partition(".")[0]
+    test.multiselect(key="metrics").set_value(["provider_limit_used", "cost"]).run()
+    assert test.multiselect(key="metrics").value == ["cost"]
+    assert test.selectbox(key="by").value == "model"
+    assert "where team is search" in words(test)
+
+
+@pytest.mark.parametrize("by", ["none", "limit"])
+def test_limits_of_which_nothing_is_known_are_told_from_requests_that_there_are_none_of(app, full, by):
+    test = app("explore", metrics="provider_limit_used", by=by)
+    assert not test.exception
+    assert "No limits known in this range" in words(test)
 
 
 def test_a_store_that_went_away_is_named_and_the_page_can_be_tried_again(app, full, running, monkeypatch):

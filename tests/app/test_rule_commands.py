@@ -59,6 +59,20 @@ def test_rules_are_listed_with_their_state(store, home):
     assert done.output == f"normal     high     {made.id} High cost\n{'':<20} {made.sentence}\n"
 
 
+def test_rules_are_listed_by_severity_and_state(store, home):
+    for name, severity in (("a", "low"), ("b", "info"), ("c", "high")):
+        made = rules.save(store, {**RULE, "name": name, "severity": severity}, by="me")
+    rules.toggle(store, made.id, by="me", enabled=False)
+
+    def listed(*options):
+        return [line.split()[-1] for line in ran("list", *options, "--home", home).output.splitlines()[::2]]
+
+    assert listed() == ["a", "b", "c"]
+    assert listed("--severity", "low", "--severity", "high") == ["a", "c"]
+    assert listed("--severity", "high", "--state", "paused") == ["c"]
+    assert ran("list", "--state", "odd", "--home", home).exit_code == 2
+
+
 def test_rules_are_exported_and_imported_as_files(store, home, tmp_path):
     rules.save(store, RULE, by="me")
     rules.save(store, {**RULE, "name": "High / cost"}, by="me")

@@ -7,6 +7,7 @@ import pytest
 from engine import channel_store, rules, silences
 from engine.history import EPOCH
 from engine.secrets import SecretBox
+from tests.app.conftest import limits
 
 NESTED = {
     "name": "Spend",
@@ -111,6 +112,39 @@ def test_a_nested_rule_is_made_by_clicking_and_stored_as_it_says(app, store):
     }
     assert test.title[0].value == "Rules"
     assert "Nested" in words(test)
+
+
+def test_a_rule_about_a_providers_limit_is_made_by_clicking(app, store):
+    store.transact([limits(datetime.now(UTC))])
+    test = app("rules")
+    test.button(key="new-rule").click().run()
+    ending(test.text_input, key="-name").set_value("Limit").run()
+    ending(test.selectbox, key="-metric").set_value("provider_limit_used").run()
+    filters = [
+        each
+        for each in test.multiselect
+        if each.key.partition("-where-")[0] == ending(test.multiselect, key="-where-limit").key.partition("-where-")[0]
+    ]
+    assert [each.label for each in filters] == ["Provider", "Credential", "Limit"]
+    assert ending(test.multiselect, key="-where-limit").options == ["requests", "tokens"]
+    ending(test.multiselect, key="-where-limit").set_value(["tokens"]).run()
+    ending(test.multiselect, key="-group").set_value(["credential"]).run()
+    test.button(key="save-rule").click().run()
+    (saved,) = rules.every(store)
+    condition = {"metric": "provider_limit_used", "window": "1h", "op": ">", "value": 10, "where": {"limit": "tokens"}}
+    assert (saved.document["when"], saved.document["group_by"]) == ({"all": [condition]}, ["credential"])
+
+
+def test_a_filter_that_a_limit_does_not_have_can_be_taken_away(app, store):
+    test = app("rules")
+    test.button(key="new-rule").click().run()
+    ending(test.text_input, key="-name").set_value("Limit").run()
+    first = test.multiselect[0].key.partition("-where-")[0]
+    test.multiselect(key=f"{first}-where-model").set_value(["gpt-5"]).run()
+    ending(test.selectbox, key="-metric").set_value("provider_limit_used").run()
+    assert "Not a rule yet" in words(test)
+    test.multiselect(key=f"{first}-where-model").set_value([]).run()
+    assert "Not a rule yet" not in words(test)
 
 
 def test_opening_and_saving_a_rule_changes_nothing_in_it(app, store, channels):

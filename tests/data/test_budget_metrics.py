@@ -11,6 +11,7 @@ from data.budgets import Budget
 from data.client import FlightStore
 from data.errors import QueryRejected
 from data.instants import instants
+from data.queries.ledger import values
 from data.query import answer, answers
 from data.question import Question
 from data.records import record_table
@@ -53,6 +54,13 @@ def test_used_is_the_share_of_the_period_so_far_and_of_the_whole_period_at_its_e
     )
     at = [MONTH, MONTH + MINUTE, MONTH + DAY, MONTH + DAY + MINUTE]
     assert [found(store, "budget_used", instant)["core"] for instant in at] == [50, 0, 0, 20]
+
+
+def test_budgets_in_force_are_listed_by_their_names(store):
+    keep(store, "web", scope={"kind": "team", "value": "*"})
+    keep(store, "core", scope={"kind": "team", "value": "core"})
+    keep(store, "gone", enabled=False)
+    assert values(store, "budget", MONTH, MONTH + DAY) == ["core", "web"]
 
 
 def test_a_forecast_goes_on_as_it_did_and_says_nothing_in_the_first_hours(store):

@@ -13,6 +13,7 @@ from data.client import FlightStore
 from data.errors import QueryRejected
 from data.instants import instants
 from data.periods import Grain
+from data.queries.ledger import values
 from data.queries.limits import LimitRow, keeping
 from data.query import answer, answers, fill
 from data.question import Question
@@ -52,6 +53,14 @@ def test_a_reading_counts_from_when_it_was_made_until_its_reset(store):
     keep(store, reading(NOON, 70, reset=10 * MINUTE))
     instants_of = [NOON, NOON + SECOND, NOON + 10 * MINUTE, NOON + 11 * MINUTE, NOON + 11 * MINUTE + SECOND]
     assert [used(store, at) for at in instants_of] == [None, 70, 70, None, None]
+
+
+def test_credentials_and_limits_are_listed_while_a_reading_of_them_may_count(store):
+    keep(store, reading(NOON, 70, credential="b"), reading(NOON, 70, limit="requests"), reading(NOON, 1, credential=""))
+    assert values(store, "credential", NOON, NOON + SECOND) == ["b", "main"]
+    assert values(store, "limit", NOON + 7 * DAY, NOON + 8 * DAY) == ["requests", "tokens"]
+    assert values(store, "limit", NOON - DAY, NOON) == []
+    assert values(store, "limit", NOON + 9 * DAY, NOON + 10 * DAY) == []
 
 
 def test_the_next_reading_ends_the_one_before_and_a_window_has_its_most(store):

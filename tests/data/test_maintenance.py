@@ -39,6 +39,23 @@ def test_a_log_is_moved_also_where_the_merging_fails(store, running, monkeypatch
     }
 
 
+def test_what_goes_on_is_known_with_since_when(store, running, monkeypatch):
+    seen = []
+
+    def looked(*_):
+        seen.extend(store.ping().work)
+        return 0
+
+    monkeypatch.setattr(maintenance, "compact", looked)
+    maintain(running.database, running.service, NOON)
+    monkeypatch.setattr(maintenance, "compact", failing)
+    with pytest.raises(LookupError):
+        maintain(running.database, running.service, NOON)
+    assert [(work.name, work.running_since, work.runs) for work in seen] == [("compaction", NOON, 0)]
+    (work,) = store.ping().work
+    assert (work.running_since, work.runs, work.failures) == (None, 2, 1)
+
+
 def failing(*_):
     raise LookupError("no such rollup")
 

@@ -140,13 +140,39 @@ def test_a_job_of_before_alarms_alarms_nobody_yet(database):
     added = ("failing_since", "in_a_row", "told_at", "alarmed")
     with database.writing() as cursor:
         cursor.execute("DELETE FROM schema_migrations WHERE name = '0017_add_job_alarms'")
-        names = [column.name for column in METADATA.tables["jobs"].columns if column.name not in added]
+        later = (*added, "hanging_since", "hanging_told_at")
+        names = [column.name for column in METADATA.tables["jobs"].columns if column.name not in later]
         for column in added:
             cursor.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         cursor.execute(f"INSERT INTO jobs ({', '.join(names)}) VALUES ('retention', now(), 1, false, 'x', 2, 1)")
     assert migrate(database, NOW) == ["0017_add_job_alarms"]
     with database.reading() as cursor:
         assert cursor.execute(f"SELECT {', '.join(added)} FROM jobs").fetchall() == [(None, 0, None, False)]
+
+
+def test_a_job_of_before_hanging_ones_were_known_hangs_not(database):
+    migrate(database, NOW)
+    added = ("hanging_since", "hanging_told_at")
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0020_add_hanging_jobs'")
+        for column in added:
+            cursor.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        names = "name, started_at, duration_ms, ok, result, runs, failures"
+        cursor.execute(f"INSERT INTO jobs ({names}) VALUES ('retention', now(), 1, true, 'x', 2, 0)")
+    assert migrate(database, NOW) == ["0020_add_hanging_jobs"]
+    with database.reading() as cursor:
+        assert cursor.execute(f"SELECT {', '.join(added)}, runs FROM jobs").fetchall() == [(None, None, 2)]
+
+
+def test_a_silence_of_before_versions_is_at_its_first(database):
+    migrate(database, NOW)
+    with database.writing() as cursor:
+        cursor.execute("DELETE FROM schema_migrations WHERE name = '0021_add_silence_versions'")
+        cursor.execute("ALTER TABLE silences DROP COLUMN version")
+        cursor.execute("INSERT INTO silences VALUES ('1', '{}', now(), now(), '', '', now())")
+    assert migrate(database, NOW) == ["0021_add_silence_versions"]
+    with database.reading() as cursor:
+        assert cursor.execute("SELECT id, version FROM silences").fetchall() == [("1", 1)]
 
 
 def test_messages_of_before_keep_without_when_they_were_written(database):

@@ -225,6 +225,7 @@ async def test_incidents_are_acknowledged_and_resolved(api, store):
     )
     assert [event["to_state"] for event in done["events"]] == ["firing", "normal"]
     assert [n["reason"] for n in done["notifications"]] == ["resolved", "first"]
+    assert (done["more_notifications"], done["more_comments"]) == (False, False)
     await ask(api, "POST", path + "/ack", 409, json={})
     assert (await ask(api, "GET", "/api/alerts/active"))["items"] == []
     assert rules.get(store, rule_id).state == "normal"
@@ -556,6 +557,7 @@ async def test_prometheus_gets_the_workers_own_figures(api, store):
     assert found["claude_proxy_worker_missed_ticks_total"] == "2.0"
     assert found["claude_proxy_worker_last_tick_seconds"] == "1.5"
     assert found['claude_proxy_job_runs_total{job="retention"}'] == "1.0"
+    assert found['claude_proxy_job_running_seconds{job="retention"}'] == "0.0"
     assert found['claude_proxy_open_incidents{severity="high",status="firing"}'] == "1.0"
     assert found["claude_proxy_worker_notifications_pending"] == "1.0"
     assert found["claude_proxy_worker_store_up"] == "1.0"

@@ -160,4 +160,4 @@ async def test_the_pages_are_described(api):
     document = await ask(api, "GET", "/api/openapi.json")
     for path in (RULES, CHANNELS, ACTIVE):
         asked = {each["name"] for each in document["paths"][path]["get"]["parameters"]}
-        assert asked == {"limit", "cursor"}
+        assert {"limit", "cursor"} <= asked

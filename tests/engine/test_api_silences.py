@@ -70,3 +70,72 @@ async def test_a_silence_made_is_shown_alike_in_the_list(api):
     ends = (datetime.now(UTC) + HOUR).isoformat()
     made = await ask(api, "POST", PATH, 201, json={"matchers": {"rule": "x"}, "ends_at": ends, "comment": "move"})
     assert (await ask(api, "GET", PATH))["items"] == [made]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("q=ACTIVE", ["active 2", "active 1"]),
+        ("q=move", ["moved"]),
+        ("q=grace", ["moved"]),
+        ("q=ada&state=pending", ["pending 2", "pending 1"]),
+        ("q=%25", []),
+        ("q=", ["moved", "expired 2", "expired 1", "pending 2", "pending 1", "active 2", "active 1"]),
+    ],
+)
+async def test_silences_are_found_by_their_words(api, store, made, query, expected):
+    later = datetime.now(UTC) + HOUR
+    silences.create(store, {"rule": "moved"}, ends_at=later, by="Grace", comment="We Move")
+    found, cursor = [], ""
+    while cursor is not None:
+        page = await ask(api, "GET", f"{PATH}?{query}&limit=1&cursor={cursor}")
+        found, cursor = found + names(page), page["next"]
+    assert found == expected
+
+
+async def test_a_silence_is_read_changed_and_sent_back(api):
+    now = datetime.now(UTC)
+    made = await ask(api, "POST", PATH, 201, json={"matchers": {"rule": "x"}, "ends_at": (now + HOUR).isoformat()})
+    path = f"{PATH}/{made['id']}"
+    read = await ask(api, "GET", path)
+    assert (read, read["version"]) == (made, 1)
+
+    later = (now + 2 * HOUR).isoformat()
+    changed = await ask(api, "PUT", path, json={**read, "ends_at": later, "by": "grace"})
+    assert changed == {**read, "ends_at": changed["ends_at"], "version": 2}
+    assert datetime.fromisoformat(changed["ends_at"]) == now + 2 * HOUR
+    assert (await ask(api, "GET", PATH))["items"] == [changed]
+
+    stale = await ask(api, "PUT", path, 409, json=read)
+    assert stale["current_version"] == 2
+    await ask(api, "PUT", path, 409, json={"comment": "x"}, headers={"If-Match": '"1"'})
+    await ask(api, "PUT", path, 409, json={"matchers": {"rule": "y"}})
+    await ask(api, "DELETE", f"{path}?version=1", 409)
+    await ask(api, "DELETE", path, 409, headers={"If-Match": '"1"'})
+    ended = await ask(api, "DELETE", f"{path}?version=2")
+    assert ended["version"] == 3
+    await ask(api, "PUT", path, 409, json={"ends_at": later})
+
+    lines = (await ask(api, "GET", f"/api/alerts/audit?object={made['id']}"))["items"]
+    assert [(line["actor"], line["action"]) for line in lines] == [
+        ("api", "end"),
+        ("grace", "update"),
+        ("api", "create"),
+    ]
+    assert lines[1]["detail"]["version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "body", "status"),
+    [
+        ("GET", "", None, 404),
+        ("PUT", "", {}, 404),
+        ("PUT", "", {"matchers": {}}, 422),
+        ("PUT", "", {"ends_at": "soon"}, 422),
+        ("PUT", "", {"until": "2030-01-01T00:00:00Z"}, 422),
+        ("PUT", "", {"version": 0}, 422),
+        ("DELETE", "?version=x", None, 400),
+    ],
+)
+async def test_what_makes_no_sense_of_a_silence_is_refused(api, method, query, body, status):
+    await ask(api, method, f"{PATH}/nobody{query}", status, json=body)

@@ -8,7 +8,7 @@ from data import budget_changes
 from data.budgets import Budget, Period
 from engine import channel_store
 from engine.channels.webhook import new_secret
-from engine.errors import Refused, RuleError
+from engine.errors import Fault, Refused, RuleError
 from engine.secrets import SecretBox
 from tests.engine.receivers import receiving
 from tests.engine.test_api import api, ask
@@ -72,6 +72,38 @@ async def test_what_was_shown_can_be_changed_and_sent_back_once(api):
     assert "changed meanwhile" in late["detail"]
     again = {**await ask(api, "GET", path), "enabled": True, "new_secret": made["new_secret"]}
     assert (await ask(api, "PUT", path, json=again))["enabled"] is True
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"message": "{{ title | round }}"}, ("config.message", "'High cost' is not a number")),
+        ({"message": "{{ labels }}"}, ("config.message", "a dict cannot be written; write what is in it")),
+        (
+            {"body": "template", "template": '{"at": "{{ at | round }}"}'},
+            ("config.template", "'2026-01-31 14:00:00 UTC' is not a number"),
+        ),
+    ],
+    ids=["words", "map", "template"],
+)
+def test_what_no_notice_can_fill_in_is_refused(store, box, made, fields, fault):
+    with pytest.raises(RuleError) as caught:
+        changed(store, box, made, **fields)
+    assert caught.value.faults == (Fault(*fault),)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"message": "{{ value | round(2) }} until {{ resolved_at }}"},
+        {"message": "{{ labels.model | int }}{% for group in groups %}{{ group.summary }}{% endfor %}"},
+        {"body": "template", "template": '{"all": "{{ labels }}", "groups": "{{ groups }}", "until": "{{ value }}"}'},
+    ],
+    ids=["number", "label", "whole"],
+)
+def test_what_some_notice_can_fill_in_is_kept(store, box, made, fields):
+    changed(store, box, made, **fields)
+    assert fields.items() <= channel_store.get(store, made.id).shown.items()
 
 
 @pytest.mark.parametrize("weak", ["", "W/"])

@@ -124,7 +124,7 @@ async def test_a_bot_posts_and_keeps_the_messages_place():
     assert (got.path, got.headers["authorization"]) == ("/api/chat.postMessage", "Bearer xoxb-1")
     assert body["channel"] == "#ops"
     checked({name: body[name] for name in ("text", "attachments")})
-    assert receipt.provider_id == "C1:1700000000.000100"
+    assert receipt.provider_id == "C1:1700000000.000100:#ops"
 
 
 @pytest.mark.parametrize("notice", [TAKEN, RESOLVED, msgspec.structs.replace(FIRING, reason=UNACKNOWLEDGED)])
@@ -134,7 +134,7 @@ async def test_a_bots_message_is_changed_in_place(notice):
     (got,) = receiver.got
     body = json.loads(got.body)
     assert (got.path, body["channel"], body["ts"]) == ("/api/chat.update", "C1", "1700000000.000100")
-    assert receipt.provider_id == "C1:1700000000.000100"
+    assert receipt.provider_id == "C1:1700000000.000100:#ops"
 
 
 async def test_a_reminder_is_a_reply_that_everybody_sees_and_the_incident_keeps_its_message():
@@ -152,7 +152,45 @@ async def test_a_message_that_cannot_be_changed_any_more_is_said_anew():
     async with receiving(refused, POSTED) as receiver:
         receipt = await send(bot(receiver.url), RESOLVED, "C1:1.1")
     assert [got.path for got in receiver.got] == ["/api/chat.update", "/api/chat.postMessage"]
-    assert receipt.provider_id == "C1:1700000000.000100"
+    assert receipt.provider_id == "C1:1700000000.000100:#ops"
+
+
+def no(error):
+    return 200, {}, json.dumps({"ok": False, "error": error})
+
+
+REMINDER = msgspec.structs.replace(FIRING, reason="repeat")
+
+
+@pytest.mark.parametrize("notice", [REMINDER, RESOLVED], ids=["repeat", "resolved"])
+@pytest.mark.parametrize("error", ["is_archived", "channel_not_found", "not_in_channel", "token_revoked", "what?"])
+async def test_what_is_refused_to_the_earlier_message_is_said_anew_and_says_nothing_of_the_channel(error, notice):
+    async with receiving(no(error), POSTED) as receiver:
+        receipt = await send(bot(receiver.url), notice, "C0:1.1:#ops")
+    before, after = (json.loads(got.body) for got in receiver.got)
+    assert (before["channel"], after["channel"], "thread_ts" in after) == ("C0", "#ops", False)
+    assert receipt.provider_id == "C1:1700000000.000100:#ops"
+
+
+async def test_what_passes_is_waited_for_and_not_said_twice():
+    async with receiving(no("ratelimited"), POSTED) as receiver:
+        fault = await failure(bot(receiver.url), notice=RESOLVED, earlier="C1:1.1:#ops")
+    assert (len(receiver.got), fault.permanent) == (1, False)
+
+
+@pytest.mark.parametrize("notice", [REMINDER, RESOLVED], ids=["repeat", "resolved"])
+async def test_a_bot_that_posts_elsewhere_now_leaves_the_old_channel_alone(notice):
+    async with receiving(POSTED) as receiver:
+        await send(bot(receiver.url), notice, "C0:1.1:#before")
+    (got,) = receiver.got
+    assert (got.path, json.loads(got.body)["channel"]) == ("/api/chat.postMessage", "#ops")
+
+
+@pytest.mark.parametrize("earlier", ["C1:1.1", "C1:1.1:#ops", "#ops:1.1:#else"], ids=["old id", "same", "by its id"])
+async def test_a_message_in_the_channel_that_the_bot_posts_to_is_changed(earlier):
+    async with receiving(POSTED) as receiver:
+        await send(bot(receiver.url), RESOLVED, earlier)
+    assert [got.path for got in receiver.got] == ["/api/chat.update"]
 
 
 @pytest.mark.parametrize(

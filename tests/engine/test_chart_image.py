@@ -49,6 +49,13 @@ def test_the_line_the_area_below_it_the_threshold_and_the_firing_span_lie_where_
     assert min(end) < min(dashes)
 
 
+def test_each_time_that_it_fired_is_shaded():
+    spans = [(NOON + n * MINUTE, NOON + (n + 10) * MINUTE) for n in (10, 40)]
+    image = drawn(chart(fired=spans, threshold=70.0))
+    shaded = [like(image.getpixel((116 + round(1048 * n / 60), 90)), PALE_RED) for n in (5, 15, 30, 45, 55)]
+    assert shaded == [False, True, False, True, False]
+
+
 def test_a_gap_is_a_gap():
     points = [(at, None if 20 <= n <= 40 else value) for n, (at, value) in enumerate(RISING)]
     image = drawn(chart(points, fires_since=NOON + HOUR))

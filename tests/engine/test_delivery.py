@@ -344,7 +344,7 @@ async def test_a_message_in_the_app_is_stored_once_and_pushed(store, box, clock)
         assert heard.get_nowait()["title"] == "[FIRING] [HIGH] High cost (model=gpt-5)"
     assert rows(store, "inbox", "id", "alert_id") == [(sent, "a-1")]
     assert inbox.unread(store) == 1
-    store.transact([inbox.reading(None, clock())])
+    store.transact([inbox.reading(None)])
     assert inbox.unread(store) == 0
 
 

@@ -104,13 +104,43 @@ async def test_a_restart_remembers_that_a_channel_rests(store, box, clock):
     assert len(bad.got) == OPENS_AFTER
 
 
-async def test_a_receiver_that_asks_for_patience_does_not_rest(store, box, clock):
-    async with receiving((429, {"Retry-After": "1"}, "")) as busy:
-        hook(store, box, busy.url)
+def remade(store, box, made, url):
+    """Delete the channel and make another of its name; a notice that goes there."""
+    channel_store.delete(store, made.id, by="ada")
+    hook(store, box, url)
+    return fresh(store)
+
+
+async def test_a_channel_made_again_under_its_name_does_not_rest(store, box, clock):
+    async with receiving(400) as bad, receiving() as good:
+        made = hook(store, box, bad.url)
+        async with sending(store, box, clock) as sender:
+            await tripped(store, box, clock, sender, bad)
+            sent = remade(store, box, made, good.url)
+            sender.wake()
+            await until(lambda: status(store, sent) == "sent", 20)
+    assert len(good.got) == 1
+
+
+async def test_nor_does_it_for_a_sender_that_starts_afterwards(store, box, clock):
+    async with receiving(400) as bad, receiving() as good:
+        made = hook(store, box, bad.url)
+        async with sending(store, box, clock) as sender:
+            await tripped(store, box, clock, sender, bad)
+        sent = remade(store, box, made, good.url)
         async with sending(store, box, clock):
+            await until(lambda: status(store, sent) == "sent", 20)
+
+
+async def test_a_receiver_that_asks_for_patience_does_not_rest(store, box, clock):
+    async with receiving((429, {"Retry-After": "3600"}, "")) as busy:
+        hook(store, box, busy.url)
+        async with sending(store, box, clock) as sender:
             for _ in range(OPENS_AFTER + 2):
-                fresh(store)
-            await until(lambda: len(busy.got) == OPENS_AFTER + 2)
+                put_off = fresh(store)
+                sender.wake()
+                await until(lambda put_off=put_off: results(store, put_off) == ["retry"])
+    assert len(busy.got) == OPENS_AFTER + 2
 
 
 async def test_a_burst_goes_to_slack_at_the_pace_that_slack_asks_for(store, box, clock):

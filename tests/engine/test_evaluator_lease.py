@@ -98,7 +98,7 @@ class Asked:
 async def evaluating(store, config, **options):
     """An evaluator that runs, and its desk; it is stopped at the end."""
     desk = Desk(config, SecretBox(config.home), connected=store)
-    evaluator = Evaluator(desk, lease_for=LASTS, **options)
+    evaluator = Evaluator(desk, **{"lease_for": LASTS, **options})
     task = Tasks().start(evaluator.run(), name="evaluate rules")
     try:
         yield desk.status, evaluator

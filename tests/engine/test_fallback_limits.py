@@ -8,7 +8,7 @@ from msgspec import structs
 
 from data.queries import notifications, rates
 from data.store import Statement
-from engine import channel_store, incidents, outbox
+from engine import channel_store, incidents, outbox, rules
 from engine.aftermath import consequences, stand_ins
 from engine.audit import new_id
 from engine.bucket import Limit
@@ -20,7 +20,7 @@ from engine.secrets import SecretBox
 from engine.sweep import sweep
 from engine.tick import tick
 from tests.engine.receivers import FIRING
-from tests.engine.traffic import MINUTE, NOON, SECOND, rows, spend, watch
+from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, rows, spend, watch
 
 GONE = DeliveryError("answered 400", permanent=True)
 PAGER = {"routing_key": "0123456789abcdef0123456789abcdef"}
@@ -196,3 +196,29 @@ def test_the_limit_over_all_is_the_configured_one_whoever_tells(store):
     assert terms(store, NOON).buckets[""].level == 4
     limit_all(store, Limit(per_minute=2, burst=1), NOON)
     assert terms(store, NOON + MINUTE).buckets[""].level == 1
+
+
+@pytest.mark.parametrize("notify", [["in-app"], ["quiet"]], ids=["another that is told", "one that was told nothing"])
+def test_who_stood_in_for_a_channel_that_is_gone_hears_of_the_end(store, home, second, notify):
+    box, form = SecretBox(home), {"url": "http://127.0.0.1:9/", "allow_private": True}
+    first, _ = (
+        channel_store.create(store, box, {"name": name, "kind": "webhook", "config": form}, by="ada")
+        for name in ("main", "quiet")
+    )
+    fired(store, "a", notify=["main"])
+    failed(store, channel="main")
+    failed(store, channel="second", failure=None)
+    (rule_id,) = (one for (one,) in rows(store, "rules", "id"))
+    edited = {**COSTLY, "name": "a", "notify": notify, "active": {"hours": "00:00-00:01"}, "fallback": ["second"]}
+    edited |= {} if notify == ["quiet"] else {"active": None}
+    rules.save(store, edited, by="ada", rule_id=rule_id, at=NOON + 2 * SECOND)
+    channel_store.delete(store, first.id, by="ada")
+    for minutes in (1, 10):
+        tick(store, [again(store, rule_id)], NOON + minutes * MINUTE)
+
+    for channel in ("main", "in-app", "in-app", "second"):
+        gone = DeliveryError("channel 'main' does not exist", permanent=True, tried=False)
+        failed(store, at=NOON + 11 * MINUTE, channel=channel, failure=gone if channel == "main" else None)
+
+    text = "SELECT json_extract_string(notice, '$.status') FROM notifications WHERE channel = 'second' ORDER BY id"
+    assert store.sql(text).rows() == [("firing",), ("resolved",)]

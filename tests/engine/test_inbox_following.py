@@ -10,13 +10,14 @@ import pytest
 from data.errors import StoreUnavailable
 from data.queries import inbox
 from data.queries.inbox import InboxRow
+from data.store import Statement
 from data.tasks import Tasks
 from engine.audit import new_id
 from engine.inbox import Hub, shown
 from engine.inbox_following import Following
 from tests.engine.receivers import free_port, until
 from tests.engine.test_worker import health, worker
-from tests.engine.traffic import NOON
+from tests.engine.traffic import NOON, rows
 
 LOOK_S = 0.02
 
@@ -136,14 +137,59 @@ async def test_that_others_have_read_is_told_and_ones_own_reading_not_twice(stor
     hub = Hub()
     async with following(store, hub) as (follow, tasks), follow.listening(tasks) as queue:
         post(store, "one", "two")
-        store.transact([inbox.reading(None, datetime.now(UTC))])
+        store.transact([inbox.reading(None)])
         assert await heard(queue, "unread 0") == ["one", "two", "unread 0"]
         post(store, "three")
-        at = datetime.now(UTC)
-        assert hub.heard_read(at)
-        store.transact([inbox.reading(None, at)])
+        assert await heard(queue, "three") == ["three"]
+        store.transact([inbox.reading(None)])
+        if hub.heard_read(inbox.newest(store).read_at):
+            hub.publish({"type": "unread", "unread": 0})
         post(store, "end")
-        assert await heard(queue, "end") == ["three", "end"]
+        assert await heard(queue, "end") == ["unread 0", "end"]
+
+
+def made_by(behind_s, title):
+    """A message of a worker whose clock is so far behind, or ahead."""
+    at = datetime.now(UTC) - timedelta(seconds=behind_s)
+    ms = int(at.timestamp() * 1000)
+    return InboxRow(f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{new_id()[15:]}", at, title, "", "info", "firing")
+
+
+async def test_of_workers_whose_clocks_differ_nothing_is_missed_and_nothing_told_twice(store):
+    async with following(store) as (follow, tasks), follow.listening(tasks) as queue:
+        titles = [f"{number} of {who}" for number in range(3) for who in ("slow", "right", "fast")]
+        for title in titles:
+            behind_s = {"slow": 30, "right": 0, "fast": -30}[title.split()[-1]]
+            store.transact([inbox.posting(made_by(behind_s, title))])
+            if title.endswith("right"):
+                assert (await heard(queue, title))[-1] == title  # those before are known by now
+        ids = [row["id"] for row in inbox.messages(store).to_dicts()]
+        assert len(ids) == len(titles)
+        post(store, "end")
+        assert await heard(queue, "end") == [titles[-1], "end"]
+
+
+async def test_nothing_is_missed_where_the_stores_clock_was_set_back(store):
+    post(store, "old")
+    store.transact([Statement("UPDATE inbox SET posted_at = posted_at + INTERVAL 1 HOUR, read_at = posted_at")])
+    async with following(store) as (follow, tasks), follow.listening(tasks) as queue:
+        post(store, "one", "two")
+        post(store, "three")
+        assert await heard(queue, "three") == ["one", "two", "three"]
+        store.transact([Statement("UPDATE inbox SET read_at = posted_at WHERE title = 'three'")])
+        assert await heard(queue, "unread 2") == ["unread 2"]
+        store.transact([inbox.reading(None)])
+        assert await heard(queue, "unread 0") == ["unread 0"]
+
+
+async def test_that_messages_were_read_one_after_the_other_is_told_each_time_by_the_stores_clock(store):
+    async with following(store) as (follow, tasks), follow.listening(tasks) as queue:
+        first, second = post(store, "one", "two")
+        for message, told in ((first, ["one", "two", "unread 1"]), (second, ["unread 0"])):
+            store.transact([inbox.reading([message.id])])
+            assert await heard(queue, told[-1]) == told
+    read = sorted(at for (at,) in rows(store, "inbox", "read_at"))
+    assert read[0] < read[1] <= datetime.now(UTC)
 
 
 @pytest.mark.slow

@@ -326,6 +326,27 @@ def escalating(channel: str, line: Sequence[tuple[int, frozenset[str], bool]], *
             id="the quiet time holds back repeats and no escalation",
         ),
         pytest.param(
+            "x",
+            [(0, A, False), (15, A, False), (16, A, False), (30, A, False), (31, A, False)],
+            {"repeat": "15m"},
+            ["first", "repeat", "nothing_new", "repeat", "nothing_new"],
+            id="a reminder at the time of a step is the step's notice too",
+        ),
+        pytest.param(
+            "x",
+            [(0, A, False), (14, A, False), (15, A, False), (16, A, False)],
+            {"repeat": "14m"},
+            ["first", "repeat", "escalation", "nothing_new"],
+            id="a reminder before the step is not",
+        ),
+        pytest.param(
+            "boss",
+            [(15, A, False), (30, A, False), (31, A, False)],
+            {"repeat": "15m"},
+            ["escalation", "repeat", "nothing_new"],
+            id="nor is a channel of two steps told twice",
+        ),
+        pytest.param(
             "boss",
             [(15, A, False)],
             {"active": {"hours": "20:00-21:00"}},

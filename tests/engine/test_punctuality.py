@@ -49,3 +49,10 @@ def test_a_cadence_that_is_taken_up_has_missed_what_fell_due_since_the_last_eval
     assert cadence.begin(60, NOON, NOON + 5 * MINUTE + 9 * SECOND) == 4
     assert cadence.evaluated(60, NOON + 6 * MINUTE) == 0
     assert cadence.begin(60, NOON + HOUR, NOON + HOUR - SECOND) == 0
+
+
+def test_what_was_missed_while_a_clock_was_set_back_counts_on_the_new_one():
+    cadence = Punctuality()
+    cadence.evaluated(60, NOON)
+    cadence.set_back(HOUR)
+    assert cadence.evaluated(60, NOON - HOUR + 3 * MINUTE) == 2

@@ -32,7 +32,9 @@ message: {orjson.dumps(BROKEN).decode()}
         "{{ value }} of {{ threshold }}, {{ rule }}, {{ metric }}, {{ severity }}, {{ status }}",
         "{{ model }} of {{ team-name }}\n{% for name, label in labels | items %}{{ loop.first }}{{ name }}{% endfor %}",
         "{{ labels.absent }}{{ labels['absent'] }}",
-        "{{ value | float }}",  # `$2` is no number, but another unit's value may be
+        "{{ value | round(2) }} {{ value + 1 }} {{ value - threshold }} {{ threshold | number(0) }} {{ -value }}",
+        "{% if value > 10 %}{{ value }}{% elif value is number %}{{ threshold / 3 }}{% endif %}",
+        "{{ model | int }} {{ team-name }}",  # `a` is no number, but what a group is called may be
     ],
 )
 def test_what_can_be_filled_in_is_no_fault(message):
@@ -52,6 +54,10 @@ def test_what_can_be_filled_in_is_no_fault(message):
         ("\n{{ value() }}", "line 2: Call is not possible in a template"),
         ("{{ 'x' ~ value }}", "line 1: Concat is not possible in a template"),
         ("{{ value is wild }}", "line 1: No test named 'wild'"),
+        ("{{ rule | round }}", "'High error rate' is not a number"),
+        ("{% if rule > 3 %}x{% endif %}", "TypeError: '>' not supported"),
+        ("{{ labels | items }}", "a list cannot be written"),
+        ("{% for n in labels.absent | items %}{{ n }}{% endfor %}", "only labels have items"),
     ],
 )
 def test_a_fault_names_the_line(message, why):
@@ -123,9 +129,17 @@ async def test_a_stored_rule_with_a_broken_message_still_watches(api, store):
 
 
 def test_what_fails_only_when_it_is_sent_is_sent_plain_and_flagged(store):
-    rule = watch(store, message="{{ value | float }}")
+    rule = watch(store, message="{{ 1 / (value - 2) }}")
     spend(store, NOON - SECOND, "2")
     tick(store, [rule], NOON)
     ((notice,),) = rows(store, "notifications", "notice")
     said = orjson.loads(notice)
-    assert (said["message"], said["flaw"]) == ("{{ value | float }}", "the message: '$2.00' is not a number")
+    assert (said["message"], said["flaw"]) == ("{{ 1 / (value - 2) }}", "the message: float division by zero")
+
+
+def test_a_value_is_written_with_its_unit_and_counted_as_a_number(store):
+    rule = watch(store, message="{{ value }}: {{ value | round(1) }}, {{ value - threshold }} over")
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    ((notice,),) = rows(store, "notifications", "notice")
+    assert orjson.loads(notice)["message"] == "$2.00: 2.0, 1.0 over"

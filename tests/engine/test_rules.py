@@ -1,6 +1,6 @@
 import pytest
 
-from engine import channel_store, rules
+from engine import channel_store, rule_versions, rules
 from engine.errors import Fault, RuleError, StaleVersion
 from engine.secrets import SecretBox
 from engine.tick import tick
@@ -33,6 +33,21 @@ def test_an_edit_of_words_keeps_the_state(store):
     assert rows(store, "alerts", "status") == [("firing",)]
     tick(store, [again(store, rule.id)], NOON + MINUTE)
     assert [r for (r,) in rows(store, "notifications", "reason")] == ["first"]
+
+
+@pytest.mark.parametrize("how", ["edit", "rollback", "pause"])
+def test_the_answer_to_a_change_says_how_the_rule_stands(store, how):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    if how == "edit":
+        said = rules.save(store, {**COSTLY, "message": "hello"}, rule_id=rule.id, by="ada")
+    elif how == "rollback":
+        said = rule_versions.rollback(store, rule.id, 1, by="ada")
+    else:
+        said = rules.toggle(store, rule.id, by="ada")
+    assert said == rules.get(store, rule.id)
+    assert (said.state, said.health) == (("paused" if how == "pause" else "firing"), "ok")
 
 
 def test_of_two_edits_of_one_version_the_second_is_refused(store):

@@ -22,11 +22,11 @@ SECOND = timedelta(seconds=1)
 PATH = "/api/notifications/channels"
 
 
-def ended(store, *results, channel="hook"):
-    """Attempts that ended a second apart; a result is its name, or its name and the receiver's status."""
+def ended(store, *results, channel="hook", begun=None):
+    """Attempts that ended a second, or no time, apart; a result is its name, or its name and the receiver's status."""
     for n, result in enumerate(results):
         name, code = result if isinstance(result, tuple) else (result, None)
-        at = NOON + n * SECOND
+        at = begun or NOON + n * SECOND
         row = AttemptRow(new_id(), new_id(), channel, 1, at, result=name, finished_at=at, status=code)
         statement = notifications.claiming(notifications.NotificationRow(*[""] * 8, at, at), row, until=at)[-1]
         store.transact([statement])
@@ -56,6 +56,15 @@ def test_a_standing_is_learned_from_the_attempts(store, results, after, expected
     known = standings(store, NOON + after * SECOND)
     assert known["hook"] == expected
     assert known["other"] == Standing()
+
+
+def test_a_channel_made_again_under_its_name_has_nothing_of_the_one_before(store, home):
+    made = hook(store, SecretBox(home), "http://127.0.0.1:9/")
+    ended(store, *["failed"] * 6, begun=datetime.now(UTC))
+    assert standings(store, datetime.now(UTC))["hook"].failures == 6
+    channel_store.delete(store, made.id, by="ada")
+    hook(store, SecretBox(home), "http://127.0.0.1:9/")
+    assert standings(store, datetime.now(UTC))["hook"] == Standing()
 
 
 async def test_a_channel_shows_its_breaker_and_why_it_was_switched_off(api, store, config):

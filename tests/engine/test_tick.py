@@ -8,7 +8,7 @@ from data.queries import alerts, leases
 from engine import incidents, rules
 from engine.commit import Fenced
 from engine.tick import look, tick
-from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, rows, spend, watch
+from tests.engine.traffic import COSTLY, MINUTE, NOON, SECOND, again, rows, spend, watch
 
 HOUR = timedelta(hours=1)
 
@@ -219,6 +219,30 @@ def test_pending_does_not_run_while_nobody_watches(store):
     tick(store, [rule], NOON + 31 * MINUTE)
     assert rows(store, "alert_instances", "state", "reason") == [("firing", "condition")]
     assert rows(store, "alert_events", "to_state", "reason")[-1] == ("firing", "restored")
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "edited", "fires"),
+    [
+        pytest.param([0, 60], 110, 120, id="just as long as for says"),
+        pytest.param([0], 110, 120, id="a late evaluation is none that was missed"),
+        pytest.param([0], 150, 270, id="what was missed before the edit was not watched"),
+    ],
+)
+def test_a_rule_that_is_evaluated_more_often_from_now_on_was_watched_before(store, evaluated, edited, fires):
+    long = {"when": {"metric": "cost", "window": "1d", "op": ">", "value": 1}, "for": "2h"}
+    rule = watch(store, every="1h", **long)
+    spend(store, NOON - SECOND, "2")
+    for minute in evaluated:
+        tick(store, [rule], NOON + minute * MINUTE)
+    at = NOON + edited * MINUTE - SECOND / 2
+    rules.save(store, {**COSTLY, **long, "every": "1m"}, by="ada", rule_id=rule.id, at=at)
+    rule, minute = again(store, rule.id), edited
+    while not rows(store, "alerts", "id"):
+        tick(store, [rule], NOON + minute * MINUTE)
+        minute += 1
+        assert minute < 500
+    assert minute - 1 == fires
 
 
 def test_a_clock_that_is_set_back_stops_no_rule(store):

@@ -108,6 +108,15 @@ async def test_a_job_is_not_run_twice_at_once_and_an_unknown_one_is_named(store)
     assert job.runs == 1
 
 
+async def test_of_two_who_ask_for_it_at_once_one_is_refused(store):
+    job = Counted()
+    keeper = Housekeeper(store, [job.job], lambda: True)
+    asked = await asyncio.gather(*(keeper.do("count", by=name) for name in ("ann", "bob")), return_exceptions=True)
+    assert [isinstance(each, Refused) for each in asked] == [False, True]
+    assert job.runs == 1
+    assert store.sql("SELECT actor FROM audit_log").rows() == [("ann",)]
+
+
 async def test_a_rehearsal_does_nothing(store):
     job, mute = Counted(), Job("mute", "", HOUR, Counted().job.run)
     keeper = Housekeeper(store, [job.job, mute], lambda: True)
