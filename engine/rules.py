@@ -18,7 +18,7 @@ from engine.audit import clock
 from engine.episode import Watched
 from engine.errors import NotFound, RuleError, StaleVersion
 from engine.rule import Rule, document, kept, parse
-from engine.rule_changes import commit, creating, editing, removing, switching, unknown_channels
+from engine.rule_changes import commit, creating, editing, persistent, removing, switching, unknown_channels
 from engine.rule_endings import watched
 from engine.sentence import sentence
 from engine.state import State, worst
@@ -86,6 +86,7 @@ def watched_by_id(store: Store, rule_id: str) -> Watched:
     return watched(_row(store, rule_id))
 
 
+@persistent
 def save(
     store: Store,
     source: Mapping[str, Any] | str | Rule,
@@ -120,15 +121,20 @@ def toggle(store: Store, rule_id: str, *, by: str, enabled: bool | None = None, 
 
     Raises NotFound, or Refused for a rule that a file provides.
     """
+    return _switched(store, rule_id, not _row(store, rule_id).enabled if enabled is None else enabled, by, at)
+
+
+@persistent
+def _switched(store: Store, rule_id: str, enabled: bool, by: str, at: datetime | None) -> Stored:  # noqa: FBT001
     old = _row(store, rule_id)
-    wanted = not old.enabled if enabled is None else enabled
-    if wanted == old.enabled:
+    if enabled == old.enabled:
         return get(store, rule_id)
-    made = switching(store, old, enabled=wanted, by=by, at=at or clock())
+    made = switching(store, old, enabled=enabled, by=by, at=at or clock())
     commit(store, [made])
     return stored(made.row)
 
 
+@persistent
 def delete(store: Store, rule_id: str, *, by: str, version: int | None = None, at: datetime | None = None) -> None:
     """Remove a rule and end its incidents, whose history stays.
 
