@@ -4,6 +4,7 @@ EngineError
 ├── RuleError         a rule document has faults, all of them listed
 ├── NotFound          no rule, incident or channel of that id
 ├── StaleVersion      somebody else changed it meanwhile; read it again
+│   └── Overtaken     between the reading and the storing, so that it can be tried again at once
 ├── Refused           what was asked makes no sense in the present state
 ├── TemplateFault     a template that somebody wrote cannot be filled in
 ├── SecretUnreadable  a stored secret was encrypted with another key
@@ -44,6 +45,10 @@ class StaleVersion(EngineError):
     def __init__(self, message: str, *, current: int | None = None) -> None:
         super().__init__(message)
         self.current = current
+
+
+class Overtaken(StaleVersion):
+    """What was read has changed before the change of it was stored; nothing was stored, and it can be tried again."""
 
 
 class Refused(EngineError):

@@ -15,7 +15,7 @@ from data.queries.rules import RuleRow
 from data.store import Store
 from engine import rule_files
 from engine.errors import EngineError, Fault, RuleError
-from engine.rule_changes import commit, removing, unknown_channels
+from engine.rule_changes import commit, persistent, removing, unknown_channels
 from engine.rule_files import Draft
 from engine.rule_transfer import prepared
 
@@ -95,6 +95,7 @@ def apply(store: Store, folder: Folder, at: datetime) -> Applied:
     return Applied(changed, len(folder.drafts), tuple(faults))
 
 
+@persistent
 def _apply_file(store: Store, name: str, drafts: Sequence[Draft], stored: Sequence[RuleRow], at: datetime) -> int:
     faults: list[Fault] = []
     for draft in drafts:
@@ -120,6 +121,7 @@ def _old(draft: Draft, stored: Sequence[RuleRow], faults: list[Fault]) -> RuleRo
     return found[0] if found else None
 
 
+@persistent
 def _remove(store: Store, gone: Sequence[RuleRow], at: datetime) -> int:
     commit(store, [removing(store, row, by=ACTOR, at=at, provisioned_from=row.provisioned_from) for row in gone])
     return len(gone)

@@ -10,10 +10,7 @@ from data.queries.rules import RuleRow
 from data.store import Store
 from engine.audit import clock
 from engine.errors import NotFound, Refused, StaleVersion
-from engine.rule_changes import Together, commit, removing_all, switching_all
-
-#: How often it is tried again when an evaluation changed an incident of one of them at the same time.
-_TRIES = 5
+from engine.rule_changes import Together, commit, persistent, removing_all, switching_all
 
 
 class RuleAction(StrEnum):
@@ -37,6 +34,7 @@ class Done:
     changed: bool
 
 
+@persistent
 def act(
     store: Store,
     action: RuleAction,
@@ -51,21 +49,13 @@ def act(
     `versions` are those that the person saw, by id. Raises NotFound, Refused naming the rules that files provide, or
     StaleVersion where somebody changed one since or evaluations keep changing their incidents.
     """
-    now = at or clock()
-    for _ in range(_TRIES):
-        found = _found(store, rule_ids, versions or {})
-        due = [row for row in found if action is RuleAction.DELETE or row.enabled != (action is RuleAction.ENABLE)]
-        _check_owners(due)
-        made = _made(store, action, due, by, now)
-        try:
-            commit(store, [made])
-        except StaleVersion:
-            continue
-        versions_now = {row.id: row.version for row in made.rows}
-        return [
-            Done(row.id, _DONE[action], versions_now.get(row.id, row.version), row.id in versions_now) for row in found
-        ]
-    raise StaleVersion("the rules and their incidents keep changing; nothing was done, try again")
+    found = _found(store, rule_ids, versions or {})
+    due = [row for row in found if action is RuleAction.DELETE or row.enabled != (action is RuleAction.ENABLE)]
+    _check_owners(due)
+    made = _made(store, action, due, by, at or clock())
+    commit(store, [made])
+    now = {row.id: row.version for row in made.rows}
+    return [Done(row.id, _DONE[action], now.get(row.id, row.version), row.id in now) for row in found]
 
 
 def _found(store: Store, rule_ids: Sequence[str], versions: Mapping[str, int]) -> list[RuleRow]:

@@ -4,10 +4,12 @@ Each leaves a version (but a deletion) and a line of the audit log. A rule that 
 alone.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from data.errors import ConflictError
 from data.queries import rules as rows
@@ -15,8 +17,13 @@ from data.queries.rules import RuleRow
 from data.store import Statement, Store
 from engine import channel_store, rule_endings
 from engine.audit import entries, new_id
-from engine.errors import Fault, Refused, StaleVersion
+from engine.errors import Fault, Overtaken, Refused
 from engine.rule import Rule, to_json
+
+P = ParamSpec("P")
+T = TypeVar("T")
+#: How often a change is tried: an evaluation takes a moment, and the next one comes a second later at the earliest.
+ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +144,30 @@ def unknown_channels(store: Store, rule: Rule) -> Iterator[Fault]:
 
 
 def commit(store: Store, changes: Iterable[Prepared | Together]) -> None:
-    """Store them, all or none; raises StaleVersion when a rule or one of its incidents changed meanwhile."""
+    """Store them, all or none; raises Overtaken when a rule or one of its incidents changed meanwhile."""
     statements = [statement for change in changes for statement in change.statements]
     if not statements:
         return
     try:
         store.transact(statements)
     except ConflictError as error:
-        raise StaleVersion("a rule or one of its incidents changed meanwhile; read it again") from error
+        raise Overtaken("a rule or one of its incidents changed meanwhile; read it again") from error
+
+
+def persistent(change: Callable[P, T]) -> Callable[P, T]:
+    """Begins again where it is overtaken: the engine changes what fires at every evaluation.
+
+    What it reads it must read each time, so that whoever named a version hears that it has passed.
+    """
+
+    @wraps(change)
+    def changed(*args: P.args, **options: P.kwargs) -> T:
+        for _ in range(ATTEMPTS - 1):
+            with suppress(Overtaken):
+                return change(*args, **options)
+        return change(*args, **options)
+
+    return changed
 
 
 def _line(row: RuleRow, action: str, by: str, at: datetime) -> Statement:

@@ -12,7 +12,7 @@ from engine import rule_files, rules
 from engine.audit import clock
 from engine.errors import EngineError, Fault, RuleError
 from engine.rule import kept, to_json
-from engine.rule_changes import Prepared, check_owner, commit, creating, editing, unknown_channels
+from engine.rule_changes import Prepared, check_owner, commit, creating, editing, persistent, unknown_channels
 from engine.rule_files import Draft
 from engine.rules import Stored
 
@@ -57,13 +57,14 @@ def export_from(store: Store) -> str:
     return export(rules.every(store))
 
 
+@persistent
 def bring(
     store: Store, drafts: Sequence[Draft], *, by: str, dry_run: bool = False, at: datetime | None = None
 ) -> list[Imported]:
     """Create the rules that no stored one has the name of, change the others; all or none.
 
     `dry_run` says what would be done, and does nothing. Raises RuleError with every fault, each with its place, and
-    StaleVersion when a rule is changed at the same time.
+    StaleVersion when the rules keep being changed at the same time.
     """
     stored = _by_name(rows.every(store))
     faults = rule_files.twice(drafts)

@@ -14,7 +14,7 @@ from engine.audit import clock
 from engine.differences import Difference, differences
 from engine.errors import NotFound, RuleError
 from engine.rule import document, kept, parse
-from engine.rule_changes import commit, editing, taken_name, unknown_channels
+from engine.rule_changes import commit, editing, persistent, taken_name, unknown_channels
 from engine.rules import Stored
 
 
@@ -57,6 +57,7 @@ def between(store: Store, rule_id: str, old: int, new: int) -> list[Difference]:
     return list(differences(_document(store, rule_id, old), _document(store, rule_id, new)))
 
 
+@persistent
 def rollback(
     store: Store, rule_id: str, to: int, *, by: str, version: int | None = None, at: datetime | None = None
 ) -> Stored:

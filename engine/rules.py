@@ -19,7 +19,16 @@ from engine.audit import clock
 from engine.episode import Watched
 from engine.errors import NotFound, RuleError, StaleVersion
 from engine.rule import Rule, document, kept, parse
-from engine.rule_changes import commit, creating, editing, removing, switching, taken_name, unknown_channels
+from engine.rule_changes import (
+    commit,
+    creating,
+    editing,
+    persistent,
+    removing,
+    switching,
+    taken_name,
+    unknown_channels,
+)
 from engine.rule_endings import watched
 from engine.sentence import sentence
 from engine.state import WORST, State, worst
@@ -95,6 +104,7 @@ def watched_by_id(store: Store, rule_id: str) -> Watched:
     return watched(_row(store, rule_id))
 
 
+@persistent
 def save(
     store: Store,
     source: Mapping[str, Any] | str | Rule,
@@ -137,15 +147,28 @@ def toggle(
 
     Raises NotFound, StaleVersion, or Refused for a rule that a file provides.
     """
+    chosen = not _row(store, rule_id).enabled if enabled is None else enabled
+    return _switched(store, rule_id, chosen, by, version, at)
+
+
+@persistent
+def _switched(  # noqa: PLR0917 - all of it counts
+    store: Store,
+    rule_id: str,
+    enabled: bool,  # noqa: FBT001
+    by: str,
+    version: int | None,
+    at: datetime | None,
+) -> Stored:
     old = expected(store, rule_id, version)
-    wanted = not old.enabled if enabled is None else enabled
-    if wanted == old.enabled:
+    if enabled == old.enabled:
         return get(store, rule_id)
-    made = switching(store, old, enabled=wanted, by=by, at=at or clock())
+    made = switching(store, old, enabled=enabled, by=by, at=at or clock())
     commit(store, [made])
     return present(store, made.row)
 
 
+@persistent
 def delete(store: Store, rule_id: str, *, by: str, version: int | None = None, at: datetime | None = None) -> None:
     """Remove a rule and end its incidents, whose history stays.
 

@@ -19,6 +19,8 @@ from proxy.reply import Reply
 _NOT_SENT_ON = HOP_BY_HOP | {"host", "content-length", "origin", "authorization", TOKEN_HEADER}
 #: A worker that says nothing for so long hangs; an answer that goes on may take longer.
 HANGS_S: Final = 15.0
+#: A test of a channel waits for the receiver as long as any notification does, and then has to say so.
+TRIES_S: Final = 30.0
 _MAX_BODY_BYTES = 32 * 1024 * 1024
 
 
@@ -28,6 +30,7 @@ class WorkerApi:
     def __init__(self, session: aiohttp.ClientSession, worker: WorkerConfig) -> None:
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=120, connect=5, sock_read=HANGS_S)
+        self._trying = aiohttp.ClientTimeout(total=120, connect=5, sock_read=TRIES_S)
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(worker.host, worker.host)  # noqa: S104 - not a bind
         self._base = f"http://{host}:{worker.port}"
 
@@ -68,7 +71,7 @@ class WorkerApi:
             headers=headers,
             data=io.BytesIO(body) if body else None,
             allow_redirects=False,
-            timeout=self._timeout,
+            timeout=self._trying if request.path.endswith("/test") else self._timeout,
         ) as answer:
             sent = response_headers(answer.headers)
             sent.update(request.get(SHARED, {}))

@@ -5,8 +5,8 @@ from datetime import datetime
 import polars as pl
 from sqlalchemy import ColumnElement, func, or_, select
 
-from data.queries.notifications import FAILED, SENT
-from data.schema import channels, delivery_attempts
+from data.queries.notifications import FAILED, SENT, TEST
+from data.schema import channels, delivery_attempts, notifications
 from data.store import Store
 
 #: Results that say something of a channel.
@@ -14,9 +14,14 @@ _TELLING = (SENT, "retry", FAILED)
 
 
 def _told() -> ColumnElement[bool]:
-    """Whether an attempt's result says something of its channel; not what asks for patience (429)."""
+    """Whether an attempt's result says something of its channel; not what asks for patience (429), nor a failed test.
+
+    A test that arrives does: the channel is back. One that fails must hold up nothing that matters.
+    """
     made = delivery_attempts.c
-    return made.result.in_(_TELLING) & or_(made.status.is_(None), made.status != 429)
+    tests = select(notifications.c.id).where(notifications.c.reason == TEST)
+    counted = or_(made.result == SENT, made.notification_id.not_in(tests))
+    return made.result.in_(_TELLING) & or_(made.status.is_(None), made.status != 429) & counted
 
 
 def _since_made() -> ColumnElement[bool]:

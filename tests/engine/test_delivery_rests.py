@@ -9,7 +9,7 @@ import pytest
 
 from data.queries import notifications
 from data.store import Statement
-from engine import channel_store
+from engine import channel_store, sample, trial
 from engine.audit import new_id
 from engine.breaker import OPENS_AFTER, REST
 from engine.errors import NotFound, Refused
@@ -17,6 +17,7 @@ from engine.inbox import Hub
 from engine.notice import NoticeStatus
 from engine.replay import replay
 from engine.secrets import SecretBox
+from engine.standing import Standing, standings
 from tests.engine.receivers import receiving, until
 from tests.engine.test_delivery import Clock, hook, queue, sending, status
 from tests.engine.traffic import one, rows
@@ -258,3 +259,18 @@ async def test_of_two_replays_at_once_one_sends(store, box):
         )
     assert len(receiver.got) == 1
     assert sum(not isinstance(each, Exception) for each in made) == 1
+
+
+async def test_failed_tests_hold_up_nothing_and_one_that_arrives_ends_a_rest(store, box, clock):
+    async with receiving(*[500] * OPENS_AFTER, *[400] * OPENS_AFTER, 200) as hooked:
+        hook(store, box, hooked.url)
+        channel = channel_store.by_name(store, "hook").id
+        for _ in range(OPENS_AFTER):
+            tried = await trial.send(store, box, Hub(), channel, sample.of_channel(clock()), by="ada")
+            assert not tried.delivered
+        assert standings(store, clock())["hook"] == Standing()
+        async with sending(store, box, clock) as sender:
+            await tripped(store, box, clock, sender, hooked)
+        assert standings(store, clock())["hook"].failures == OPENS_AFTER
+        assert (await trial.send(store, box, Hub(), channel, sample.of_channel(clock()), by="ada")).delivered
+        assert standings(store, clock())["hook"] == Standing()

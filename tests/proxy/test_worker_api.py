@@ -1,5 +1,6 @@
 """The worker's API at the proxy's address."""
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from yarl import URL
 
 from data.config import Config, ProviderConfig, ProxyConfig, WorkerConfig
 from data.model import Protocol
+from engine.sending import SEND_TIMEOUT_S
 from proxy import worker_api
 from proxy.program import running
 from tests.proxy.gateway import TakingStore, client, provider
@@ -98,8 +100,28 @@ async def test_a_worker_that_hangs_is_waited_for_in_vain(tmp_path: Path, monkeyp
         assert (got.status, got.content_type) == (504, "application/problem+json")
 
 
-async def test_the_wait_for_a_worker_is_short():
+async def test_a_test_of_a_channel_is_waited_for_until_the_worker_has_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(worker_api, "HANGS_S", 0.2)
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del reader
+        await asyncio.sleep(0.6)
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{"error":"no answer today"}')
+
+    async with (
+        provider(late) as (url, _),
+        running(config(tmp_path, int(url.rpartition(":")[2])), TakingStore()) as proxy,
+        client() as c,
+    ):
+        got = await c.post(f"{proxy.url}/api/notifications/channels/c-1/test", data=b"{}")
+        assert (got.status, await got.read()) == (200, b'{"error":"no answer today"}')
+
+
+async def test_the_wait_for_a_worker_is_short_and_for_a_test_longer_than_the_receiver_is_waited_for():
     assert worker_api.HANGS_S <= 15
+    assert worker_api.TRIES_S >= SEND_TIMEOUT_S + 10
 
 
 async def test_pagerduty_needs_no_token_of_ours_and_everything_else_does(tmp_path: Path, worker: TestServer):
