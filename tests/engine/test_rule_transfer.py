@@ -1,11 +1,12 @@
 import pytest
 
+from data.statement import Statement
 from engine import rules
 from engine.errors import RuleError
 from engine.rule_files import read
 from engine.rule_transfer import Fate, bring, export_from
 from engine.tick import tick
-from tests.engine.traffic import COSTLY, NOON, SECOND, rows, spend, watch
+from tests.engine.traffic import NOON, SECOND, rows, spend, watch
 
 MORE = """
 name: High cost
