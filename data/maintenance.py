@@ -28,6 +28,7 @@ class Maintenance:
     def __init__(self, database: Database, service: Service) -> None:
         self._database = database
         self._service = service
+        service.work |= {what.name: what for what in (_MERGING, _CHECKPOINT)}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
         self._thread.start()

@@ -15,7 +15,7 @@ from data.queries import rules as rule_rows
 from data.queries.channels import ChannelRow
 from data.store import Store
 from engine.audit import clock, entry, new_id
-from engine.channels import CHANNELS, ChannelConfig, ChannelKind
+from engine.channels import CHANNELS, ChannelConfig, ChannelKind, veil
 from engine.channels.values import try_words
 from engine.errors import Fault, NotFound, Refused, RuleError, SecretUnreadable, StaleVersion, TemplateFault
 from engine.secrets import MASK, SecretBox
@@ -104,16 +104,18 @@ def kind_of(name: str) -> ChannelKind:
 
 
 def config_of(row: ChannelRow, box: SecretBox) -> tuple[ChannelConfig, dict[str, Any]]:
-    """The complete form and, apart, its secret fields; raises RuleError or SecretUnreadable."""
-    secrets = box.open(row.secret)
-    return _checked(kind_of(row.kind), {**orjson.loads(row.config), **secrets}), secrets
+    """The complete form and, apart, its secret fields and parts of fields; raises RuleError or SecretUnreadable."""
+    secrets, kind = box.open(row.secret), kind_of(row.kind)
+    config = _checked(kind, {**orjson.loads(row.config), **secrets})
+    return config, {**secrets, **_in_addresses(config, kind)}
 
 
 def draft(kind_name: str, fields: Mapping[str, Any]) -> tuple[ChannelConfig, dict[str, Any]]:
-    """The form of a channel that is not stored, and its secret fields; raises RuleError."""
+    """The form of a channel that is not stored, and its secret fields and parts of fields; raises RuleError."""
     kind = kind_of(kind_name)
     whole = kind.complete(dict(fields))
-    return _checked(kind, whole), {name: value for name, value in whole.items() if name in kind.secrets}
+    config, secrets = _checked(kind, whole), {name: value for name, value in whole.items() if name in kind.secrets}
+    return config, {**secrets, **_in_addresses(config, kind)}
 
 
 def create(
@@ -122,7 +124,7 @@ def create(
     """Add a channel; raises RuleError for a faulty form, StaleVersion when the name is taken."""
     asked = _document(document)
     kind = kind_of(asked.kind)
-    fields = kind.complete(_without_masks(asked.config, kind))
+    fields = kind.complete(_unveiled(_without_masks(asked.config, kind), {}, kind))
     now = at or clock()
     row = ChannelRow(new_id(), asked.name, kind.name, asked.enabled, "", "", "", now, now)
     row = _filled(row, kind, fields, box)
@@ -159,7 +161,8 @@ def update(
         raise Refused("the name and kind of a channel cannot change: rules refer to it; make another channel instead")
     _check_unchanged(old, asked.updated_at or read_at)
     kind, now = kind_of(old.kind), clock() if at is None else at
-    kept, given = _kept(old, box), _without_masks(asked.config, kind)
+    kept = _kept(old, box)
+    given = _unveiled(_without_masks(asked.config, kind), kept, kind)
     fields = {**kept, **_rotated(kind, kept, given), **given}
     row = _filled(replace(old, enabled=asked.enabled, updated_at=now), kind, fields, box)
     row = replace(row, disabled_reason="" if asked.enabled else old.disabled_reason)
@@ -242,15 +245,32 @@ def _faults(error: ValidationError, prefix: str = "") -> RuleError:
 def _filled(row: ChannelRow, kind: ChannelKind, fields: Mapping[str, Any], box: SecretBox) -> ChannelRow:
     """The row with a checked form: what is secret goes, encrypted, into `secret`."""
     config = _checked(kind, fields)
-    if unfillable := tuple(_unfillable(config)):
-        raise RuleError(unfillable)
+    if wrong := tuple(_wrong(config)):
+        raise RuleError(wrong)
     whole = config.model_dump(mode="json", exclude_defaults=True)
     plain = {name: value for name, value in whole.items() if name not in kind.secrets}
     secret = {name: value for name, value in whole.items() if name in kind.secrets}
     return replace(row, config=orjson.dumps(plain).decode(), secret=box.seal(secret))
 
 
-def _unfillable(config: ChannelConfig) -> Iterator[Fault]:
+def _unveiled(given: dict[str, Any], kept: Mapping[str, Any], kind: ChannelKind) -> dict[str, Any]:
+    """What was given, with the parts of addresses that were shown masked as they are kept; raises RuleError."""
+    addresses = {name: given[name] for name in kind.addresses if isinstance(given.get(name), str)}
+    whole = {name: veil.unveiled(url, str(kept.get(name, ""))) for name, url in addresses.items()}
+    if masked := [name for name, url in whole.items() if veil.masks(url)]:
+        raise RuleError(Fault(f"config.{name}", "holds a masked value for a new address: enter it") for name in masked)
+    return {**given, **whole}
+
+
+def _in_addresses(config: ChannelConfig, kind: ChannelKind) -> dict[str, Any]:
+    """What is secret in the addresses of a form, for nobody to be shown."""
+    found = {name: veil.hidden(str(getattr(config, name))) for name in kind.addresses}
+    return {f"{name}[{n}]": value for name, values in found.items() for n, value in enumerate(values)}
+
+
+def _wrong(config: ChannelConfig) -> Iterator[Fault]:
+    """What is wrong with a form that is saved; one that is stored goes on working."""
+    yield from (Fault(f"config.{field}", why) for field, why in config.idle())
     for field, text, fill in config.templates():
         try:
             try_words(text, fill)
@@ -282,6 +302,8 @@ def _masked(value: Any) -> bool:
 
 def _channel(row: ChannelRow) -> Channel:
     kind = CHANNELS.get(row.kind)
+    config = orjson.loads(row.config)
+    config |= {name: veil.veiled(config[name]) for name in (kind.addresses if kind else ()) if config.get(name)}
     hidden = dict.fromkeys(sorted(kind.secrets), MASK) if kind and row.secret else {}
     return Channel(
         id=row.id,
@@ -291,5 +313,5 @@ def _channel(row: ChannelRow) -> Channel:
         disabled_reason=row.disabled_reason,
         created_at=row.created_at,
         updated_at=row.updated_at,
-        shown={**orjson.loads(row.config), **hidden},
+        shown={**config, **hidden},
     )

@@ -17,7 +17,7 @@ from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
 from engine.breaker import Phase
 from engine.channel_store import Channel, ChannelDocument
-from engine.channels import CHANNELS
+from engine.channels import CHANNELS, ChannelKind
 from engine.notice import Notice
 from engine.rules import watched_by_id
 from engine.standing import Standing, standings
@@ -62,11 +62,17 @@ async def kinds(_: web.Request) -> web.Response:
             "kind": kind.name,
             "label": kind.label,
             "secrets": sorted(kind.secrets),
-            "form": kind.config.model_json_schema(),
+            "form": _form(kind),
         }
         for kind in CHANNELS.values()
     ]
     return answer({"items": items, "next": None})
+
+
+def _form(kind: ChannelKind) -> dict[str, Any]:
+    """Its JSON Schema; what is made when it is left out is not required."""
+    form, made = kind.config.model_json_schema(), kind.complete({})
+    return {**form, "required": [name for name in form.get("required", []) if name not in made]}
 
 
 async def one(request: web.Request) -> web.Response:

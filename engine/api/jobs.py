@@ -11,6 +11,7 @@ from data.protocol import Work
 from data.queries.jobs import JobRow
 from engine.api.reading import actor, answer, posted
 from engine.api.routes import DESK, LISTING, Route
+from engine.errors import Refused
 from engine.housekeeping.housekeeper import Housekeeper
 from engine.housekeeping.job import Job
 
@@ -37,10 +38,18 @@ async def run(request: web.Request) -> web.Response:
     """Do a job now, or say what it would do."""
     keeper, name = _keeper(request), request.match_info["name"]
     asked = await posted(request, RunBody)
+    if name not in keeper.jobs:
+        await _check_not_the_stores(request, name)
     if asked.dry_run:
         return answer({"name": name, "dry_run": True, "ok": True, "result": await keeper.rehearse(name)})
     done = await keeper.do(name, by=actor(request))
     return answer({"name": name, "dry_run": False, "ok": done.ok, "result": done.result})
+
+
+async def _check_not_the_stores(request: web.Request, name: str) -> None:
+    status = await asyncio.to_thread(request.app[DESK].store.ping)
+    if any(work.name == name for work in status.work):
+        raise Refused(f"the store itself does {name} when it is due, and cannot be asked to")
 
 
 def _keeper(request: web.Request) -> Housekeeper:

@@ -41,6 +41,10 @@ class ChannelConfig(BaseModel):
         """Every template in it: the field that it stands in, its text, and how it will be filled in."""
         yield "message", self.message, templates.render
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """Fields that are filled in and do nothing as the others are, each with why."""
+        yield from ()
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -110,6 +114,8 @@ class ChannelKind:
     preview: Callable[[Any, Notice, Delivery], Any]
     #: fields of `config` that are encrypted at rest and never shown again
     secrets: frozenset[str] = frozenset()
+    #: fields of `config` that are addresses, whose queries are masked where they are shown
+    addresses: frozenset[str] = frozenset()
     #: secrets that are rotated, each with the field that keeps the one before
     rotates: Mapping[str, str] = field(default_factory=dict)
     #: fills in what the person left out when a channel is made (a generated signing secret)

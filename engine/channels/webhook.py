@@ -90,6 +90,11 @@ class WebhookConfig(ChannelConfig):
         yield from super().templates()
         yield from (("template", text, evaluate) for text in texts_of(self.template))
 
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """A template that is not sent."""
+        if self.template and self.body is not Body.TEMPLATE:
+            yield "template", f"has no effect with body: {self.body}, only with body: template"
+
 
 def new_secret() -> str:
     """A fresh signing secret of 32 random bytes."""
@@ -145,6 +150,7 @@ WEBHOOK = ChannelKind(
     notify=notify,
     preview=preview,
     secrets=frozenset({"secret", "previous_secret", "headers"}),
+    addresses=frozenset({"url"}),
     complete=_complete,
     rotates={"secret": "previous_secret"},
     needs_each_end=_needs_each_end,

@@ -546,8 +546,11 @@ async def test_a_worker_that_stands_by_shows_what_the_leading_one_has_done(api, 
 async def test_what_the_store_does_by_itself_is_shown_too(api, store, running):
     api.desk.housekeeper = Housekeeper(store, [], lambda: True)
     maintain(running.database, running.service, NOON)
-    (job,) = (await ask(api, "GET", "/api/jobs"))["items"]
-    assert (job["program"], job["name"], job["last"]["result"]) == ("store", "compaction", "0 rows fewer")
+    merging, moving = (await ask(api, "GET", "/api/jobs"))["items"]
+    assert (merging["program"], merging["name"], merging["last"]["result"]) == ("store", "compaction", "0 rows fewer")
+    assert (moving["program"], moving["name"], moving["last"]) == ("store", "checkpoint", None)
+    refused = await ask(api, "POST", "/api/jobs/compaction/run", 409)
+    assert refused["detail"] == "the store itself does compaction when it is due, and cannot be asked to"
 
 
 async def test_prometheus_gets_the_workers_own_figures(api, store):

@@ -9,7 +9,7 @@ from data.budgets import Budget, Period
 from engine import channel_store
 from engine.channels.webhook import new_secret
 from engine.errors import Fault, Refused, RuleError
-from engine.secrets import SecretBox
+from engine.secrets import MASK, SecretBox
 from tests.engine.receivers import receiving
 from tests.engine.test_api import api, ask
 from tests.engine.traffic import NOON, watch
@@ -173,3 +173,34 @@ def test_a_channel_stays_while_a_budget_names_it(store, box, made):
     budget_changes.remove(store, "core", by="ada", now=NOON)
     channel_store.delete(store, made.id, by="ada")
     assert "hook" not in channel_store.names(store)
+
+
+async def test_what_is_in_an_address_is_shown_to_nobody(api, store, home):
+    form = {**FORM, "config": {"url": "https://example.com/x?token=URLSECRET"}}
+    made = await ask(api, "POST", PATH, 201, json=form)
+    made.pop("new_secret")
+    shown = await ask(api, "GET", f"{PATH}/{made['id']}")
+    assert shown["config"]["url"] == f"https://example.com/x?token={MASK}"
+    assert "URLSECRET" not in str([made, await ask(api, "GET", PATH)])
+
+    await ask(api, "PUT", f"{PATH}/{made['id']}", json=shown)
+    config, secrets = channel_store.config_of(channel_store.by_id(store, made["id"]), SecretBox(home))
+    assert str(config.url) == "https://example.com/x?token=URLSECRET"
+    assert "URLSECRET" in secrets.values()  # so that no answer of a receiver shows it
+
+    moved = {"config": {"url": f"https://evil.example/x?token={MASK}"}}
+    refused = await ask(api, "PUT", f"{PATH}/{made['id']}", 422, json=moved)
+    assert refused["errors"] == [{"path": "config.url", "message": "holds a masked value for a new address: enter it"}]
+
+
+async def test_a_template_that_would_not_be_sent_is_refused(api):
+    form = {**FORM, "config": {"url": "https://example.com/", "template": "{}"}}
+    refused = await ask(api, "POST", PATH, 422, json=form)
+    why = "has no effect with body: standard, only with body: template"
+    assert refused["errors"] == [{"path": "config.template", "message": why}]
+    await ask(api, "POST", PATH, 201, json={**form, "config": {**form["config"], "body": "template"}})
+
+
+async def test_a_form_requires_nothing_that_is_made(api):
+    forms = {each["kind"]: each["form"] for each in (await ask(api, "GET", "/api/notifications/kinds"))["items"]}
+    assert (forms["webhook"]["required"], forms["pagerduty"]["required"]) == (["url"], ["routing_key"])
