@@ -9,6 +9,7 @@ import msgspec
 
 from data.errors import UnknownMetric
 from data.metrics import metric
+from engine.units import spoken_unit
 
 #: Reasons of notices that only keep a provider's own record of an incident in step.
 ACKNOWLEDGEMENT, UNACKNOWLEDGED = "acknowledgement", "unacknowledged"
@@ -116,7 +117,7 @@ def quantity(value: float | None, unit: str) -> str:
     if unit.startswith("usd"):
         shown = f"${value:,.2f}" if abs(value) >= 0.01 or value == 0 else f"${value:.6g}"
         return shown + unit.removeprefix("usd")
-    return f"{number} {'%' if unit == 'percent' else unit}".strip()
+    return f"{number} {spoken_unit(value, unit)}".strip()
 
 
 def links(public_url: str, *, alert_id: str, rule_id: str) -> tuple[str, str]:
@@ -138,7 +139,7 @@ def linked(notice: Notice, public_url: str) -> Notice:
 def facts(notice: Notice) -> list[tuple[str, str]]:
     """Labelled lines for a message: value, threshold, group, times; only what is known."""
     rows: list[tuple[str, str]] = []
-    if notice.value is not None or notice.metric:
+    if notice.value is not None or (notice.metric and notice.status is not NoticeStatus.RESOLVED):
         rows.append((_label(notice.metric), quantity(notice.value, notice.unit)))
     if notice.threshold is not None:
         rows.append(("threshold", quantity(notice.threshold, notice.unit)))

@@ -9,6 +9,7 @@ from engine.durations import every_spoken, spoken
 from engine.levels import Level
 from engine.policies import Flapping, Inhibition
 from engine.rule import NoData, OnError, Rule
+from engine.units import spoken_unit
 from engine.window import Calendar, Period, spoken_window
 
 _OPS: Mapping[Op, str] = {
@@ -83,7 +84,7 @@ def with_unit(value: float, unit: str) -> str:
         sign, size = "-" if value < 0 else "", _digits(abs(value))
         cents = f"{size}0" if size[-2:-1] == "." else size
         return f"{sign}${cents}{unit.removeprefix('usd')}"
-    return f"{_digits(value)} {'%' if unit == 'percent' else unit}".rstrip()
+    return f"{_digits(value)} {spoken_unit(value, unit)}".rstrip()
 
 
 def rounded(value: float) -> float:

@@ -4,11 +4,12 @@ import asyncio
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from data.queries.silences import ACTIVE, EXPIRED, PENDING
 from engine import silences
 from engine.api import parameters
+from engine.api.moments import Moment
 from engine.api.reading import a_page, actor, among, answer, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
@@ -23,8 +24,8 @@ class SilenceBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     matchers: Annotated[dict[Text, Text], Field(min_length=1, max_length=20)]
-    ends_at: AwareDatetime
-    starts_at: AwareDatetime | None = None
+    ends_at: Moment
+    starts_at: Moment | None = None
     comment: Annotated[str, Field(max_length=4000)] = ""
     by: Annotated[str, Field(max_length=200)] = ""
 
