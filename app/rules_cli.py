@@ -47,12 +47,12 @@ def test(
     """Hold rules to what is expected of them, over made-up values; nothing is read, stored or sent."""
     passed = [ok for file in files for ok in _tested(file)]
     failed = passed.count(False)
-    typer.echo(f"{len(passed)} checks in {len(files)} files: {failed or 'none'} failed")
+    typer.echo(f"{_counted(len(passed), 'check')} in {_counted(len(files), 'file')}: {failed or 'none'} failed")
     raise typer.Exit(1 if failed else 0)
 
 
 def _tested(file: Path) -> Iterator[bool]:
-    """Run a file's scenarios and say what came of each check; a faulty file is one that failed."""
+    """Run a file's scenarios and say what came of each check; each faulty document is one that failed."""
     try:
         for one in scenario.read_file(file):
             of = f"{file.name} {one.name}: " if one.name else f"{file.name} "
@@ -64,7 +64,12 @@ def _tested(file: Path) -> Iterator[bool]:
         for fault in error.faults:
             place = fault.path if fault.path.startswith(file.name) else f"{file.name} {fault.path}"
             typer.echo(f"FAILED  {place}: {fault.message}")
-        yield False
+        for _ in {fault.path.partition(" ")[0] for fault in error.faults}:
+            yield False
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 @rules_app.command("export")
@@ -105,6 +110,8 @@ def bring(
     done = rule_transfer.bring(_store(home, config_file), drafts, by="import", dry_run=dry_run)
     for one in done:
         typer.echo(f"{'would be ' if dry_run else ''}{one.fate} {one.name} ({one.place})")
+    if not done:
+        typer.echo("there is no rule in what was given")
 
 
 @rules_app.command("templates")

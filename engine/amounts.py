@@ -1,5 +1,8 @@
 """Numbers with their units, as people read them. Pure."""
 
+#: Units of what is counted, which have a singular.
+_COUNTED = frozenset({"requests", "tokens", "sessions", "keys"})
+
 
 def with_unit(value: float, unit: str) -> str:
     """As somebody wrote it, a threshold: `$500`, `$0.50`, `10 %`, `8,000 ms`, `3 requests`."""
@@ -27,7 +30,7 @@ def _shown(value: float, digits: str, unit: str) -> str:
     sign = "-" if value < 0 and digits.strip("0.") else ""
     if unit.startswith("usd"):
         return f"{sign}${digits}{unit.removeprefix('usd')}"
-    return f"{sign}{digits} {'%' if unit == 'percent' else unit}".rstrip()
+    return f"{sign}{digits} {_spoken(value, unit)}".rstrip()
 
 
 def _digits(size: float) -> str:
@@ -42,3 +45,10 @@ def _plain(digits: str) -> str:
 def _cents(digits: str) -> str:
     whole, _, part = digits.partition(".")
     return f"{whole}.{part.ljust(2, '0')}"
+
+
+def _spoken(value: float, unit: str) -> str:
+    """`requests`, but `request` of one; `%` for percent."""
+    if unit == "percent":
+        return "%"
+    return unit.removesuffix("s") if value == 1 and unit in _COUNTED else unit

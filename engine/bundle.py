@@ -118,8 +118,8 @@ def _verb(notice: Notice) -> str:
 
 
 def named(names: Sequence[str], count: int) -> str:
-    """The first few of `count` names, and how many more there are."""
-    shown = ", ".join(names[:NAMED])
+    """The first few of `count` names, set apart by semicolons where commas are in them, and how many more there are."""
+    shown = ("; " if any(", " in name for name in names[:NAMED]) else ", ").join(names[:NAMED])
     return shown if count <= NAMED else f"{shown} and {count - NAMED} more"
 
 

@@ -18,6 +18,7 @@ from engine.audit import clock, entry, new_id
 from engine.channels import CHANNELS, ChannelConfig, ChannelKind, veil
 from engine.channels.values import try_words
 from engine.errors import Fault, NotFound, Refused, RuleError, SecretUnreadable, StaleVersion, TemplateFault
+from engine.faults import told
 from engine.secrets import MASK, SecretBox
 
 #: The channel that is always there.
@@ -237,9 +238,9 @@ def _checked(kind: ChannelKind, fields: Mapping[str, Any]) -> ChannelConfig:
 
 def _faults(error: ValidationError, prefix: str = "") -> RuleError:
     """What pydantic found; its messages are used without the input, which may be a secret."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
+    found = error.errors(include_url=False, include_input=False)
     places = [".".join(str(part) for part in ((prefix,) if prefix else ()) + fault["loc"]) for fault in found]
-    return RuleError(Fault(place, fault["msg"]) for place, fault in zip(places, found, strict=True))
+    return RuleError(Fault(place, told(fault)) for place, fault in zip(places, found, strict=True))
 
 
 def _filled(row: ChannelRow, kind: ChannelKind, fields: Mapping[str, Any], box: SecretBox) -> ChannelRow:

@@ -36,6 +36,19 @@ def faults(error: ValidationError, known: Iterable[type[BaseModel]]) -> tuple[Fa
     return tuple(Fault(path(f["loc"]), _cut(_message(f, names))) for f in found)
 
 
+def told(found: Any) -> str:
+    """One of pydantic's findings in plain words, which quote nothing of what was written: it may be a secret."""
+    kind, words = found["type"], str(found["msg"])
+    if kind == "extra_forbidden":
+        return f"there is no field {str(found['loc'][-1])[:100]!r} here"
+    if kind == "value_error":
+        return _cut(words.removeprefix("Value error, "))
+    plain = _PLAIN.get(kind, "{input")
+    if "{input" not in plain:
+        return plain.format(**found.get("ctx", {}))
+    return _cut(f"{words[:1].lower()}{words[1:]}")
+
+
 def path(location: Iterable[int | str]) -> str:
     """`('when', '<all>', 'all', 0, 'metric')` as `when.all[0].metric`."""
     return "".join(_steps(location)).removeprefix(".")

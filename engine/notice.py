@@ -128,7 +128,7 @@ def linked(notice: Notice, public_url: str) -> Notice:
 def facts(notice: Notice) -> list[tuple[str, str]]:
     """Labelled lines for a message: value, threshold, group, times; only what is known."""
     rows: list[tuple[str, str]] = []
-    if notice.value is not None or notice.metric:
+    if notice.value is not None or (notice.metric and notice.status is not NoticeStatus.RESOLVED):
         rows.append((_label(notice.metric), quantity(notice.value, notice.unit)))
     if notice.threshold is not None:
         rows.append(("threshold", quantity(notice.threshold, notice.unit)))

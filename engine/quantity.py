@@ -55,7 +55,7 @@ class Quantity(str):
         if isinstance(other, str) and not isinstance(other, Quantity):
             return bool(how(str(self), other))
         if not isinstance(other, Quantity | int | float):
-            raise TypeError(f"{str(self)!r} cannot be compared with {other!r}")
+            raise TypeError(f"a {type(other).__name__} cannot be compared with a number")
         theirs = number_of(other)
         return bool(self.number is not None and theirs is not None and how(self.number, theirs))
 

@@ -11,7 +11,7 @@ from engine import instances, state
 from engine.episode import Move, Watched, changes
 from engine.errors import RuleError
 from engine.ration import rationed
-from engine.rule import Rule, kept, parse, same_result
+from engine.rule import Rule, kept, same_result
 from engine.situation import situations
 from engine.state import Instance, Reason, State, Step
 
@@ -104,4 +104,4 @@ def _nameless(row: RuleRow) -> Rule:
         "severity": row.severity,
         "when": {"metric": "requests", "window": "1m", "op": ">", "value": 0},
     }
-    return parse(raw)
+    return kept(raw)

@@ -13,7 +13,7 @@ from engine.durations import spoken
 from engine.errors import TemplateFault
 from engine.notice import Notice
 from engine.quantity import Quantity
-from engine.rule import Rule
+from engine.rule import Rule, scope
 from engine.sentence import limit, subject
 from engine.state import Reason
 from engine.truth import GroupTruth
@@ -58,10 +58,15 @@ def measured(rule: Rule, truth: GroupTruth | None) -> Measured:
     """The decisive condition of an evaluation; of the rule's first condition when there was none."""
     if truth is None:
         first = rule.conditions[0]
-        return Measured(first, None, first.value)
+        return Measured(_scoped(rule, first), None, first.value)
     decisive = truth.decisive
     condition = next(condition for path, condition in rule.placed if path == decisive.path)
-    return Measured(condition, decisive.value, decisive.threshold)
+    return Measured(_scoped(rule, condition), decisive.value, decisive.threshold)
+
+
+def _scoped(rule: Rule, condition: Condition) -> Condition:
+    """The condition with the rule's own `where` in its."""
+    return condition.model_copy(update={"where": scope(rule, condition)}) if rule.where else condition
 
 
 def summary(seen: Measured, *, ended: str = "", by: str = "") -> str:
@@ -101,8 +106,12 @@ def _told(seen: Measured) -> str:
     except UnknownMetric:
         what, held = seen.metric, with_unit(seen.threshold, seen.unit)
     if seen.unit in _COUNTED:
-        shown, held = (text.removesuffix(f" {seen.unit}") for text in (shown, held))
+        shown, held = (_bare(text, seen.unit) for text in (shown, held))
     return f"{what[0].upper()}{what[1:]}: {shown} (threshold: {held})."
+
+
+def _bare(text: str, unit: str) -> str:
+    return text.removesuffix(f" {unit}").removesuffix(f" {unit.removesuffix('s')}")
 
 
 def message(template: str, values: Mapping[str, Any]) -> tuple[str, str]:

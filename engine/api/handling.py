@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine import decisions as told
 from engine import handling, incidents
 from engine.api.incidents import DETAIL, one
+from engine.api.moments import Moment
 from engine.api.problems import BadRequest
 from engine.api.reading import a_page, actor, answer, posted
 from engine.api.routes import DESK, LISTING, Route
@@ -38,7 +39,7 @@ class ActBody(_Body):
     `version` is that of the incident they saw: 409 when somebody else has acted since.
     """
 
-    until: AwareDatetime | None = None
+    until: Moment | None = None
     version: Version | None = None
 
 
@@ -67,7 +68,7 @@ class BulkBody(_Body):
 
     action: Action
     ids: Annotated[list[str], Field(min_length=1, max_length=500)]
-    until: AwareDatetime | None = None
+    until: Moment | None = None
     for_: Length = None
     assignee: Person | None = None
     versions: Annotated[dict[str, Version], Field(max_length=500)] = {}

@@ -19,6 +19,7 @@ from data.errors import (
 )
 from data.problem import MEDIA_TYPE, problem_document
 from engine.errors import DeliveryError, Fault, NotFound, Refused, RuleError, SecretUnreadable, StaleVersion
+from engine.faults import told
 
 
 class BadRequest(Exception):
@@ -92,4 +93,4 @@ def _of_http(error: web.HTTPException) -> web.StreamResponse:
 
 def _faults(error: ValidationError) -> list[Fault]:
     found = error.errors(include_url=False, include_input=False)
-    return [Fault(".".join(str(part) for part in fault["loc"]), fault["msg"]) for fault in found]
+    return [Fault(".".join(str(part) for part in fault["loc"]), told(fault)) for fault in found]

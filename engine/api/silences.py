@@ -4,11 +4,12 @@ import asyncio
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from data.queries.silences import ACTIVE, EXPIRED, PENDING
 from engine import silences
 from engine.api import parameters
+from engine.api.moments import Moment
 from engine.api.reading import a_page, actor, among, answer, expected_version, posted
 from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
@@ -28,8 +29,8 @@ class SilenceBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     matchers: Matchers
-    ends_at: AwareDatetime
-    starts_at: AwareDatetime | None = None
+    ends_at: Moment
+    starts_at: Moment | None = None
     comment: Words = ""
     by: Person = ""
 
@@ -44,8 +45,8 @@ class SilenceChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     matchers: Matchers | None = None
-    ends_at: AwareDatetime | None = None
-    starts_at: AwareDatetime | None = None
+    ends_at: Moment | None = None
+    starts_at: Moment | None = None
     comment: Words | None = None
     version: Annotated[int, Field(ge=1, le=10**9 - 1)] | None = None
     by: Person = ""

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from data.store import Store
 from engine import ledger, rules
+from engine.api.moments import Moment
 from engine.api.problems import BadRequest
 from engine.api.reading import answer, moment, posted
 from engine.api.routes import DESK, Route
@@ -36,8 +37,8 @@ class WhatIf(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     matchers: Annotated[dict[Text, Text], Field(min_length=1, max_length=20)]
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
 
 
 class SimulateBody(BaseModel):

@@ -14,7 +14,7 @@ def colour(notice: Notice) -> str:
 def lines(notice: Notice) -> list[str]:
     """The sentences: whether it is a test, what happened, the rule's own words, and what was wrong with those."""
     mark = ["This is a test of the channel; nothing is wrong."] if notice.test else []
-    flaw = [f"The message could not be made as configured: {notice.flaw}"] if notice.flaw else []
+    flaw = [f"This is not said as configured: {notice.flaw}"] if notice.flaw else []
     return [line for line in (*mark, notice.summary, notice.message, *flaw) if line]
 
 

@@ -51,6 +51,19 @@ def test_a_faulty_file_is_told_and_the_others_are_run(tmp_path):
     assert done.output.splitlines()[-1] == "5 checks in 2 files: 1 failed"
 
 
+def test_each_faulty_document_is_one_check_that_failed(tmp_path):
+    file = tmp_path / "cost.yaml"
+    file.write_text("rule: {name: x}\n---\nrule: {name: y}\n")
+    done = ran("test", file)
+    assert (done.exit_code, done.output.splitlines()[-1]) == (1, "2 checks in 1 file: 2 failed")
+
+
+def test_an_import_of_nothing_says_so(store, home, tmp_path):
+    (tmp_path / "empty.yaml").write_text("")
+    done = ran("import", tmp_path / "empty.yaml", "--home", home)
+    assert (done.exit_code, done.output) == (0, "there is no rule in what was given\n")
+
+
 def test_rules_are_listed_with_their_state(store, home):
     made = rules.save(store, RULE, by="me")
 

@@ -42,6 +42,14 @@ async def test_silences_are_found_by_their_state(api, made, query, expected):
     assert names(await ask(api, "GET", PATH + query)) == expected
 
 
+async def test_a_time_without_a_zone_is_utc(api):
+    body = {"matchers": {"rule": "x"}, "starts_at": "2190-01-01T10:00:00", "ends_at": "2190-01-01T12:00:00+01:00"}
+    made = await ask(api, "POST", PATH, 201, json=body)
+    assert (made["starts_at"], made["ends_at"]) == ("2190-01-01T10:00:00Z", "2190-01-01T11:00:00Z")
+    refused = await ask(api, "POST", PATH, 422, json={**body, "ends_at": "2190-01-01T10:00:00"})
+    assert refused["errors"] == [{"path": "ends_at", "message": "must be later than starts_at"}]
+
+
 async def test_silences_are_paged(api, made):
     first = await ask(api, "GET", f"{PATH}?state=active,expired&limit=3")
     rest = await ask(api, "GET", f"{PATH}?state=active,expired&limit=3&cursor={first['next']}")

@@ -9,7 +9,7 @@ from data.store import Statement
 from engine import channel_store, incidents, notice, outbox
 from engine.aftermath import consequences, stand_ins
 from engine.audit import new_id
-from engine.bundle import LISTED, NAMED, carried
+from engine.bundle import LISTED, NAMED, carried, named
 from engine.channels.bodies import Body, render
 from engine.errors import DeliveryError
 from engine.notice import NoticeStatus, decode
@@ -127,6 +127,11 @@ def test_the_worst_value_comes_first_whichever_way_is_worse():
     below = {"metric": "requests", "window": "5m", "op": "<", "value": 3}
     assert [m.value for m in made([1.0, None, 3.0]).groups] == [3.0, 1.0, None]
     assert [m.value for m in made([2.0, 1.0, None], when=below).groups] == [1.0, 2.0, None]
+
+
+def test_groups_of_several_labels_are_set_apart():
+    assert named(["model=a, team=x", "model=b, team=x"], 2) == "model=a, team=x; model=b, team=x"
+    assert named(["model=a", "model=b", "model=c"], 5) == "model=a, model=b, model=c and 2 more"
 
 
 def test_few_groups_are_all_named():

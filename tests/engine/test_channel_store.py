@@ -204,3 +204,29 @@ async def test_a_template_that_would_not_be_sent_is_refused(api):
 async def test_a_form_requires_nothing_that_is_made(api):
     forms = {each["kind"]: each["form"] for each in (await ask(api, "GET", "/api/notifications/kinds"))["items"]}
     assert (forms["webhook"]["required"], forms["pagerduty"]["required"]) == (["url"], ["routing_key"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"url": "https://a:b@example.com/"}, "url: must not hold a user name or password, which would be shown;"),
+        ({"url": "https://example.com/", "colour": "red"}, "colour: there is no field 'colour' here"),
+        ({}, "url: is required"),
+        ({"url": "https://example.com/", "message": "x" * 4001}, "message: is too long: at most 4000 characters"),
+        ({"url": "https://example.com/", "burst": "VERYSECRET"}, "burst: input should be a valid integer"),
+    ],
+    ids=["login", "unknown", "missing", "long", "number"],
+)
+def test_a_fault_is_told_in_plain_words(store, box, fields, fault):
+    with pytest.raises(RuleError) as caught:
+        channel_store.create(store, box, {**FORM, "config": fields}, by="ada")
+    assert str(caught.value).startswith(f"config.{fault}")
+    assert "VERYSECRET" not in str(caught.value)
+
+
+async def test_a_bodys_faults_are_told_in_plain_words(api):
+    refused = await ask(api, "POST", "/api/alerts/silences", 422, json={"matchers": {"rule": "x"}, "end_at": "x"})
+    assert [(error["path"], error["message"]) for error in refused["errors"]] == [
+        ("ends_at", "is required"),
+        ("end_at", "there is no field 'end_at' here"),
+    ]

@@ -82,7 +82,7 @@ async def test_a_channel_has_words_of_its_own(api):
     await ask(api, 422, kind="slack", config={**config, "message": "{{ nope }}"})
     flawed = await ask(api, kind="slack", config={**config, "message": "{{ value > title }}"})
     assert "the channel's message" in flawed["flaw"]
-    assert "could not be made as configured" in json.dumps(flawed["payload"])
+    assert "This is not said as configured: the channel's message: " in json.dumps(flawed["payload"])
 
 
 async def test_an_incident_nobody_was_told_of_can_be_previewed(api, store):

@@ -125,6 +125,15 @@ def test_of_two_made_at_once_one_is_refused(store):
     assert [rule.name for rule in rules.every(store)] == ["High cost"]
 
 
+def test_a_rule_of_a_name_that_none_may_have_now_still_ends(store):
+    rule = watch(store)
+    spend(store, NOON - SECOND, "2")
+    tick(store, [rule], NOON)
+    store.transact([Statement("UPDATE rules SET name = 'a\tb', document = '{}'")])
+    rules.delete(store, rule.id, by="ada")
+    assert rows(store, "alerts", "status") == [("resolved",)]
+
+
 def test_rules_that_share_a_name_already_go_on(store):
     first, second = watch(store), watch(store, name="Other")
     renamed = json.dumps(COSTLY)

@@ -1,7 +1,10 @@
 import pytest
 
+from engine.notice import quantity
 from engine.rule import parse
+from engine.sentence import with_unit
 from engine.wording import Measured, message, summary
+from engine.wording import measured as measured_of
 
 VALUES = {"value": "$2", "rule": "High cost", "team-name": "core", "labels": {"team-name": "core"}}
 
@@ -69,6 +72,33 @@ def seen(measured, threshold=500, **more):
 )
 def test_what_was_measured_is_told_in_one_sentence(measured, text):
     assert summary(measured) == text
+
+
+def test_the_rules_own_scope_is_told_with_the_conditions():
+    condition = {"metric": "requests", "window": "15s", "op": ">", "value": 1, "where": {"team": ["a"]}}
+    rule = parse({"name": "r", "where": {"model": "gpt-5", "team": ["a", "b"]}, "when": {"all": [condition]}})
+    told = summary(measured_of(rule, None))
+    assert told == "Requests for model gpt-5 and team a over the last 15 seconds: no data (threshold: above 1)."
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1, "requests", "1 request"),
+        (2, "requests", "2 requests"),
+        (1, "percent", "1 %"),
+        (1, "ms", "1 ms"),
+        (1, "", "1"),
+    ],
+)
+def test_one_of_them_is_told_as_one(value, unit, text):
+    assert (quantity(value, unit), with_unit(value, unit)) == (text, text)
+
+
+def test_one_counted_thing_needs_no_word_behind_it():
+    condition = {"metric": "requests", "window": "15s", "op": ">", "value": 1}
+    rule = parse({"name": "r", "when": condition})
+    assert summary(Measured(rule.conditions[0], 1, 1)) == "Requests over the last 15 seconds: 1 (threshold: above 1)."
 
 
 def test_how_it_ended_is_told_with_what_was_measured_last():
