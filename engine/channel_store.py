@@ -1,12 +1,11 @@
 """Channels as they are kept: a name that rules refer to, a form filled in, and its secrets, encrypted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import ConflictError
 from data.queries import budgets as budget_rows
@@ -14,40 +13,14 @@ from data.queries import channels as rows
 from data.queries import rules as rule_rows
 from data.queries.channels import ChannelRow
 from data.store import Store
+from engine import channel_form
 from engine.audit import clock, entry, new_id
 from engine.channels import CHANNELS, ChannelConfig, ChannelKind, veil
-from engine.channels.values import try_words
-from engine.errors import Fault, NotFound, Refused, RuleError, SecretUnreadable, StaleVersion, TemplateFault
-from engine.faults import told
+from engine.errors import NotFound, Refused, RuleError, SecretUnreadable, StaleVersion
 from engine.secrets import MASK, SecretBox
 
 #: The channel that is always there.
 IN_APP_NAME = "in-app"
-
-
-#: What a channel's answer says that nobody sets: it may be sent back with the rest.
-_AsShown = Annotated[Any, Field(description="As it was shown; changes nothing")]
-
-
-class ChannelDocument(BaseModel):
-    """A channel as people post it, or as it was shown, with changes; `config` is checked by its kind.
-
-    A change that names the `updated_at` it was made from is refused when that has passed.
-    """
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[\w][\w .\-]*$")
-    kind: str
-    enabled: bool = True
-    config: dict[str, Any] = Field(default_factory=dict)
-    updated_at: AwareDatetime | None = None
-    id: _AsShown = None
-    auto_disabled: _AsShown = None
-    disabled_reason: _AsShown = None
-    created_at: _AsShown = None
-    breaker: _AsShown = None
-    new_secret: _AsShown = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,35 +70,20 @@ def all_by_name(store: Store) -> dict[str, ChannelRow]:
     return {row.name: row for row in (*rows.every(store), _built_in())}
 
 
-def kind_of(name: str) -> ChannelKind:
-    """The kind of this name; raises RuleError listing those that exist."""
-    if name not in CHANNELS:
-        raise RuleError([Fault("kind", f"must be one of {', '.join(sorted(CHANNELS))}, not {name!r}")])
-    return CHANNELS[name]
-
-
 def config_of(row: ChannelRow, box: SecretBox) -> tuple[ChannelConfig, dict[str, Any]]:
     """The complete form and, apart, its secret fields and parts of fields; raises RuleError or SecretUnreadable."""
-    secrets, kind = box.open(row.secret), kind_of(row.kind)
-    config = _checked(kind, {**orjson.loads(row.config), **secrets})
-    return config, {**secrets, **_in_addresses(config, kind)}
-
-
-def draft(kind_name: str, fields: Mapping[str, Any]) -> tuple[ChannelConfig, dict[str, Any]]:
-    """The form of a channel that is not stored, and its secret fields and parts of fields; raises RuleError."""
-    kind = kind_of(kind_name)
-    whole = kind.complete(dict(fields))
-    config, secrets = _checked(kind, whole), {name: value for name, value in whole.items() if name in kind.secrets}
-    return config, {**secrets, **_in_addresses(config, kind)}
+    secrets, kind = box.open(row.secret), channel_form.kind_of(row.kind)
+    config = channel_form.checked(kind, {**orjson.loads(row.config), **secrets})
+    return config, {**secrets, **channel_form.in_addresses(config, kind)}
 
 
 def create(
     store: Store, box: SecretBox, document: Mapping[str, Any], *, by: str, at: datetime | None = None
 ) -> Channel:
     """Add a channel; raises RuleError for a faulty form, StaleVersion when the name is taken."""
-    asked = _document(document)
-    kind = kind_of(asked.kind)
-    fields = kind.complete(_unveiled(_without_masks(asked.config, kind), {}, kind))
+    asked = channel_form.posted(document)
+    kind = channel_form.kind_of(asked.kind)
+    fields = kind.complete(channel_form.unveiled(channel_form.without_masks(asked.config, kind), {}, kind))
     now = at or clock()
     row = ChannelRow(new_id(), asked.name, kind.name, asked.enabled, "", "", "", now, now)
     row = _filled(row, kind, fields, box)
@@ -157,14 +115,14 @@ def update(
     RuleError, Refused, or StaleVersion when somebody else changed it meanwhile.
     """
     old = _row(store, channel_id)
-    asked = _document({"name": old.name, "kind": old.kind, "enabled": old.enabled, **document})
+    asked = channel_form.posted({"name": old.name, "kind": old.kind, "enabled": old.enabled, **document})
     if channel_id == IN_APP_NAME or asked.kind != old.kind or asked.name != old.name:
         raise Refused("the name and kind of a channel cannot change: rules refer to it; make another channel instead")
     _check_unchanged(old, asked.updated_at or read_at)
-    kind, now = kind_of(old.kind), clock() if at is None else at
+    kind, now = channel_form.kind_of(old.kind), clock() if at is None else at
     kept = _kept(old, box)
-    given = _unveiled(_without_masks(asked.config, kind), kept, kind)
-    fields = {**kept, **_rotated(kind, kept, given), **given}
+    given = channel_form.unveiled(channel_form.without_masks(asked.config, kind), kept, kind)
+    fields = {**kept, **channel_form.rotated(kind, kept, given), **given}
     row = _filled(replace(old, enabled=asked.enabled, updated_at=now), kind, fields, box)
     row = replace(row, disabled_reason="" if asked.enabled else old.disabled_reason)
     change = entry(by, "update", "channel", old.id, at=now, detail={"name": old.name, "enabled": asked.enabled})
@@ -218,65 +176,15 @@ def _built_in() -> ChannelRow:
     return ChannelRow(IN_APP_NAME, IN_APP_NAME, "in_app", True, "{}", "", "", start, start)
 
 
-def _document(document: Mapping[str, Any]) -> ChannelDocument:
-    try:
-        return ChannelDocument.model_validate(dict(document))
-    except ValidationError as error:
-        raise _faults(error) from error
-
-
-def _checked(kind: ChannelKind, fields: Mapping[str, Any]) -> ChannelConfig:
-    try:
-        config = kind.config.model_validate(dict(fields))
-    except ValidationError as error:
-        raise _faults(error, "config") from error
-    if not config.partial_ends and kind.needs_each_end(fields):
-        fault = "must stay true here: the receiver keeps one thing an incident, which only its own end closes"
-        raise RuleError([Fault("config.partial_ends", fault)])
-    return config
-
-
-def _faults(error: ValidationError, prefix: str = "") -> RuleError:
-    """What pydantic found; its messages are used without the input, which may be a secret."""
-    found = error.errors(include_url=False, include_input=False)
-    places = [".".join(str(part) for part in ((prefix,) if prefix else ()) + fault["loc"]) for fault in found]
-    return RuleError(Fault(place, told(fault)) for place, fault in zip(places, found, strict=True))
-
-
 def _filled(row: ChannelRow, kind: ChannelKind, fields: Mapping[str, Any], box: SecretBox) -> ChannelRow:
     """The row with a checked form: what is secret goes, encrypted, into `secret`."""
-    config = _checked(kind, fields)
-    if wrong := tuple(_wrong(config)):
+    config = channel_form.checked(kind, fields)
+    if wrong := tuple(channel_form.wrong(config)):
         raise RuleError(wrong)
     whole = config.model_dump(mode="json", exclude_defaults=True)
     plain = {name: value for name, value in whole.items() if name not in kind.secrets}
     secret = {name: value for name, value in whole.items() if name in kind.secrets}
     return replace(row, config=orjson.dumps(plain).decode(), secret=box.seal(secret))
-
-
-def _unveiled(given: dict[str, Any], kept: Mapping[str, Any], kind: ChannelKind) -> dict[str, Any]:
-    """What was given, with the parts of addresses that were shown masked as they are kept; raises RuleError."""
-    addresses = {name: given[name] for name in kind.addresses if isinstance(given.get(name), str)}
-    whole = {name: veil.unveiled(url, str(kept.get(name, ""))) for name, url in addresses.items()}
-    if masked := [name for name, url in whole.items() if veil.masks(url)]:
-        raise RuleError(Fault(f"config.{name}", "holds a masked value for a new address: enter it") for name in masked)
-    return {**given, **whole}
-
-
-def _in_addresses(config: ChannelConfig, kind: ChannelKind) -> dict[str, Any]:
-    """What is secret in the addresses of a form, for nobody to be shown."""
-    found = {name: veil.hidden(str(getattr(config, name))) for name in kind.addresses}
-    return {f"{name}[{n}]": value for name, values in found.items() for n, value in enumerate(values)}
-
-
-def _wrong(config: ChannelConfig) -> Iterator[Fault]:
-    """What is wrong with a form that is saved; one that is stored goes on working."""
-    yield from (Fault(f"config.{field}", why) for field, why in config.idle())
-    for field, text, fill in config.templates():
-        try:
-            try_words(text, fill)
-        except TemplateFault as fault:
-            yield Fault(f"config.{field}", str(fault))
 
 
 def _kept(old: ChannelRow, box: SecretBox) -> dict[str, Any]:
@@ -285,20 +193,6 @@ def _kept(old: ChannelRow, box: SecretBox) -> dict[str, Any]:
     except SecretUnreadable:
         secrets = {}  # entering them anew is the way out
     return {**orjson.loads(old.config), **secrets}
-
-
-def _rotated(kind: ChannelKind, kept: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The secrets that others take the place of, under the names that they are kept by."""
-    changed = ((now, before) for now, before in kind.rotates.items() if given.get(now, kept.get(now)) != kept.get(now))
-    return {before: kept[now] for now, before in changed if kept.get(now)}
-
-
-def _without_masks(config: Mapping[str, Any], kind: ChannelKind) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in kind.secrets or not _masked(value)}
-
-
-def _masked(value: Any) -> bool:
-    return value == MASK or (isinstance(value, dict) and bool(value) and all(v == MASK for v in value.values()))
 
 
 def _channel(row: ChannelRow) -> Channel:

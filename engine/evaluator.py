@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from data.errors import StoreError, StoreUnavailable
-from data.queries import clock_set_back
 from data.queries import rules as rule_rows
 from data.queries.rules import RuleRow
 from data.tasks import Tasks
 from engine.audit import clock
 from engine.cadences import Cadences, cadence, instant
 from engine.catching_up import CatchingUp
+from engine.clock_following import ClockFollower
 from engine.clock_watch import watching
 from engine.commit import Fenced
 from engine.desk import Desk
@@ -65,8 +65,7 @@ class Evaluator:
         self._catching_up = CatchingUp()
         self._taken_up = 0
         self._stopping = asyncio.Event()
-        #: how far the clock was set back, which the rows do not follow yet; at the start that is not known
-        self._set_back: timedelta | None = timedelta(0)
+        self._follower = ClockFollower(self._lease, LEASE, now)
         self._cadences = Cadences(
             self._status, rules=lambda: self._rules, evaluate=self._evaluate_due, may=self._may, now=now
         )
@@ -105,9 +104,10 @@ class Evaluator:
     async def _look(self) -> None:
         """Hold the lease, learn of changed rules, and evaluate at once the new ones and those to be made up for."""
         leads = await self._lead()
-        await self._follow_clock(leads=leads)
+        anew, store = self._lease.token != self._taken_up, self._store(_LOOKING)
+        await asyncio.to_thread(self._follower.follow, store, leads=leads, anew=anew)
         if leads:
-            await asyncio.to_thread(self._catching_up.look, self._store(_LOOKING))
+            await asyncio.to_thread(self._catching_up.look, store)
             self._status.waiting = self._catching_up.why
             await self._learn()
             if not self._status.waiting:
@@ -123,21 +123,8 @@ class Evaluator:
         self._sweep_at = now
         self._again = {rule_id: at - by for rule_id, at in self._again.items()}
         status.last_tick_at = status.last_tick_at and min(status.last_tick_at, instant(now))
-        self._set_back = (self._set_back or timedelta(0)) + by
+        self._follower.set_back(by)
         self._desk.rules_changed.set()  # the next look is at once
-
-    async def _follow_clock(self, *, leads: bool) -> None:
-        """Let the rows follow a clock that was set back, also where that was before the lease was taken."""
-        known, now = self._set_back, self._now()
-        if known is None and (not leads or self._lease.token == self._taken_up):
-            return
-        by = known or timedelta(0)
-        statements = [clock_set_back.shortening(LEASE, until=now + self._lease.lasts)]
-        if leads:
-            fence = self._lease.fence(self._lease.token)
-            statements = [*fence, *statements, *clock_set_back.evaluations(instant(now), by)]
-        await asyncio.to_thread(self._store(_LOOKING).transact, statements)
-        self._set_back = None if self._set_back == known else self._set_back
 
     async def _evaluate_now(self) -> None:
         if due := self._due():

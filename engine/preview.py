@@ -11,7 +11,7 @@ from msgspec import structs
 from data.queries import alerts
 from data.queries import notifications as rows
 from data.store import Store
-from engine import channel_store, notice, sample, trial, wording
+from engine import channel_form, channel_store, notice, sample, trial, wording
 from engine.channels import CHANNELS, ChannelConfig, Delivery
 from engine.channels.channel import worded
 from engine.errors import NotFound
@@ -71,9 +71,9 @@ def _shown(tree: Any, secrets: Mapping[str, Any]) -> Any:
 
 def _channel(store: Store, box: SecretBox, asked: Asked) -> tuple[str, ChannelConfig, dict[str, Any]]:
     if not asked.channel_id:
-        return asked.kind, *channel_store.draft(asked.kind, asked.config or {})
+        return asked.kind, *channel_form.draft(asked.kind, asked.config or {})
     row = channel_store.by_id(store, asked.channel_id)
-    channel_store.kind_of(row.kind)
+    channel_form.kind_of(row.kind)
     return row.kind, *channel_store.config_of(row, box)
 
 

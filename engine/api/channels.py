@@ -16,7 +16,8 @@ from engine.api.reading import actor, among, answer, body, expected_time, flag, 
 from engine.api.routes import DESK, LISTING, Route
 from engine.audit import clock
 from engine.breaker import Phase
-from engine.channel_store import Channel, ChannelDocument
+from engine.channel_form import ChannelDocument
+from engine.channel_store import Channel
 from engine.channels import CHANNELS, ChannelKind
 from engine.notice import Notice
 from engine.rules import watched_by_id

@@ -12,7 +12,7 @@ from engine.channels.bodies import MAX_BODY_BYTES, Body, render
 from engine.channels.http import HttpSender, retry_after
 from engine.channels.webhook import WebhookConfig, new_secret, notify, signatures
 from engine.errors import DeliveryError
-from engine.templates import MOST_SECONDS
+from engine.template_sandbox import MOST_SECONDS
 from tests.engine.receivers import FIRING, NOON, receiving
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import TemplateFault
-from engine.templates import MOST_SECONDS, check, evaluate, render
+from engine.template_sandbox import MOST_SECONDS
+from engine.templates import check, evaluate, render
 
 LABELS = {"model": "gpt-5", "team-name": "core", "a.b": "dotted", "items": "seven"}
 VALUES = {
