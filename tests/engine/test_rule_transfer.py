@@ -30,9 +30,9 @@ def test_what_is_exported_is_imported_without_a_change(store):
 
 def test_an_export_says_which_rules_it_leaves_out_and_can_be_imported_all_the_same(store):
     watch(store)
-    broken = watch(store, name="Two\nlines: 1")
-    document = "UPDATE rules SET document = replace(document, 'cost', 'no_such_metric') WHERE id = ?"
-    store.transact([Statement(document, (broken.id,))])
+    broken = watch(store, name="Two")
+    document = "UPDATE rules SET name = ?, document = replace(document, 'cost', 'no_such_metric') WHERE id = ?"
+    store.transact([Statement(document, ("Two\nlines: 1", broken.id))])  # as before such names were refused
 
     text = export_from(store)
 
