@@ -54,10 +54,10 @@ class Source:
         return cls(subject, rule.inhibits, opened, quieted(subject.group_key) if rule.levels else "")
 
     @property
-    def rank(self) -> tuple[int, datetime, Place]:
-        """Of several that keep one another quiet, the one with the least is told."""
-        severity = self.subject.labels.get(SEVERITY)
-        return _RANKS.get(severity, len(_RANKS)), self.opened, self.subject.place
+    def rank(self) -> tuple[int, datetime, bool, Place]:
+        """Of several that keep one another quiet, the one with the least is told; what is not stored is the newest."""
+        severity, place = self.subject.labels.get(SEVERITY), self.subject.place
+        return _RANKS.get(severity, len(_RANKS)), self.opened, not self.subject.rule_id, place
 
 
 class Inhibitors:

@@ -153,7 +153,7 @@ def channels(api, store):
         ("tired", "webhook"),
     ):
         document = {"name": name, "kind": kind, "enabled": name != "off", "config": forms[kind]}
-        channel_store.create(store, api.desk.box, document, by="ada")
+        channel_store.create(store, api.desk.box, document, by="ada", at=NOON - MINUTE)
     store.transact([channel_rows.disabling("gone", reason="410", at=clock())])
     ended(store, *["failed"] * OPENS_AFTER, channel="tired")
 
