@@ -27,12 +27,13 @@ def store_batch(cursor: duckdb.DuckDBPyConnection, rows: pa.Table, batch: Batch,
     fresh = _conformed(rows).take(pa.array(range(known, rows.num_rows), pa.int64()))
     if not fresh.num_rows:
         return stored, fresh
-    latest = pc.max(fresh["ended_at"]).as_py()
+    # as a number: the year may be one that Python has not
+    latest = pc.max(fresh["ended_at"].cast(pa.timestamp("us")).cast(pa.int64())).as_py()
     fresh = derived.unknown(cursor, fresh)
     if fresh.num_rows:
         _append(cursor, fresh)
     cursor.execute(
-        "INSERT INTO ingest_offsets (spool_id, sequence, updated_at, ended_at) VALUES (?, ?, ?, ?) "
+        "INSERT INTO ingest_offsets (spool_id, sequence, updated_at, ended_at) VALUES (?, ?, ?, make_timestamp(?)) "
         "ON CONFLICT (spool_id) DO UPDATE SET sequence = excluded.sequence, updated_at = excluded.updated_at, "
         "ended_at = excluded.ended_at",
         [batch.spool_id, batch.last, naive_utc(now), latest],

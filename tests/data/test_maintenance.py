@@ -51,8 +51,9 @@ def test_what_goes_on_is_known_with_since_when(store, running, monkeypatch):
     monkeypatch.setattr(maintenance, "compact", failing)
     with pytest.raises(LookupError):
         maintain(running.database, running.service, NOON)
-    assert [(work.name, work.running_since, work.runs) for work in seen] == [("compaction", NOON, 0)]
-    (work,) = store.ping().work
+    at_work = [(work.name, work.running_since, work.runs) for work in seen if work.running_since]
+    assert at_work == [("compaction", NOON, 0)]
+    (work,) = [work for work in store.ping().work if work.name == "compaction"]
     assert (work.running_since, work.runs, work.failures) == (None, 2, 1)
 
 
