@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from data.client import FlightStore
+from data.store import Statement
 from engine import tick as ticking
 from engine.episode import Watched
 from engine.evaluate import evaluate, questions
@@ -240,9 +241,7 @@ def test_the_simulator_moves_exactly_as_the_worker_has_stored(
     store: FlightStore, rule: Rule, seed: int, block: int, start: datetime
 ):
     world, grid = World(seed, block=block), Grid(start, start + 40 * MINUTE, rule.every)
-    made = creating(rule, by="ada", at=start)
-    commit(store, [made])
-    rule_id = made.row.id
+    rule_id = alone(store, rule, start)
 
     for tick in range(len(grid)):
         ticking.tick(store, [Watched(rule_id, 1, rule)], grid.at(tick), asking=world.asking)
@@ -257,15 +256,22 @@ def test_where_measurements_fail_the_worker_stores_what_the_states_make_of_it(
     store: FlightStore, rule: Rule, seed: int, block: int
 ):
     world, grid = World(seed, block=block, failing=25), Grid(START, START + 30 * MINUTE, rule.every)
-    made = creating(rule, by="ada", at=START)
-    commit(store, [made])
+    rule_id = alone(store, rule, START)
 
     for tick in range(len(grid)):
-        ticking.tick(store, [Watched(made.row.id, 1, rule)], grid.at(tick), asking=world.asking)
+        ticking.tick(store, [Watched(rule_id, 1, rule)], grid.at(tick), asking=world.asking)
 
     transitions, _ = driven(rule, world, grid)
     event("failed" if any(t.reason.value == "error" for t in transitions) else "nothing failed")
-    assert moved(store, made.row.id) == plainly(transitions)
+    assert moved(store, rule_id) == plainly(transitions)
+
+
+def alone(store: FlightStore, rule: Rule, at: datetime) -> str:
+    """The id of the rule, the only one in the store now."""
+    store.transact([Statement("DELETE FROM rules")])
+    made = creating(rule, by="ada", at=at)
+    commit(store, [made])
+    return made.row.id
 
 
 def moved(store: FlightStore, rule_id: str) -> list[tuple[Any, ...]]:

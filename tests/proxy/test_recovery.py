@@ -71,7 +71,7 @@ def test_reserved_space_that_was_never_written_is_cut_off_without_a_word(tmp_pat
     with opened(tmp_path) as spool:
         assert ids(durable(spool)) == [*NAMES, "lost"]
     assert path.stat().st_size == size
-    assert caplog.records == []
+    assert [told for told in caplog.records if told.name.startswith(("proxy.", "data."))] == []
     assert list(tmp_path.glob("*.corrupt")) == []
 
 
