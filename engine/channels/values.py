@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import structs, to_builtins
 
-from engine import templates
+from engine import sample, templates
 from engine.errors import TemplateFault
 from engine.notice import Member, Notice, NoticeStatus, when
 
@@ -31,21 +31,7 @@ def try_words(text: str, fill: templates.Fill) -> None:
 def _samples() -> Iterator[Notice]:
     """A notice with all there is to say, one of a few groups that is over, and one with hardly anything."""
     at = datetime(2026, 1, 31, 14, tzinfo=UTC)
-    full = Notice(
-        title="High cost",
-        status=NoticeStatus.FIRING,
-        severity="high",
-        at=at,
-        reason="first",
-        summary="Cost today: $512.30 (threshold: above $500).",
-        rule_name="High cost",
-        labels={"model": "gpt-5"},
-        metric="cost",
-        unit="usd",
-        value=512.3,
-        threshold=500.0,
-        opened_at=at - timedelta(hours=1),
-    )
+    full = structs.replace(sample.incident(at), reason="first", opened_at=at - timedelta(hours=1), test=False)
     yield full
     over = structs.replace(full, status=NoticeStatus.RESOLVED, resolved_at=at, labels={"model": "1"})
     yield structs.replace(over, groups=(Member(alert_id="1", labels={"model": "1"}),), group_count=1)
